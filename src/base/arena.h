@@ -1,0 +1,36 @@
+/* arena: memory that is given back all at once, at the end of a transaction or a fill.
+ *
+ * The first bytes may lie inside the owner (arena_init with a buffer), so that a short request takes nothing
+ * else; what does not fit comes from malloc in chunks of at least ARENA_CHUNK_BYTES. One thread at a time. */
+#ifndef WARP_BASE_ARENA_H
+#define WARP_BASE_ARENA_H
+
+#include "base/slice.h"
+
+#define ARENA_CHUNK_BYTES 2048u
+
+struct arena_chunk;
+
+struct arena {
+    char *at, *end;             /* free bytes of the current chunk */
+    struct arena_chunk *chunks; /* newest first; all from malloc */
+    uint32_t limit_bytes;       /* no more than this from malloc */
+    uint32_t taken_bytes;       /* from malloc so far */
+};
+
+/* buffer may be NULL; it must outlive the arena. limit_bytes 0 means 1 MiB. */
+void arena_init(struct arena *arena, void *buffer, size_t size, uint32_t limit_bytes);
+/* Gives everything back; the arena is then as arena_init left it without a buffer. Safe on a zeroed arena. */
+void arena_done(struct arena *arena);
+
+/* 8-byte aligned, not cleared. NULL when the limit or memory ends: the caller answers 503 or gives up. */
+MUST_USE void *arena_alloc(struct arena *arena, size_t size);
+MUST_USE void *arena_zalloc(struct arena *arena, size_t size);
+/* Grows in place when old is the last block, else copies. old may be NULL with old_size 0. */
+MUST_USE void *arena_grow(struct arena *arena, void *old, size_t old_size, size_t new_size);
+/* A copy; data is NULL when memory ended (never for an empty slice: that gives ""). */
+MUST_USE slice arena_copy(struct arena *arena, slice s);
+/* printf into the arena; data is NULL when memory ended. NUL-terminated, not counted in len. */
+MUST_USE slice arena_printf(struct arena *arena, const char *format, ...) PRINTF(2, 3);
+
+#endif

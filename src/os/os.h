@@ -1,0 +1,213 @@
+/* os: the one door to the kernel. Nothing above it calls the kernel, the clock or the random source.
+ *
+ * Completion style: submit an operation, its done() is called later from os_turn() on the same thread, never
+ * from inside the submitting call. Everything an operation points to stays valid until its done().
+ * Implementations, one chosen at link time: os/epoll (threads, epoll), os/uring (later), os/sim (one seed
+ * drives clock, sockets, entropy and the order of completions and wake-ups).
+ *
+ * Thread: a struct os belongs to one thread; only os_wake may be called from another. No lock may be held
+ * across a submit or a wait. Results: >= 0 bytes or 0, < 0 an errno, negated (-ECANCELED after close). */
+#ifndef WARP_OS_OS_H
+#define WARP_OS_OS_H
+
+#include "base/err.h"
+#include "base/list.h"
+#include "base/slice.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+struct os;
+
+/* ---- clock, entropy: any thread ---------------------------------------------------------------------- */
+
+uint64_t os_clock_ns(void);       /* monotonic, never 0 */
+int64_t os_wall_ms(void);         /* milliseconds since 1970, UTC */
+uint64_t os_thread_cpu_ns(void);  /* CPU time of this thread */
+void os_entropy(void *ret_bytes, size_t size);
+
+/* ---- addresses ---------------------------------------------------------------------------------------- */
+
+struct os_address {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in4;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    };
+    socklen_t len;
+};
+
+/* The address of a peer, kept small because every idle connection has one. */
+struct os_peer {
+    uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint16_t port;
+    uint8_t family; /* AF_INET, AF_INET6, AF_UNIX (ip and port are then zero) */
+};
+
+/* "127.0.0.1:80", "[::1]:80", ":80" (all addresses, IPv6 with IPv4 where there is IPv6), "unix:/path". */
+MUST_USE err os_address_parse(slice text, struct os_address *ret_address);
+/* An IP literal without port, and a port. ERR_INVALID when it is not a literal. */
+MUST_USE err os_address_from_ip(slice ip, uint16_t port, struct os_address *ret_address);
+/* As os_address_parse reads it; always terminated; returns buffer. */
+const char *os_address_text(const struct os_address *address, char *buffer, size_t size);
+/* The IP alone without port or brackets ("unix" for AF_UNIX); returns buffer; 46 bytes suffice. */
+const char *os_peer_text(const struct os_peer *peer, char *buffer, size_t size);
+bool os_peer_is_loopback(const struct os_peer *peer);
+struct os_peer os_peer_of(const struct os_address *address);
+
+/* ---- one thread's door ---------------------------------------------------------------------------------- */
+
+struct os_config {
+    uint32_t recv_buffer_bytes; /* what one receive into the door's own buffer can bring; 0 means 64 KiB */
+};
+
+MUST_USE err os_new(const struct os_config *config, struct os **ret_os);
+struct os *os_free(struct os *os);
+
+/* Runs the completions that are due, waiting for one until deadline_ns (0: do not wait; UINT64_MAX: for
+ * ever) when there are none. Returns the number run. */
+unsigned os_turn(struct os *os, uint64_t deadline_ns);
+/* Makes a waiting os_turn return; any thread; cheap when already pending. */
+void os_wake(struct os *os);
+const char *os_backend_name(void); /* "epoll", "sim" */
+
+/* ---- operations ---------------------------------------------------------------------------------------- */
+
+struct os_op {
+    struct list link; /* the door's */
+    void (*done)(struct os_op *op);
+    int32_t result;
+    uint8_t kind, state; /* the door's */
+};
+
+/* Receive. into NULL: the door provides the bytes in data, valid only inside done(): an idle connection
+ * holds no buffer. result 0: the peer has finished sending (FIN). */
+struct os_recv {
+    struct os_op op;
+    void *into;
+    uint32_t into_bytes;
+    const char *data;
+};
+
+/* Send, all of iov or as much as the socket takes at once: result may be short, never 0.
+ * iov is not changed. flag more: the caller will send again at once (MSG_MORE). */
+struct os_send {
+    struct os_op op;
+    const struct iovec *iov;
+    uint16_t iov_count;
+    bool more;
+};
+
+struct os_connect {
+    struct os_op op;
+    struct os_address address;
+};
+
+/* A connected or connecting byte stream (TCP or unix). At most one receive and one send are under way. */
+struct os_socket {
+    struct os *os;
+    int32_t fd;     /* -1 when not open; a number of the simulator's own there */
+    uint32_t state; /* the door's */
+    struct os_recv *recv;
+    struct os_send *send; /* or the connect */
+    void (*closed)(struct os_socket *socket);
+    struct list link; /* the door's */
+};
+
+/* Takes fd (from an acceptor), non-blocking, no delay. On error fd is closed. */
+MUST_USE err os_socket_adopt(struct os *os, struct os_socket *socket, int fd);
+/* A new socket; connect->op.done when connected (0) or not (-errno). local may be NULL. */
+MUST_USE err os_socket_connect(struct os *os, struct os_socket *socket, struct os_connect *connect);
+void os_socket_recv(struct os_socket *socket, struct os_recv *recv);
+void os_socket_send(struct os_socket *socket, struct os_send *send);
+/* Takes back a receive that has not completed: true, and done() will not be called; false when its
+ * completion is already due. */
+MUST_USE bool os_socket_recv_cancel(struct os_socket *socket);
+/* No more will be sent (FIN). */
+void os_socket_shutdown(struct os_socket *socket);
+/* Ends the socket; reset: by RST instead of FIN, so that a peer cannot take what it has for complete.
+ * Operations under way complete with -ECANCELED, then closed() is called; only then may memory go. */
+void os_socket_close(struct os_socket *socket, bool reset);
+/* Bytes in the send queue that the peer has not acknowledged, 0 where unknown. */
+uint32_t os_socket_unsent_bytes(const struct os_socket *socket);
+
+/* ---- listeners: opened once in main/, before the threads; handed to them and to the next process --------- */
+
+struct os_listener {
+    int32_t fd;
+    struct os_address address; /* as bound: port 0 is resolved */
+};
+
+/* shards: how many sockets share the address, one per thread (SO_REUSEPORT); the array is the caller's. An
+ * address that another process listens on is -EADDRINUSE whatever that process has set. A stale unix socket
+ * file is replaced. Unix sockets have one descriptor in all shards. */
+MUST_USE err os_listen(const struct os_address *address, unsigned shards, int backlog, struct os_listener *ret_listeners);
+void os_listener_close(struct os_listener *listener);
+
+struct os_acceptor {
+    struct os *os;
+    struct os_listener *listener;
+    /* fd is the receiver's. Not called after os_accept_stop. */
+    void (*accepted)(struct os_acceptor *acceptor, int fd, const struct os_peer *peer);
+    /* The process or system is out of descriptors or memory (errno); accepting goes on by itself after
+     * 100 ms: never a busy loop. May be NULL. */
+    void (*failed)(struct os_acceptor *acceptor, int error);
+    uint32_t state;   /* the door's */
+    struct list link; /* the door's */
+};
+
+MUST_USE err os_accept_start(struct os *os, struct os_acceptor *acceptor);
+void os_accept_stop(struct os_acceptor *acceptor); /* new connections wait in the backlog; start again later */
+
+/* ---- datagram and stream descriptors for the resolver (c-ares brings its own callbacks) ------------------- */
+
+int os_resolver_socket(int family, int type);                     /* fd or -errno; non-blocking */
+int os_resolver_connect(int fd, const struct sockaddr *address, socklen_t len);
+ssize_t os_resolver_send(int fd, const struct iovec *iov, int count);
+ssize_t os_resolver_recv(int fd, void *buffer, size_t size, struct sockaddr *from, socklen_t *from_len);
+void os_resolver_close(int fd);
+
+/* Readiness, for those descriptors only; stays until os_watch_stop. want: 1 readable, 2 writable. */
+struct os_watch {
+    struct os *os;
+    int32_t fd;
+    uint32_t want;
+    void (*ready)(struct os_watch *watch, uint32_t which);
+    struct list link; /* the door's */
+};
+MUST_USE err os_watch_start(struct os *os, struct os_watch *watch); /* again with another want: changes it */
+void os_watch_stop(struct os_watch *watch);
+
+/* ---- threads ---------------------------------------------------------------------------------------------- */
+
+struct os_thread;
+/* name: at most 15 characters, seen in ps -L. */
+MUST_USE err os_thread_start(const char *name, void (*run)(void *arg), void *arg, struct os_thread **ret_thread);
+void os_thread_join(struct os_thread *thread); /* frees it */
+unsigned os_cpu_count(void);                   /* usable here: affinity mask and cgroup quota, rounded up */
+uint64_t os_memory_bytes(void);                /* of the machine or of the cgroup, whichever is less */
+unsigned os_descriptor_limit_raise(void);      /* soft limit to the hard one; returns it */
+
+/* ---- whole files: only at start, at the end, in command-line clients and on threads of their own --------- */
+
+/* Reads a plain file of at most max bytes; NUL-terminated behind len; free() it. Links are not followed. */
+MUST_USE err os_file_read(const char *path, size_t max, char **ret_bytes, size_t *ret_len);
+/* Creates or replaces by rename, with that mode, flushed to disk. */
+MUST_USE err os_file_write(const char *path, slice bytes, unsigned mode);
+MUST_USE err os_dir_make(const char *path, unsigned mode); /* with parents; fine when there */
+
+/* An append-only file of records (the access log): any one thread of its own. path "-" is stdout. */
+MUST_USE err os_append_open(const char *path, int *ret_fd);
+MUST_USE err os_append_write(int fd, slice bytes); /* blocks; all or an error */
+void os_append_close(int fd);
+/* Sleeps on an own thread until os_event_set or timeout_ns from now. */
+struct os_event;
+struct os_event *os_event_new(void);
+struct os_event *os_event_free(struct os_event *event);
+void os_event_set(struct os_event *event);
+void os_event_wait(struct os_event *event, uint64_t timeout_ns);
+
+#endif

@@ -1,0 +1,262 @@
+/* storage: what every tier is to the rest of WARP. Knows no HTTP beyond opaque metadata.
+ *
+ *   lookup(key) -> object or nothing        hit_handler: reads an object's body, seeks, follows a fill
+ *   get_miss_handler(key, meta) -> writer   miss_handler: takes the body as it arrives, finish or drop
+ *   update_meta(object, meta)               purge(label)
+ *
+ * Every call is submit and complete: it returns STORE_DONE with the results filled in (the RAM tier always
+ * does), or STORE_PENDING and calls op.done() later on op.loop's thread; it can be cancelled; a deadline ends
+ * it with STORE_LATE. The wrappers below (storage.c) see to deadlines, so that a tier need not.
+ *
+ * Objects are immutable and counted. A purge is a log, not a search: every object carries the sequence at the
+ * start of its fill and its labels; one that is older than a matching purge is never handed out (purge.h).
+ *
+ * Threads: any, unless a call says otherwise. No call blocks on a device. */
+#ifndef WARP_STORE_STORAGE_H
+#define WARP_STORE_STORAGE_H
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/source.h"
+#include "loop/loop.h"
+
+#include <stdatomic.h>
+
+#define STORE_LABELS_MAX 300u
+
+struct storage;
+struct store_body; /* store/body.h */
+
+/* ---- keys and labels -------------------------------------------------------------------------------------- */
+
+/* full: the whole key (cache/key.h builds it); it is compared before an object is handed out. */
+struct store_key {
+    hash128 hash;
+    slice full;
+};
+struct store_key storage_key(const struct storage *storage, slice full);
+
+enum store_label_kind { LABEL_TENANT, LABEL_URL, LABEL_HOST, LABEL_PREFIX, LABEL_TAG, LABEL_GROUP };
+
+struct store_label {
+    uint32_t hash; /* a false match costs one miss */
+};
+struct store_label store_label_of(uint16_t tenant, enum store_label_kind kind, slice text);
+
+/* ---- objects ---------------------------------------------------------------------------------------------- */
+
+enum store_kind {
+    STORE_ANSWER, /* meta and body of a stored response */
+    STORE_VARY,   /* no body: meta names the request fields that select a variant (cache/vary.h) */
+    STORE_NOTE,   /* no body: remembers that the answer is not shareable; lives for ttl_ms */
+};
+
+/* Read only for everybody but the store; valid while a reference is held. */
+struct store_object {
+    hash128 hash;
+    slice full_key;
+    slice meta;
+    const struct store_label *labels;
+    uint64_t seq;         /* the purge sequence when its fill began */
+    int64_t stored_ms;    /* wall clock */
+    int64_t expires_ms;   /* STORE_NOTE: gone after this; 0 never */
+    struct store_body *body; /* NULL for STORE_VARY and STORE_NOTE */
+    uint16_t label_count;
+    uint16_t tenant;
+    uint8_t kind;
+};
+struct store_object *store_object_ref(struct store_object *object);
+struct store_object *store_object_unref(struct store_object *object); /* NULL is fine; returns NULL */
+/* -1 while a fill of unknown length runs. */
+int64_t store_object_length(const struct store_object *object);
+bool store_object_is_complete(const struct store_object *object);
+bool store_object_is_failed(const struct store_object *object); /* its fill was dropped */
+
+/* ---- calls ------------------------------------------------------------------------------------------------ */
+
+enum store_status { STORE_DONE, STORE_PENDING };
+
+/* First member of every call. done and loop may be left NULL only where the caller never sees STORE_PENDING
+ * (RAM only). Owned by the caller until DONE, done() or cancel. */
+struct store_op {
+    struct list link; /* the tier's while pending */
+    struct loop *loop;
+    void (*done)(struct store_op *op);
+    uint64_t deadline_ns; /* loop time; 0: none */
+    struct timer timer;   /* storage.c's */
+    struct storage *storage;
+    bool pending, late;
+};
+
+enum store_found {
+    STORE_MISS,
+    STORE_HIT,
+    STORE_HIT_SOFT, /* softly purged: is stale from now on */
+    STORE_LATE,     /* the deadline passed: treat as a miss */
+};
+
+struct store_lookup {
+    struct store_op op;
+    struct store_key key;      /* in; full stays valid until done */
+    bool peek;                 /* in: do not count as a use (browse, explain, double check) */
+    enum store_found found;    /* out */
+    struct store_object *object; /* out: a reference, the caller's */
+};
+
+/* One object to be written. */
+struct store_fill {
+    struct store_op op;
+    /* in: stay valid until done; the store copies key, meta and labels */
+    struct store_key key;
+    uint16_t tenant;
+    uint8_t kind;
+    uint64_t seq;
+    slice meta;
+    const struct store_label *labels;
+    unsigned label_count;
+    int64_t length_bytes; /* of the body; -1 unknown */
+    int64_t ttl_ms;       /* STORE_NOTE */
+    bool private_copy;    /* never in the index: only those who are given the object read it */
+    /* Called on op.loop's thread when miss_handler_room had none and there is some again, or when nobody
+     * reads a window any more (miss_handler_has_readers). May be NULL when room is always taken as it comes. */
+    void (*on_room)(void *writer);
+    void *writer;
+    /* out */
+    err result; /* ERR_LIMIT: no memory for it now; ERR_REFUSED: purged meanwhile, and not stored */
+    struct miss_handler *miss_handler; /* NULL on error and for kinds without a body */
+};
+
+struct store_update {
+    struct store_op op;
+    struct store_object *object; /* in: the one looked up; its body is kept */
+    slice meta;                  /* in: the new metadata */
+    const struct store_label *labels;
+    unsigned label_count;
+    uint64_t seq;                /* in: when the validation began */
+    err result;                  /* ERR_REFUSED: purged meanwhile; ERR_NOT_FOUND: replaced meanwhile */
+    struct store_object *updated; /* out: a reference, the caller's; also on ERR_REFUSED and ERR_NOT_FOUND (then
+                                     outside the index: for those who already waited), NULL on ERR_LIMIT */
+};
+
+struct store_purge {
+    struct store_op op;
+    uint16_t tenant;
+    enum store_label_kind kind;
+    struct store_label label; /* LABEL_TENANT: everything of the tenant */
+    struct store_key key;     /* LABEL_URL with a key: the objects freed at once and counted; hash zero: none */
+    bool soft;
+    uint64_t seq;     /* out */
+    uint64_t matched; /* out: objects known to match */
+    bool matched_is_exact;
+    bool durable;     /* survives a restart (or nothing does that it concerns) */
+};
+
+enum store_status storage_lookup(struct storage *storage, struct store_lookup *lookup);
+enum store_status storage_get_miss_handler(struct storage *storage, struct store_fill *fill);
+enum store_status storage_update_meta(struct storage *storage, struct store_update *update);
+enum store_status storage_purge(struct storage *storage, struct store_purge *purge);
+/* done() will not be called; results already there are released. Safe when not pending. */
+void storage_cancel(struct store_op *op);
+
+/* Takes one object out of the index (a variant too many, an answer that turned out wrong). */
+void storage_drop(struct storage *storage, struct store_object *object);
+
+/* The sequence now: a fill notes it before it sends its request. */
+uint64_t storage_seq(const struct storage *storage);
+/* Would an object of this age and labels be handed out? (join, publication) */
+bool storage_is_purged(const struct storage *storage, uint64_t seq, uint16_t tenant, const struct store_label *labels,
+                       unsigned label_count);
+
+/* ---- reading: hit_handler ----------------------------------------------------------------------------------- */
+
+/* Reads the bytes [at, end) of an object's body as a source, following its fill. Embedded in the reader; a few
+ * dozen bytes; no memory is taken. Belongs to the thread of loop.
+ * peek fails when the fill was dropped, and when a window has moved past `at` (is_behind tells). */
+struct hit_handler {
+    struct source source;
+    struct store_object *object; /* a reference */
+    struct loop *loop;
+    uint64_t at, end; /* end UINT64_MAX: the object's end */
+    struct list waiting;
+    struct mail mail;
+    uint8_t state;
+    bool is_behind;
+};
+
+/* Takes over the caller's reference. */
+void hit_handler_open(struct hit_handler *hit, struct store_object *object, struct loop *loop);
+/* Before the first peek or after any consume. to UINT64_MAX: the end. */
+void hit_handler_seek(struct hit_handler *hit, uint64_t from, uint64_t to);
+/* source_close(&hit->source) lets go. A close while a wake-up is in the mail is safe: memory of hit must stay
+ * until `gone` is called, at once where nothing is in the mail. */
+void hit_handler_close(struct hit_handler *hit, void (*gone)(struct hit_handler *hit));
+
+/* ---- writing: miss_handler ---------------------------------------------------------------------------------- */
+
+/* Belongs to the thread of store_fill.op.loop. Nothing partial is ever visible as whole.
+ * A body larger than its share (1/8 of the tier) keeps a window of 1 MiB: nobody new joins, the fastest reader
+ * sets the pace, slower ones fall behind. */
+struct miss_handler;
+
+/* Where the next bytes of the body go: *ret_bytes of at least 1 byte, or false: wait for on_room. */
+MUST_USE bool miss_handler_room(struct miss_handler *miss, char **ret_at, size_t *ret_bytes);
+void miss_handler_wrote(struct miss_handler *miss, size_t n);
+/* As many bytes of s as there is room for. */
+MUST_USE size_t miss_handler_write(struct miss_handler *miss, slice s);
+struct store_object *miss_handler_object(struct miss_handler *miss); /* a new reference */
+uint64_t miss_handler_written(const struct miss_handler *miss);
+bool miss_handler_is_window(const struct miss_handler *miss);
+bool miss_handler_has_readers(const struct miss_handler *miss);
+/* The body is complete. Frees the handler. */
+void miss_handler_finish(struct miss_handler *miss);
+/* It never will be: out of the index, readers fail visibly. Frees the handler. NULL is fine. */
+void miss_handler_drop(struct miss_handler *miss);
+
+/* ---- numbers, browsing ---------------------------------------------------------------------------------------- */
+
+/* Counters of one tier; names as in docs/reference/metrics.md (warp_cache_<name>_total, or gauges). */
+#define STORE_COUNTERS(X)                                                                                    \
+    X(lookup_hits, "Lookups that found an object")                                                           \
+    X(misses, "Lookups that found nothing")                                                                  \
+    X(inserts, "Objects written")                                                                            \
+    X(purge_attempts, "Purges asked for")                                                                    \
+    X(evictions, "Objects removed to make room")                                                             \
+    X(evicted_bytes, "Bytes removed to make room")
+#define STORE_GAUGES(X)                                                                                      \
+    X(size_bytes, "Bytes in use: bodies, metadata, keys, padding and object structures")                     \
+    X(objects, "Objects in the index")                                                                       \
+    X(index_bytes, "Bytes of the index")                                                                     \
+    X(max_bytes, "The cap on size and index together")
+
+struct store_stats {
+#define X(name, text) uint64_t name;
+    STORE_COUNTERS(X)
+    STORE_GAUGES(X)
+#undef X
+};
+const char *storage_name(const struct storage *storage); /* "ram", "disk", ... : the tier label */
+void storage_stats(const struct storage *storage, struct store_stats *ret_stats);
+uint64_t storage_tenant_bytes(const struct storage *storage, uint16_t tenant);
+
+/* Calls visit for objects in the index in the order of their hashes, from cursor on, at most limit of them.
+ * Returns the next cursor, 0 at the end. visit must not call the store. */
+uint64_t storage_browse(struct storage *storage, uint64_t cursor, unsigned limit,
+                        void (*visit)(void *arg, const struct store_object *object, uint64_t hits), void *arg);
+
+/* House-keeping: sweep what purges matched, retire purges. Any one thread, about every 100 ms. Bounded work. */
+void storage_turn(struct storage *storage, int64_t wall_ms);
+struct storage *storage_free(struct storage *storage);
+
+/* ---- the RAM tier ------------------------------------------------------------------------------------------ */
+
+struct store_ram_config {
+    uint64_t max_bytes;    /* hard cap: bodies, metadata, index; at least 1 MiB; 0 turns storing off: every fill is
+                              a private window, lookups miss */
+    unsigned shards;       /* power of two; 0: 64 */
+    uint64_t window_bytes; /* 0: 1 MiB */
+    const uint8_t *secret; /* HASH_SECRET_BYTES; NULL: from os_entropy */
+};
+MUST_USE err store_ram_new(const struct store_ram_config *config, struct storage **ret_storage);
+
+#endif

@@ -1,0 +1,34 @@
+/* What a tier implements; for store/, remote/ and test tiers. */
+#ifndef WARP_STORE_STORAGE_OPS_H
+#define WARP_STORE_STORAGE_OPS_H
+
+#include "store/storage.h"
+
+struct purge_log;
+
+struct storage_ops {
+    enum store_status (*lookup)(struct storage *, struct store_lookup *);
+    enum store_status (*get_miss_handler)(struct storage *, struct store_fill *);
+    enum store_status (*update_meta)(struct storage *, struct store_update *);
+    enum store_status (*purge)(struct storage *, struct store_purge *);
+    void (*cancel)(struct storage *, struct store_op *);
+    void (*drop)(struct storage *, struct store_object *);
+    void (*stats)(const struct storage *, struct store_stats *);
+    uint64_t (*tenant_bytes)(const struct storage *, uint16_t tenant);
+    uint64_t (*browse)(struct storage *, uint64_t, unsigned,
+                       void (*)(void *, const struct store_object *, uint64_t), void *);
+    void (*turn)(struct storage *, int64_t wall_ms);
+    void (*free)(struct storage *);
+};
+
+struct storage {
+    const struct storage_ops *ops;
+    const char *name;
+    struct purge_log *purges;
+    uint8_t secret[HASH_SECRET_BYTES];
+};
+
+/* A tier calls this when a pending call is complete; on op->loop's thread. */
+void storage_complete(struct store_op *op);
+
+#endif
