@@ -1,0 +1,100 @@
+/* origin: where content comes from: addresses, health, connection pools, one fetch with its retries.
+ *
+ * An origin_group is what a tenant's requests go to: several origins share the load round robin; one that
+ * fails to connect is skipped for a while (1 s, doubling to 30 s), the last usable one never. Health is shared
+ * by the threads; connections belong to one thread each (origin_pool). */
+#ifndef WARP_ORIGIN_ORIGIN_H
+#define WARP_ORIGIN_ORIGIN_H
+
+#include "net/net.h"
+#include "net/resolve.h"
+#include "proto/stream.h"
+
+#include <stdatomic.h>
+
+#define ORIGIN_NAME_MAX  256u
+#define ORIGINS_MAX      64u
+
+struct origin {
+    char name[ORIGIN_NAME_MAX]; /* as configured, for metrics and messages */
+    slice host;                 /* into name; without brackets */
+    uint16_t port;
+    bool https;
+    struct net_tls_config *tls; /* NULL for http */
+    struct os_address address;  /* len 0: host is a name, to be resolved */
+    _Atomic uint32_t failures;  /* connect failures in a row */
+    _Atomic uint64_t down_until_ns; /* loop time; 0: healthy */
+    _Atomic uint64_t requests[6];   /* answers by class: [0] none, [1..5] 1xx..5xx */
+};
+
+struct origin_group {
+    struct origin *origins;
+    unsigned count;
+    char host_override[ORIGIN_NAME_MAX]; /* --origin-host; "" the client's */
+    struct net_tls_config *tls;
+    _Atomic unsigned turn;
+};
+
+/* "http://host:port", "https://host", "host:port"; ERR_INVALID with a text in why otherwise. */
+MUST_USE err origin_parse(slice text, struct origin *ret_origin, const char **ret_why);
+MUST_USE err origin_group_new(const slice *urls, unsigned count, slice host_override,
+                              const struct net_tls_options *tls, struct origin_group **ret_group,
+                              const char **ret_why);
+struct origin_group *origin_group_free(struct origin_group *group);
+
+/* ---- one thread's connections --------------------------------------------------------------------------- */
+
+/* Time-outs in milliseconds (security.md section 3). */
+struct origin_limits {
+    uint32_t connect_ms, first_byte_ms, between_ms;
+    uint32_t idle_ms;       /* a pooled connection's life without a request; 0: 25 s */
+    uint32_t idle_max;      /* pooled connections per origin and thread */
+    uint32_t connections_max; /* per thread, all origins */
+};
+extern const struct origin_limits origin_limits_default;
+
+struct origin_pool;
+struct origin_pool_config {
+    struct loop *loop;
+    struct resolver *resolver;
+    const struct origin_limits *limits;
+};
+MUST_USE err origin_pool_new(const struct origin_pool_config *config, struct origin_pool **ret_pool);
+struct origin_pool *origin_pool_free(struct origin_pool *pool); /* every fetch has ended */
+unsigned origin_pool_idle(const struct origin_pool *pool);
+unsigned origin_pool_open(const struct origin_pool *pool);
+
+/* ---- one fetch ------------------------------------------------------------------------------------------ */
+
+struct origin_fetch;
+
+/* As client_events, plus what was tried. Called from the loop, never from inside origin_fetch_start. */
+struct origin_events {
+    void (*interim)(void *user, struct response *response);
+    void (*head)(void *user, struct response *response);
+    void (*failed)(void *user, enum client_failure failure, const char *detail);
+};
+
+struct origin_request {
+    struct client_request request; /* valid until head or failed */
+    struct origin_group *group;
+    const struct origin_events *events;
+    void *user;
+};
+
+/* NULL: no memory. Retries once on a fresh connection when a kept one was closed before a byte of the answer
+ * came, and the method is idempotent or the request cannot have been seen; tries the next address and the
+ * next origin while connecting fails. A body that was begun is never sent twice. */
+MUST_USE struct origin_fetch *origin_fetch_start(struct origin_pool *pool, const struct origin_request *request);
+/* After head: the body (NULL: none), and trailers at its end. */
+struct source *origin_fetch_body(struct origin_fetch *fetch);
+const struct fields *origin_fetch_trailers(struct origin_fetch *fetch);
+void origin_fetch_tunnel(struct origin_fetch *fetch, struct source *from_client);
+const struct origin *origin_fetch_origin(const struct origin_fetch *fetch);
+uint64_t origin_fetch_begun_ns(const struct origin_fetch *fetch);
+/* Another user takes over (a fill hands its answer to a transaction). */
+void origin_fetch_hand_over(struct origin_fetch *fetch, const struct origin_events *events, void *user);
+/* Ends it wherever it is; the body source must not be touched after. NULL is fine; returns NULL. */
+struct origin_fetch *origin_fetch_finish(struct origin_fetch *fetch);
+
+#endif

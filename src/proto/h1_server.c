@@ -1,0 +1,761 @@
+#include "proto/h1_server.h"
+#include "http/h1_write.h"
+#include "proto/h1_reader.h"
+#include "proto/h1_writer.h"
+
+#include <stdlib.h>
+
+#define HEAD_BUFFER_BYTES  4096u
+#define PIPELINE_BYTES_MAX (64u << 10) /* of one connection, received ahead of their turn */
+#define LINGER_MS          2000u
+#define LINGER_BYTES_MAX   (1u << 20)
+#define RATE_CHECK_NS      UINT64_C(10000000000)
+#define MS                 UINT64_C(1000000)
+
+const struct h1_server_limits h1_server_limits_default = {
+    .head = H1_REQUEST_LIMITS,
+    .head_ms = 10000,
+    .idle_ms = 30000,
+    .body_idle_ms = 15000,
+    .body_min_bytes_per_s = 500,
+    .send_idle_ms = 30000,
+    .send_min_bytes_per_s = 1024,
+    .tunnel_idle_ms = 3600000,
+    .connections_max = 1u << 20,
+};
+
+enum conn_state { CONN_IDLE, CONN_HEAD, CONN_BUSY, CONN_LINGER, CONN_CLOSING };
+
+struct h1_conn;
+
+/* What a connection has only while a request is under way. */
+struct h1_exchange {
+    struct server_stream stream;
+    struct h1_conn *conn;
+    struct h1_reader reader;
+    struct h1_writer writer;
+    struct source *answer; /* owned; NULL: none */
+    uint64_t moved_before; /* bytes moved at the last rate check */
+    bool http10, keep_alive, expects_continue, responded, tunnel, refused;
+};
+
+struct h1_conn {
+    struct net_tcp tcp;
+    struct h1_server *server;
+    struct h1_exchange *exchange;
+    struct h1_inbuf in;
+    struct h1_head_scan scan;
+    struct list link; /* in server->conns */
+    struct timer timer;
+    uint64_t head_begun_ns;
+    uint32_t lingered_bytes;
+    uint8_t state;
+    bool receiving; /* a receive of the connection's own, not of the body's reader */
+    bool fin;
+};
+
+struct h1_server {
+    struct h1_server_config config;
+    struct list conns;
+    struct pool conn_pool, exchange_pool, head_pool;
+    struct h1_server_counters counters;
+    unsigned connections;
+    bool draining;
+    void (*on_empty)(void *arg);
+    void *on_empty_arg;
+};
+
+static void conn_next(struct h1_conn *conn);
+static void conn_close(struct h1_conn *conn, bool reset);
+
+static inline void count(_Atomic uint64_t *counter, int64_t by)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + (uint64_t)by,
+                          memory_order_relaxed);
+}
+
+static _Atomic uint64_t *state_gauge(struct h1_server *server, enum conn_state state)
+{
+    switch (state) {
+    case CONN_IDLE:
+        return &server->counters.idle;
+    case CONN_HEAD:
+    case CONN_BUSY:
+        return &server->counters.busy;
+    case CONN_LINGER:
+    case CONN_CLOSING:
+        break;
+    }
+    return &server->counters.closing;
+}
+
+static void conn_set_state(struct h1_conn *conn, enum conn_state state)
+{
+    count(state_gauge(conn->server, (enum conn_state)conn->state), -1);
+    count(state_gauge(conn->server, state), 1);
+    conn->state = (uint8_t)state;
+}
+
+static void conn_deadline(struct h1_conn *conn, uint32_t ms)
+{
+    loop_timer_set(conn->server->config.loop, &conn->timer, loop_now_ns(conn->server->config.loop) + ms * MS);
+}
+
+static struct loop *conn_loop(const struct h1_conn *conn)
+{
+    return conn->server->config.loop;
+}
+
+/* ---- the exchange: writing ---------------------------------------------------------------------------- */
+
+static struct h1_exchange *exchange_of(struct server_stream *stream)
+{
+    return container_of(stream, struct h1_exchange, stream);
+}
+
+/* The rates are looked at while bytes wait for the client, and only then (security.md section 3). */
+static void conn_watch_rates(struct h1_conn *conn)
+{
+    struct h1_exchange *exchange = conn->exchange;
+
+    exchange->moved_before = exchange->writer.moved_bytes + exchange->reader.moved_bytes;
+    loop_timer_set(conn_loop(conn), &conn->timer, loop_now_ns(conn_loop(conn)) + RATE_CHECK_NS);
+}
+
+/* Notices a client that leaves, and takes in what it sends early; holds no buffer until then. */
+static void conn_watch_client(struct h1_conn *conn)
+{
+    if (conn->receiving || conn->exchange->reader.receiving || conn->fin || conn->in.end > conn->in.start ||
+        !conn->exchange->reader.complete)
+        return;
+    conn->receiving = true;
+    net_recv(&conn->tcp.stream, NULL, 0);
+}
+
+static void exchange_free(struct h1_exchange *exchange)
+{
+    struct h1_conn *conn = exchange->conn;
+
+    exchange->answer = source_close(exchange->answer);
+    if (exchange->writer.head.bytes != NULL && exchange->writer.head.sent < exchange->writer.head.len)
+        exchange->writer.head_done(&exchange->writer);
+    h1_writer_done(&exchange->writer);
+    conn->exchange = NULL;
+    pool_put(&conn->server->exchange_pool, exchange);
+}
+
+static void conn_linger(struct h1_conn *conn)
+{
+    conn_set_state(conn, CONN_LINGER);
+    h1_inbuf_done(&conn->in);
+    net_shutdown(&conn->tcp.stream);
+    conn_deadline(conn, LINGER_MS);
+    if (!conn->receiving) {
+        conn->receiving = true;
+        net_recv(&conn->tcp.stream, NULL, 0);
+    }
+}
+
+/* The answer is out. A body that was not read to its end is in the way of the next request: close
+ * (security.md rule 3), reading on for a moment so that a reset does not overtake the answer. */
+static void exchange_complete(struct h1_exchange *exchange)
+{
+    struct h1_conn *conn = exchange->conn;
+    bool unread = !exchange->reader.complete || exchange->refused;
+    bool close = unread || !exchange->keep_alive || conn->fin || conn->server->draining;
+    bool receiving = exchange->reader.receiving;
+    void *user = exchange->stream.user;
+
+    exchange_free(exchange);
+    conn->server->config.events->ended(user, STREAM_END_COMPLETE);
+    if (receiving && !net_recv_cancel(&conn->tcp.stream)) {
+        conn_close(conn, true);
+        return;
+    }
+    if (!close)
+        conn_next(conn);
+    else if (unread && !conn->fin)
+        conn_linger(conn);
+    else
+        conn_close(conn, false);
+}
+
+static void exchange_failed(struct h1_exchange *exchange, enum stream_end end)
+{
+    struct h1_conn *conn = exchange->conn;
+    void *user = exchange->stream.user;
+
+    exchange_free(exchange);
+    conn->server->config.events->ended(user, end);
+    conn_close(conn, true);
+}
+
+static void writer_done(struct h1_writer *writer, enum h1_write_end end)
+{
+    struct h1_exchange *exchange = container_of(writer, struct h1_exchange, writer);
+
+    exchange->stream.sent_bytes = writer->sent_bytes;
+    switch (end) {
+    case H1_WRITE_COMPLETE:
+        exchange_complete(exchange);
+        break;
+    case H1_WRITE_NET_FAILED:
+        exchange_failed(exchange, STREAM_END_CLIENT_LEFT);
+        break;
+    case H1_WRITE_BODY_FAILED:
+        exchange_failed(exchange, STREAM_END_BODY_FAILED);
+        break;
+    }
+}
+
+static void head_done(struct h1_writer *writer)
+{
+    struct h1_exchange *exchange = container_of(writer, struct h1_exchange, writer);
+    char *bytes = (char *)(uintptr_t)writer->head.bytes;
+
+    if (writer->head.len <= HEAD_BUFFER_BYTES)
+        pool_put(&exchange->conn->server->head_pool, bytes);
+    else
+        free(bytes);
+    writer->head.bytes = NULL;
+}
+
+static void answer_ready(void *reader)
+{
+    struct h1_exchange *exchange = reader;
+
+    h1_writer_pump(&exchange->writer);
+    if (exchange->writer.sending && !timer_is_set(&exchange->conn->timer))
+        conn_watch_rates(exchange->conn);
+}
+
+static enum h1_framing answer_framing(const struct h1_exchange *exchange, const struct reply *reply,
+                                      const struct source *body)
+{
+    if (reply->status == 101)
+        return H1_FRAMING_RAW;
+    if (reply->no_body || body == NULL)
+        return H1_FRAMING_NONE;
+    if (reply->length_bytes >= 0)
+        return H1_FRAMING_LENGTH;
+    return exchange->http10 ? H1_FRAMING_RAW : H1_FRAMING_CHUNKED;
+}
+
+/* Writes the head into memory that head_done gives back; data NULL when there is none. */
+static slice answer_head(struct h1_exchange *exchange, const struct reply *reply, enum h1_framing framing)
+{
+    struct h1_server *server = exchange->conn->server;
+    struct h1_response_framing wire = {
+        .length_bytes = reply->length_bytes,
+        .chunked = framing == H1_FRAMING_CHUNKED ||
+                   (reply->no_body && reply->length_bytes < 0 && reply->status >= 200 && reply->status != 204 &&
+                    reply->status != 304 && false),
+        .close = !exchange->keep_alive,
+        .keep_alive_http10 = exchange->http10 && exchange->keep_alive,
+    };
+    char *buffer = pool_get(&server->head_pool);
+    size_t len;
+
+    if (buffer == NULL)
+        return SLICE_NONE;
+    len = h1_write_response(buffer, HEAD_BUFFER_BYTES, reply, &wire);
+    if (len <= HEAD_BUFFER_BYTES)
+        return slice_of(buffer, len);
+    pool_put(&server->head_pool, buffer);
+    buffer = malloc(len);
+    if (buffer == NULL)
+        return SLICE_NONE;
+    return slice_of(buffer, h1_write_response(buffer, len, reply, &wire));
+}
+
+static void stream_respond_h1(struct server_stream *stream, const struct reply *reply, struct source *body)
+{
+    struct h1_exchange *exchange = exchange_of(stream);
+    struct h1_conn *conn = exchange->conn;
+    enum h1_framing framing = answer_framing(exchange, reply, body);
+    slice head;
+
+    INVARIANT(!exchange->responded);
+    exchange->responded = true;
+    exchange->tunnel = reply->status == 101;
+    /* An answer that comes before the request's body was read: nothing says that the rest will come soon. */
+    if (reply->close || conn->server->draining || conn->fin || !exchange->reader.complete || exchange->tunnel ||
+        (framing == H1_FRAMING_RAW && exchange->http10))
+        exchange->keep_alive = exchange->tunnel;
+    exchange->answer = body;
+    head = answer_head(exchange, reply, framing);
+    if (head.data == NULL) {
+        loop_defer(conn_loop(conn), &exchange->writer.failed);
+        return;
+    }
+    if (exchange->tunnel) {
+        exchange->keep_alive = false;
+        h1_reader_make_raw(&exchange->reader);
+        stream->body = &exchange->reader.source;
+        if (conn->receiving && net_recv_cancel(&conn->tcp.stream))
+            conn->receiving = false;
+    }
+    if (framing == H1_FRAMING_NONE && body != NULL)
+        exchange->answer = source_close(body);
+    if (exchange->answer != NULL)
+        source_set_reader(exchange->answer, answer_ready, exchange);
+    h1_writer_begin(&exchange->writer, head, exchange->answer, framing,
+                    framing == H1_FRAMING_LENGTH ? (uint64_t)reply->length_bytes : 0);
+    if (exchange->writer.waiting)
+        conn_watch_client(conn);
+    conn_watch_rates(conn);
+}
+
+static void stream_interim_h1(struct server_stream *stream, uint16_t status, const struct fields *fields)
+{
+    struct h1_exchange *exchange = exchange_of(stream);
+    char head[4096];
+    size_t len;
+
+    if (exchange->http10 || exchange->responded)
+        return;
+    if (status == 100)
+        exchange->expects_continue = false;
+    len = h1_write_interim(head, sizeof(head), status, fields);
+    if (len <= sizeof(head) && !h1_writer_interim(&exchange->writer, slice_of(head, len)))
+        log_debug("a %u answer did not fit and was dropped", status);
+}
+
+static void stream_abort_h1(struct server_stream *stream)
+{
+    struct h1_exchange *exchange = exchange_of(stream);
+    struct h1_conn *conn = exchange->conn;
+
+    exchange_free(exchange);
+    conn_close(conn, true);
+}
+
+/* The body is wanted: a client that waits for 100 is told to go on (RFC 9110 10.1.1). */
+static void body_first_pull(struct h1_reader *reader)
+{
+    struct h1_exchange *exchange = container_of(reader, struct h1_exchange, reader);
+
+    if (exchange->expects_continue && !exchange->responded)
+        stream_interim_h1(&exchange->stream, 100, NULL);
+}
+
+/* ---- the connection: heads ------------------------------------------------------------------------------ */
+
+static const struct fields *answer_trailers(struct h1_writer *writer)
+{
+    struct h1_exchange *exchange = container_of(writer, struct h1_exchange, writer);
+    return exchange->stream.trailers;
+}
+
+static bool exchange_begin(struct h1_conn *conn, struct arena **ret_arena)
+{
+    static const struct server_stream_ops ops = {stream_interim_h1, stream_respond_h1, stream_abort_h1};
+    struct h1_server *server = conn->server;
+    struct h1_exchange *exchange = pool_get(&server->exchange_pool);
+
+    if (exchange == NULL)
+        return false;
+    exchange->conn = conn;
+    exchange->stream = (struct server_stream){
+        .ops = &ops,
+        .loop = server->config.loop,
+        .peer = &conn->tcp.stream.peer,
+        .begun_ns = conn->head_begun_ns,
+    };
+    exchange->answer = NULL;
+    exchange->moved_before = 0;
+    exchange->http10 = exchange->keep_alive = exchange->expects_continue = false;
+    exchange->responded = exchange->tunnel = exchange->refused = false;
+    h1_writer_init(&exchange->writer, &conn->tcp.stream);
+    exchange->writer.done = writer_done;
+    exchange->writer.head_done = head_done;
+    exchange->writer.trailers = answer_trailers;
+    exchange->stream.user = server->config.events->begin(server->config.context, &exchange->stream, ret_arena);
+    if (exchange->stream.user == NULL) {
+        pool_put(&server->exchange_pool, exchange);
+        return false;
+    }
+    h1_reader_init(&exchange->reader, &conn->tcp.stream, &conn->in, BODY_NONE, 0, *ret_arena);
+    conn->exchange = exchange;
+    conn_set_state(conn, CONN_BUSY);
+    return true;
+}
+
+/* The head cannot be accepted: WARP's own answer, then the connection ends. */
+static void conn_refuse(struct h1_conn *conn, enum h1_error error)
+{
+    struct arena *arena;
+
+    if (!exchange_begin(conn, &arena)) {
+        conn_close(conn, true);
+        return;
+    }
+    conn->exchange->refused = true;
+    conn->server->config.events->refused(conn->exchange->stream.user, h1_error_status(error), h1_error_word(error),
+                                         h1_error_text(error));
+}
+
+static void conn_refuse_timeout(struct h1_conn *conn)
+{
+    struct arena *arena;
+
+    count(&conn->server->counters.head_timeouts, 1);
+    if (conn->receiving && net_recv_cancel(&conn->tcp.stream))
+        conn->receiving = false;
+    if (!exchange_begin(conn, &arena)) {
+        conn_close(conn, true);
+        return;
+    }
+    conn->exchange->refused = true;
+    conn->server->config.events->refused(conn->exchange->stream.user, 408, "head-timeout",
+                                         "The head of the request did not arrive in time.");
+}
+
+/* A complete head lies in `head`; what follows it is in the inbuf or not here yet. */
+static void conn_request(struct h1_conn *conn, slice head, slice rest)
+{
+    struct h1_server *server = conn->server;
+    struct request request;
+    struct h1_exchange *exchange;
+    struct arena *arena;
+    enum h1_error error;
+
+    if (!exchange_begin(conn, &arena)) {
+        conn_close(conn, true);
+        return;
+    }
+    exchange = conn->exchange;
+    error = h1_parse_request(head, &server->config.limits->head, server->config.https, arena, &request);
+    if (error != H1_OK) {
+        exchange->refused = true;
+        server->config.events->refused(exchange->stream.user, h1_error_status(error), h1_error_word(error),
+                                       h1_error_text(error));
+        return;
+    }
+    if (conn->in.end > conn->in.start)
+        h1_inbuf_consume(&conn->in, (uint32_t)head.len);
+    else if (rest.len > 0 && !h1_inbuf_append(&conn->in, rest, PIPELINE_BYTES_MAX)) {
+        stream_abort_h1(&exchange->stream);
+        return;
+    }
+    exchange->http10 = request.minor == 0;
+    exchange->keep_alive = request.keep_alive;
+    exchange->expects_continue = request.expect_continue;
+    if (request.body != BODY_NONE) {
+        h1_reader_init(&exchange->reader, &conn->tcp.stream, &conn->in, request.body, request.length_bytes, arena);
+        exchange->reader.first_pull = body_first_pull;
+        if (!exchange->reader.complete)
+            exchange->stream.body = &exchange->reader.source;
+    }
+    server->config.events->request(exchange->stream.user, &request);
+    if (conn->exchange == exchange && !exchange->responded)
+        conn_watch_client(conn);
+}
+
+/* data: all bytes at hand. True when a request (or a refusal) came of it. */
+static bool conn_try_head(struct h1_conn *conn, slice data, bool in_inbuf)
+{
+    size_t head_len = 0, skip = 0;
+    enum h1_error error;
+
+    if (conn->state == CONN_IDLE) {
+        conn_set_state(conn, CONN_HEAD);
+        conn->head_begun_ns = loop_now_ns(conn_loop(conn));
+        h1_head_scan_init(&conn->scan);
+    }
+    error = h1_head_find(&conn->scan, data, &conn->server->config.limits->head, &skip, &head_len);
+    if (error == H1_MORE) {
+        conn_deadline(conn, conn->server->config.limits->head_ms);
+        return false;
+    }
+    if (error != H1_OK) {
+        conn_refuse(conn, error);
+        return true;
+    }
+    if (in_inbuf && skip > 0)
+        h1_inbuf_consume(&conn->in, (uint32_t)skip);
+    conn_request(conn, slice_of(data.data + skip, head_len), in_inbuf ? SLICE_NONE : slice_from(data, skip + head_len));
+    return true;
+}
+
+static void conn_receive(struct h1_conn *conn)
+{
+    if (conn->receiving)
+        return;
+    conn->receiving = true;
+    net_recv(&conn->tcp.stream, NULL, 0);
+}
+
+/* Ready for the next request: from bytes already here, else from the client. */
+static void conn_next(struct h1_conn *conn)
+{
+    conn_set_state(conn, CONN_IDLE);
+    if (conn->in.end > conn->in.start) {
+        if (conn_try_head(conn, h1_inbuf_slice(&conn->in), true))
+            return;
+    } else {
+        conn_deadline(conn, conn->server->config.limits->idle_ms);
+    }
+    conn_receive(conn);
+}
+
+/* ---- what the network and the clock say --------------------------------------------------------------------- */
+
+static void conn_received_head(struct h1_conn *conn, slice data)
+{
+    if (conn->in.end == conn->in.start) {
+        if (conn_try_head(conn, data, false))
+            return;
+        /* what precedes the head (empty lines) was counted by the scan: keep all, it is bounded */
+    }
+    bool first = conn->in.end == conn->in.start;
+    if (!h1_inbuf_append(&conn->in, data, PIPELINE_BYTES_MAX)) {
+        conn_close(conn, true);
+        return;
+    }
+    if (!first && conn_try_head(conn, h1_inbuf_slice(&conn->in), true))
+        return;
+    conn_receive(conn);
+}
+
+/* During a request: early bytes wait, FIN says that no more requests come, an error that nobody reads. */
+static void conn_received_busy(struct h1_conn *conn, int32_t result, const char *data)
+{
+    if (result < 0) {
+        if (conn->exchange->writer.sending)
+            return; /* the send will say the same */
+        exchange_failed(conn->exchange, STREAM_END_CLIENT_LEFT);
+    } else if (result == 0) {
+        conn->fin = true;
+        if (conn->exchange->stream.leave_on_fin && !conn->exchange->writer.sending)
+            exchange_failed(conn->exchange, STREAM_END_CLIENT_LEFT);
+    } else if (!h1_inbuf_append(&conn->in, slice_of(data, (size_t)result), PIPELINE_BYTES_MAX)) {
+        conn->fin = true; /* answered, then closed: no memory for what was sent ahead */
+    }
+}
+
+static void conn_received_linger(struct h1_conn *conn, int32_t result)
+{
+    conn->lingered_bytes += result > 0 ? (uint32_t)result : 0;
+    if (result <= 0 || conn->lingered_bytes > LINGER_BYTES_MAX)
+        conn_close(conn, false);
+    else
+        conn_receive(conn);
+}
+
+static void conn_received(struct net_stream *stream, int32_t result, const char *data)
+{
+    struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
+
+    if (conn->exchange != NULL && conn->exchange->reader.receiving) {
+        h1_reader_received(&conn->exchange->reader, result, data);
+        return;
+    }
+    conn->receiving = false;
+    switch ((enum conn_state)conn->state) {
+    case CONN_IDLE:
+    case CONN_HEAD:
+        if (result > 0)
+            conn_received_head(conn, slice_of(data, (size_t)result));
+        else
+            conn_close(conn, result < 0);
+        break;
+    case CONN_BUSY:
+        conn_received_busy(conn, result, data);
+        break;
+    case CONN_LINGER:
+        conn_received_linger(conn, result);
+        break;
+    case CONN_CLOSING:
+        break;
+    }
+}
+
+static void conn_sent(struct net_stream *stream, int32_t result)
+{
+    struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
+
+    if (conn->exchange == NULL)
+        return;
+    h1_writer_sent(&conn->exchange->writer, result);
+    if (conn->exchange == NULL || conn->state != CONN_BUSY)
+        return;
+    conn->exchange->stream.sent_bytes = conn->exchange->writer.sent_bytes;
+    if (conn->exchange->writer.waiting)
+        conn_watch_client(conn);
+}
+
+static void conn_closed(struct net_stream *stream)
+{
+    struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
+    struct h1_server *server = conn->server;
+
+    h1_inbuf_done(&conn->in);
+    list_remove(&conn->link);
+    count(&server->counters.closing, -1);
+    pool_put(&server->conn_pool, conn);
+    server->connections--;
+    if (server->connections == 0 && server->on_empty != NULL)
+        server->on_empty(server->on_empty_arg);
+}
+
+static void conn_close(struct h1_conn *conn, bool reset)
+{
+    if (conn->state == CONN_CLOSING)
+        return;
+    INVARIANT(conn->exchange == NULL);
+    conn_set_state(conn, CONN_CLOSING);
+    loop_timer_stop(conn_loop(conn), &conn->timer);
+    net_close(&conn->tcp.stream, reset);
+}
+
+/* Every RATE_CHECK_NS while a request is under way. */
+static void conn_check_rates(struct h1_conn *conn)
+{
+    const struct h1_server_limits *limits = conn->server->config.limits;
+    struct h1_exchange *exchange = conn->exchange;
+    uint64_t moved = exchange->writer.moved_bytes + exchange->reader.moved_bytes - exchange->moved_before;
+    uint64_t seconds = RATE_CHECK_NS / 1000000000;
+
+    if (exchange->writer.sending && moved < limits->send_min_bytes_per_s * seconds) {
+        if (++exchange->slow_checks * RATE_CHECK_NS >= limits->send_idle_ms * MS) {
+            count(&conn->server->counters.slow_reader, 1);
+            exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
+            return;
+        }
+    } else if (exchange->reader.receiving && !exchange->tunnel && moved < limits->body_min_bytes_per_s * seconds) {
+        count(&conn->server->counters.slow_body, 1);
+        exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
+        return;
+    } else if (exchange->tunnel && moved == 0) {
+        if (++exchange->slow_checks * RATE_CHECK_NS >= limits->tunnel_idle_ms * MS) {
+            exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
+            return;
+        }
+    } else {
+        exchange->slow_checks = 0;
+    }
+    conn_watch_rates(conn);
+}
+
+static void conn_timer(struct timer *timer)
+{
+    struct h1_conn *conn = container_of(timer, struct h1_conn, timer);
+
+    switch ((enum conn_state)conn->state) {
+    case CONN_IDLE:
+        count(&conn->server->counters.idle_timeouts, 1);
+        conn_close(conn, false);
+        break;
+    case CONN_HEAD:
+        conn_refuse_timeout(conn);
+        break;
+    case CONN_BUSY:
+        conn_check_rates(conn);
+        break;
+    case CONN_LINGER:
+        conn_close(conn, false);
+        break;
+    case CONN_CLOSING:
+        break;
+    }
+}
+
+/* ---- the server ------------------------------------------------------------------------------------------ */
+
+err h1_server_new(const struct h1_server_config *config, struct h1_server **ret_server)
+{
+    struct h1_server *server = calloc(1, sizeof(*server));
+
+    ENSURE(server != NULL, MEMORY);
+    server->config = *config;
+    list_init(&server->conns);
+    pool_init(&server->conn_pool, sizeof(struct h1_conn), 4096);
+    pool_init(&server->exchange_pool, sizeof(struct h1_exchange), 1024);
+    pool_init(&server->head_pool, HEAD_BUFFER_BYTES, 1024);
+    *ret_server = server;
+    return ERR_OK;
+}
+
+struct h1_server *h1_server_free(struct h1_server *server)
+{
+    if (server == NULL)
+        return NULL;
+    INVARIANT(server->connections == 0);
+    pool_done(&server->conn_pool);
+    pool_done(&server->exchange_pool);
+    pool_done(&server->head_pool);
+    free(server);
+    return NULL;
+}
+
+void h1_server_accept(struct h1_server *server, int fd, const struct os_peer *peer)
+{
+    static const struct net_handler handler = {conn_received, conn_sent, NULL, conn_closed};
+    struct h1_conn *conn = NULL;
+
+    if (server->connections < server->config.limits->connections_max && !server->draining)
+        conn = pool_get(&server->conn_pool);
+    if (conn == NULL) {
+        count(&server->counters.over_limit, 1);
+        os_descriptor_close(fd);
+        return;
+    }
+    memset(conn, 0, sizeof(*conn));
+    if (!err_is_ok(net_tcp_adopt(&conn->tcp, server->config.loop, fd, peer, &handler))) {
+        pool_put(&server->conn_pool, conn);
+        return;
+    }
+    conn->server = server;
+    conn->state = CONN_IDLE;
+    timer_init(&conn->timer, conn_timer);
+    list_push_back(&server->conns, &conn->link);
+    server->connections++;
+    count(&server->counters.accepted, 1);
+    count(&server->counters.idle, 1);
+    conn_deadline(conn, server->config.limits->idle_ms);
+    conn_receive(conn);
+}
+
+void h1_server_drain(struct h1_server *server, void (*on_empty)(void *arg), void *arg)
+{
+    server->draining = true;
+    server->on_empty = on_empty;
+    server->on_empty_arg = arg;
+    LIST_FOREACH_SAFE(&server->conns, it)
+    {
+        struct h1_conn *conn = container_of(it, struct h1_conn, link);
+        if (conn->state == CONN_IDLE)
+            conn_close(conn, false);
+    }
+    if (server->connections == 0 && on_empty != NULL)
+        on_empty(arg);
+}
+
+void h1_server_stop(struct h1_server *server)
+{
+    server->draining = true;
+    LIST_FOREACH_SAFE(&server->conns, it)
+    {
+        struct h1_conn *conn = container_of(it, struct h1_conn, link);
+        if (conn->exchange != NULL)
+            exchange_failed(conn->exchange, STREAM_END_SHUTDOWN);
+        else
+            conn_close(conn, true);
+    }
+}
+
+unsigned h1_server_connections(const struct h1_server *server)
+{
+    return server->connections;
+}
+
+const struct h1_server_counters *h1_server_counters(const struct h1_server *server)
+{
+    return &server->counters;
+}
+
+size_t h1_server_idle_bytes(void)
+{
+    return sizeof(struct h1_conn);
+}

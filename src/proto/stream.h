@@ -1,0 +1,165 @@
+/* stream: one request and its answer on a connection, whatever the protocol. Two sides, each with two bodies
+ * that move independently (an answer may flow while the request's body still does).
+ *
+ * Server side (h1_server.c; later HTTP/2), seen from a transaction:
+ *
+ *   begin -> request | refused -> [interim...] respond -> ended
+ *                                       abort (no ended)
+ *
+ * ended is called exactly once, from the loop, unless the user aborted first; after either both forget each
+ * other. Client side (h1_client.c; later HTTP/2): see client_stream below.
+ *
+ * Thread: everything belongs to the connection's loop. */
+#ifndef WARP_PROTO_STREAM_H
+#define WARP_PROTO_STREAM_H
+
+#include "base/arena.h"
+#include "base/source.h"
+#include "http/message.h"
+#include "loop/loop.h"
+
+/* ---- server side ------------------------------------------------------------------------------------------ */
+
+/* Why an exchange ended: name, word for logs and metrics */
+#define STREAM_ENDS(X)                                                                                       \
+    X(COMPLETE, "complete")                                                                                  \
+    X(CLIENT_LEFT, "client-left")                                                                            \
+    X(CLIENT_SLOW, "client-slow")                                                                            \
+    X(BODY_FAILED, "body-failed")                                                                            \
+    X(SHUTDOWN, "shutdown")
+
+enum stream_end {
+#define X(name, word) STREAM_END_##name,
+    STREAM_ENDS(X)
+#undef X
+        STREAM_END_COUNT
+};
+
+struct server_stream;
+
+struct server_stream_ops {
+    void (*interim)(struct server_stream *stream, uint16_t status, const struct fields *fields);
+    void (*respond)(struct server_stream *stream, const struct reply *reply, struct source *body);
+    void (*abort)(struct server_stream *stream);
+};
+
+struct server_stream {
+    const struct server_stream_ops *ops;
+    struct loop *loop;
+    const struct os_peer *peer;
+    struct source *body; /* of the request; NULL when it has none; belongs to the stream */
+    void *user;          /* what begin returned */
+    uint64_t begun_ns;   /* the first byte of the head was here */
+    uint64_t sent_bytes; /* of the answer's body, so far */
+};
+
+/* What a listener's requests go to: transactions, the admin API, the demo origin. */
+struct server_events {
+    /* A request begins: the user's object and the arena its head goes to. NULL: no memory; the connection
+     * is closed with a bare 503. */
+    void *(*begin)(void *context, struct server_stream *stream, struct arena **ret_arena);
+    void (*request)(void *user, struct request *request);
+    /* The head was refused, or did not come in time: answer with that status; the connection closes after. */
+    void (*refused)(void *user, uint16_t status, const char *reason, const char *text);
+    void (*ended)(void *user, enum stream_end end);
+};
+
+/* A 1xx answer ahead of the real one. Dropped towards HTTP/1.0 clients. */
+static inline void stream_interim(struct server_stream *s, uint16_t status, const struct fields *fields)
+{
+    s->ops->interim(s, status, fields);
+}
+
+/* The answer. What reply points to is copied before the call returns; body (may be NULL) is taken over and
+ * closed at the end. With status 101 body carries the other side's bytes as they are, and s->body the
+ * client's. Once per stream. */
+static inline void stream_respond(struct server_stream *s, const struct reply *reply, struct source *body)
+{
+    s->ops->respond(s, reply, body);
+}
+
+/* The connection is reset: what the client has is visibly incomplete. */
+static inline void stream_abort(struct server_stream *s)
+{
+    s->ops->abort(s);
+}
+
+/* ---- client side ------------------------------------------------------------------------------------------ */
+
+/* Why an origin gave no answer: name, RFC 9209 error type, word for metrics and explain */
+#define CLIENT_FAILURES(X)                                                                                   \
+    X(RESOLVE, "dns_error", "dns-error")                                                                     \
+    X(CONNECT, "connection_refused", "connect-failed")                                                       \
+    X(CONNECT_TIMEOUT, "connection_timeout", "connect-timeout")                                              \
+    X(TLS, "tls_protocol_error", "tls-failed")                                                               \
+    X(CLOSED, "connection_terminated", "origin-closed")                                                      \
+    X(TIMEOUT, "http_response_timeout", "origin-timeout")                                                    \
+    X(INVALID, "http_protocol_error", "origin-invalid")                                                      \
+    X(INTERIM, "http_protocol_error", "too-many-interim")                                                    \
+    X(REQUEST_BODY, "http_request_error", "request-body-failed")                                             \
+    X(NO_MEMORY, "proxy_internal_error", "no-memory")                                                        \
+    X(LIMIT, "connection_limit_reached", "origin-limit")
+
+enum client_failure {
+#define X(name, type, word) CLIENT_FAILURE_##name,
+    CLIENT_FAILURES(X)
+#undef X
+        CLIENT_FAILURE_COUNT
+};
+
+const char *client_failure_type(enum client_failure failure); /* for Proxy-Status */
+const char *client_failure_word(enum client_failure failure);
+const char *stream_end_word(enum stream_end end);
+
+/* What goes to an origin. Everything stays valid until the head of the answer or a failure. */
+struct client_request {
+    enum method method;
+    slice method_name;
+    slice target;
+    const struct fields *fields; /* as forwarded, without framing */
+    struct source *body;         /* NULL: none. Not owned: never closed by the stream */
+    int64_t body_bytes;          /* -1 unknown: chunked */
+    bool upgrade;                /* a WebSocket handshake: 101 is allowed */
+    struct arena *arena;         /* the answer's head goes here */
+};
+
+struct client_stream;
+
+struct client_events {
+    void (*interim)(void *user, struct response *response);
+    /* The final head (or 101). The body is stream->body (a source; NULL when the answer has none). The user
+     * ends the exchange with client_stream_finish, at any time from now. */
+    void (*head)(void *user, struct response *response);
+    /* No answer: the exchange is over, the stream is gone. sent: the origin may have seen the request. */
+    void (*failed)(void *user, enum client_failure failure, bool sent, const char *detail);
+};
+
+struct client_stream_ops {
+    void (*finish)(struct client_stream *stream);
+    void (*tunnel)(struct client_stream *stream, struct source *from_client);
+};
+
+struct client_stream {
+    const struct client_stream_ops *ops;
+    struct source *body;
+    const struct fields *trailers; /* once the body is at its end; may be NULL */
+    const struct client_events *events;
+    void *user;
+};
+
+/* Ends the exchange wherever it is; no more calls come. The connection is kept for another request only when
+ * both messages are complete. NULL is fine; returns NULL. */
+static inline struct client_stream *client_stream_finish(struct client_stream *s)
+{
+    if (s != NULL)
+        s->ops->finish(s);
+    return NULL;
+}
+
+/* After 101: the client's bytes go to the origin as they are. */
+static inline void client_stream_tunnel(struct client_stream *s, struct source *from_client)
+{
+    s->ops->tunnel(s, from_client);
+}
+
+#endif
