@@ -21,6 +21,7 @@ enum source_state {
 };
 
 struct source;
+struct fields;
 
 struct source_ops {
     /* Up to max slices of the next unconsumed bytes, in order. */
@@ -29,6 +30,8 @@ struct source_ops {
     void (*consume)(struct source *source, size_t n);
     /* The reader leaves, at the end or before. Called exactly once; the source must not be touched after. */
     void (*close)(struct source *source);
+    /* At SOURCE_END: trailers that came behind the body, valid until close. May be NULL; may return NULL. */
+    const struct fields *(*trailers)(struct source *source);
 };
 
 struct source {
@@ -53,6 +56,11 @@ static inline struct source *source_close(struct source *s)
     if (s != NULL)
         s->ops->close(s);
     return NULL;
+}
+
+static inline const struct fields *source_trailers(struct source *s)
+{
+    return s->ops->trailers != NULL ? s->ops->trailers(s) : NULL;
 }
 
 static inline void source_set_reader(struct source *s, void (*on_ready)(void *), void *reader)

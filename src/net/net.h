@@ -33,6 +33,7 @@ struct net_stream {
     const struct net_stream_ops *ops;
     const struct net_handler *handler;
     struct loop *loop;
+    void *owner; /* the reader's own */
     struct os_peer peer;
     uint8_t scheme; /* enum net_scheme */
 };
@@ -78,6 +79,9 @@ void net_recv(struct net_stream *stream, void *into, uint32_t into_bytes);
 MUST_USE bool net_recv_cancel(struct net_stream *stream);
 /* iov and what it points to stay until sent(). more: another send follows at once. */
 void net_send(struct net_stream *stream, const struct iovec *iov, unsigned iov_count, bool more);
+/* Nothing has arrived that was not received yet: asks the kernel (one system call). For a kept connection,
+ * before it is used again, with no receive under way. */
+MUST_USE bool net_is_silent(struct net_stream *stream);
 void net_shutdown(struct net_stream *stream); /* FIN (TLS: close_notify first) */
 /* What is under way is dropped without received()/sent(); closed() follows. */
 void net_close(struct net_stream *stream, bool reset);

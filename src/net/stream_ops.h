@@ -7,6 +7,7 @@
 struct net_stream_ops {
     void (*recv)(struct net_stream *stream, void *into, uint32_t into_bytes);
     bool (*recv_cancel)(struct net_stream *stream);
+    bool (*is_silent)(struct net_stream *stream);
     void (*send)(struct net_stream *stream, const struct iovec *iov, unsigned iov_count, bool more);
     void (*shutdown)(struct net_stream *stream);
     void (*close)(struct net_stream *stream, bool reset);

@@ -42,6 +42,8 @@ MUST_USE err origin_group_new(const slice *urls, unsigned count, slice host_over
                               const char **ret_why);
 struct origin_group *origin_group_free(struct origin_group *group);
 
+bool origin_is_healthy(const struct origin *origin, uint64_t now_ns);
+
 /* ---- one thread's connections --------------------------------------------------------------------------- */
 
 /* Time-outs in milliseconds (security.md section 3). */
@@ -61,6 +63,7 @@ struct origin_pool_config {
 };
 MUST_USE err origin_pool_new(const struct origin_pool_config *config, struct origin_pool **ret_pool);
 struct origin_pool *origin_pool_free(struct origin_pool *pool); /* every fetch has ended */
+void origin_pool_close_idle(struct origin_pool *pool);
 unsigned origin_pool_idle(const struct origin_pool *pool);
 unsigned origin_pool_open(const struct origin_pool *pool);
 
@@ -88,7 +91,6 @@ struct origin_request {
 MUST_USE struct origin_fetch *origin_fetch_start(struct origin_pool *pool, const struct origin_request *request);
 /* After head: the body (NULL: none), and trailers at its end. */
 struct source *origin_fetch_body(struct origin_fetch *fetch);
-const struct fields *origin_fetch_trailers(struct origin_fetch *fetch);
 void origin_fetch_tunnel(struct origin_fetch *fetch, struct source *from_client);
 const struct origin *origin_fetch_origin(const struct origin_fetch *fetch);
 uint64_t origin_fetch_begun_ns(const struct origin_fetch *fetch);

@@ -126,6 +126,8 @@ void os_socket_send(struct os_socket *socket, struct os_send *send);
 /* Takes back a receive that has not completed: true, and done() will not be called; false when its
  * completion is already due. */
 MUST_USE bool os_socket_recv_cancel(struct os_socket *socket);
+/* True when nothing can be received now: no bytes, no FIN, no error (MSG_PEEK). No receive is under way. */
+MUST_USE bool os_socket_is_silent(struct os_socket *socket);
 /* No more will be sent (FIN). */
 void os_socket_shutdown(struct os_socket *socket);
 /* Ends the socket; reset: by RST instead of FIN, so that a peer cannot take what it has for complete.
@@ -161,6 +163,7 @@ struct os_acceptor {
 
 MUST_USE err os_accept_start(struct os *os, struct os_acceptor *acceptor);
 void os_accept_stop(struct os_acceptor *acceptor); /* new connections wait in the backlog; start again later */
+void os_accepted_close(int fd);                    /* one that is not wanted */
 
 /* ---- datagram and stream descriptors for the resolver (c-ares brings its own callbacks) ------------------- */
 

@@ -56,30 +56,19 @@ void h1_inbuf_done(struct h1_inbuf *in)
 /* Finds unframed bytes at in->start. True when it got somewhere: bytes to show, the end, or an error. */
 static bool reader_unframe_chunked(struct h1_reader *reader)
 {
-    while (reader->in->start < reader->in->end) {
-        slice data = SLICE_NONE;
-        size_t used = 0;
+    slice data = SLICE_NONE, input = h1_inbuf_slice(reader->in);
+    enum chunked_result result;
+    size_t used = 0;
 
-        switch (h1_chunked_next(&reader->chunked, h1_inbuf_slice(reader->in), &used, &data)) {
-        case H1_CHUNKED_DATA:
-            h1_inbuf_consume(reader->in, (uint32_t)(used - data.len));
-            reader->shown_bytes = (uint32_t)data.len;
-            return true;
-        case H1_CHUNKED_DONE:
-            h1_inbuf_consume(reader->in, (uint32_t)used);
-            reader->complete = true;
-            return true;
-        case H1_CHUNKED_MORE:
-            h1_inbuf_consume(reader->in, (uint32_t)used);
-            break;
-        case H1_CHUNKED_FAILED:
-            reader->failed = true;
-            return true;
-        }
-        if (used == 0)
-            return false;
-    }
-    return false;
+    if (input.len == 0)
+        return false;
+    result = h1_chunked_next(&reader->chunked, input, &used, &data);
+    /* data is the end of what was used: frame bytes go, data stays until it is consumed */
+    h1_inbuf_consume(reader->in, (uint32_t)(used - data.len));
+    reader->shown_bytes = (uint32_t)data.len;
+    reader->complete = result == CHUNKED_DONE;
+    reader->failed = result == CHUNKED_ERROR;
+    return result != CHUNKED_MORE;
 }
 
 static bool reader_unframe(struct h1_reader *reader)
@@ -153,8 +142,6 @@ static void reader_consume(struct source *source, size_t n)
     reader->shown_bytes -= (uint32_t)n;
     if (reader->kind == BODY_LENGTH)
         reader->left_bytes -= n;
-    else if (reader->kind == BODY_CHUNKED)
-        h1_chunked_consumed(&reader->chunked, n);
     h1_inbuf_consume(reader->in, (uint32_t)n);
     /* The end is known as soon as the last byte is gone, without another peek: the connection asks. */
     if (reader->shown_bytes == 0 && !reader->complete && !reader->failed && !reader->receiving)
@@ -166,10 +153,15 @@ static void reader_close(struct source *source)
     source_set_reader(source, NULL, NULL);
 }
 
+static const struct fields *reader_trailers(struct source *source)
+{
+    return container_of(source, struct h1_reader, source)->chunked.trailers;
+}
+
 void h1_reader_init(struct h1_reader *reader, struct net_stream *net, struct h1_inbuf *in, enum body_kind kind,
                     uint64_t length_bytes, struct arena *arena)
 {
-    static const struct source_ops ops = {reader_peek, reader_consume, reader_close};
+    static const struct source_ops ops = {reader_peek, reader_consume, reader_close, reader_trailers};
 
     memset(reader, 0, sizeof(*reader));
     reader->source.ops = &ops;
@@ -177,9 +169,7 @@ void h1_reader_init(struct h1_reader *reader, struct net_stream *net, struct h1_
     reader->in = in;
     reader->kind = (uint8_t)kind;
     reader->left_bytes = length_bytes;
-    fields_init(&reader->trailers, arena);
-    if (kind == BODY_CHUNKED)
-        h1_chunked_init(&reader->chunked, &reader->trailers);
+    h1_chunked_init(&reader->chunked, arena);
     reader->complete = kind == BODY_NONE || (kind == BODY_LENGTH && length_bytes == 0);
 }
 

@@ -1,4 +1,5 @@
 #include "proto/h1_server.h"
+#include "base/log.h"
 #include "http/h1_write.h"
 #include "proto/h1_reader.h"
 #include "proto/h1_writer.h"
@@ -13,7 +14,7 @@
 #define MS                 UINT64_C(1000000)
 
 const struct h1_server_limits h1_server_limits_default = {
-    .head = H1_REQUEST_LIMITS,
+    .head = {32768, 16384, 8192, 100}, /* H1_LIMITS_REQUEST */
     .head_ms = 10000,
     .idle_ms = 30000,
     .body_idle_ms = 15000,
@@ -36,6 +37,8 @@ struct h1_exchange {
     struct h1_writer writer;
     struct source *answer; /* owned; NULL: none */
     uint64_t moved_before; /* bytes moved at the last rate check */
+    uint32_t slow_checks;  /* in a row */
+    enum stream_end end;   /* why, once the connection is closing */
     bool http10, keep_alive, expects_continue, responded, tunnel, refused;
 };
 
@@ -44,7 +47,7 @@ struct h1_conn {
     struct h1_server *server;
     struct h1_exchange *exchange;
     struct h1_inbuf in;
-    struct h1_head_scan scan;
+    struct h1_finder finder;
     struct list link; /* in server->conns */
     struct timer timer;
     uint64_t head_begun_ns;
@@ -132,16 +135,21 @@ static void conn_watch_client(struct h1_conn *conn)
     net_recv(&conn->tcp.stream, NULL, 0);
 }
 
-static void exchange_free(struct h1_exchange *exchange)
+/* Nothing of it is under way at the socket any more. */
+static void exchange_end(struct h1_exchange *exchange, enum stream_end end)
 {
     struct h1_conn *conn = exchange->conn;
+    struct h1_server *server = conn->server;
+    void *user = exchange->stream.user;
 
+    exchange->stream.sent_bytes = exchange->writer.sent_bytes;
     exchange->answer = source_close(exchange->answer);
-    if (exchange->writer.head.bytes != NULL && exchange->writer.head.sent < exchange->writer.head.len)
+    if (exchange->writer.head.bytes != NULL)
         exchange->writer.head_done(&exchange->writer);
     h1_writer_done(&exchange->writer);
     conn->exchange = NULL;
-    pool_put(&conn->server->exchange_pool, exchange);
+    server->config.events->ended(user, end);
+    pool_put(&server->exchange_pool, exchange);
 }
 
 static void conn_linger(struct h1_conn *conn)
@@ -163,15 +171,13 @@ static void exchange_complete(struct h1_exchange *exchange)
     struct h1_conn *conn = exchange->conn;
     bool unread = !exchange->reader.complete || exchange->refused;
     bool close = unread || !exchange->keep_alive || conn->fin || conn->server->draining;
-    bool receiving = exchange->reader.receiving;
-    void *user = exchange->stream.user;
 
-    exchange_free(exchange);
-    conn->server->config.events->ended(user, STREAM_END_COMPLETE);
-    if (receiving && !net_recv_cancel(&conn->tcp.stream)) {
-        conn_close(conn, true);
+    if (exchange->reader.receiving && !net_recv_cancel(&conn->tcp.stream)) {
+        exchange->end = STREAM_END_COMPLETE;
+        conn_close(conn, false);
         return;
     }
+    exchange_end(exchange, STREAM_END_COMPLETE);
     if (!close)
         conn_next(conn);
     else if (unread && !conn->fin)
@@ -180,21 +186,19 @@ static void exchange_complete(struct h1_exchange *exchange)
         conn_close(conn, false);
 }
 
+/* Ended in the middle: the client must see that. The rest follows when the socket is closed. */
 static void exchange_failed(struct h1_exchange *exchange, enum stream_end end)
 {
-    struct h1_conn *conn = exchange->conn;
-    void *user = exchange->stream.user;
-
-    exchange_free(exchange);
-    conn->server->config.events->ended(user, end);
-    conn_close(conn, true);
+    if (exchange->conn->state == CONN_CLOSING)
+        return;
+    exchange->end = end;
+    conn_close(exchange->conn, true);
 }
 
 static void writer_done(struct h1_writer *writer, enum h1_write_end end)
 {
     struct h1_exchange *exchange = container_of(writer, struct h1_exchange, writer);
 
-    exchange->stream.sent_bytes = writer->sent_bytes;
     switch (end) {
     case H1_WRITE_COMPLETE:
         exchange_complete(exchange);
@@ -224,55 +228,72 @@ static void answer_ready(void *reader)
 {
     struct h1_exchange *exchange = reader;
 
+    if (exchange->conn->state == CONN_CLOSING)
+        return;
     h1_writer_pump(&exchange->writer);
     if (exchange->writer.sending && !timer_is_set(&exchange->conn->timer))
         conn_watch_rates(exchange->conn);
 }
 
-static enum h1_framing answer_framing(const struct h1_exchange *exchange, const struct reply *reply,
-                                      const struct source *body)
+static enum h1_body answer_body(const struct h1_exchange *exchange, const struct reply *reply,
+                                const struct source *body)
 {
     if (reply->status == 101)
-        return H1_FRAMING_RAW;
+        return H1_BODY_RAW;
     if (reply->no_body || body == NULL)
-        return H1_FRAMING_NONE;
+        return H1_BODY_NONE;
     if (reply->length_bytes >= 0)
-        return H1_FRAMING_LENGTH;
-    return exchange->http10 ? H1_FRAMING_RAW : H1_FRAMING_CHUNKED;
+        return H1_BODY_LENGTH;
+    return exchange->http10 ? H1_BODY_RAW : H1_BODY_CHUNKED;
+}
+
+/* The framing fields of an answer. One without a body still announces the length it would have. */
+static struct h1_framing answer_fields(const struct h1_exchange *exchange, const struct reply *reply,
+                                       enum h1_body framing)
+{
+    struct h1_framing wire = {.body = BODY_NONE, .connection = H1_CONNECTION_DEFAULT};
+
+    if (framing == H1_BODY_CHUNKED) {
+        wire.body = BODY_CHUNKED;
+    } else if (reply->length_bytes >= 0 && reply->status >= 200 && reply->status != 204) {
+        wire.body = BODY_LENGTH;
+        wire.length_bytes = (uint64_t)reply->length_bytes;
+    }
+    if (framing == H1_BODY_RAW && reply->status == 101)
+        wire.connection = H1_CONNECTION_WEBSOCKET;
+    else if (!exchange->keep_alive)
+        wire.connection = H1_CONNECTION_CLOSE;
+    else if (exchange->http10)
+        wire.connection = H1_CONNECTION_KEEP_ALIVE;
+    return wire;
 }
 
 /* Writes the head into memory that head_done gives back; data NULL when there is none. */
-static slice answer_head(struct h1_exchange *exchange, const struct reply *reply, enum h1_framing framing)
+static slice answer_head(struct h1_exchange *exchange, const struct reply *reply, enum h1_body framing)
 {
     struct h1_server *server = exchange->conn->server;
-    struct h1_response_framing wire = {
-        .length_bytes = reply->length_bytes,
-        .chunked = framing == H1_FRAMING_CHUNKED ||
-                   (reply->no_body && reply->length_bytes < 0 && reply->status >= 200 && reply->status != 204 &&
-                    reply->status != 304 && false),
-        .close = !exchange->keep_alive,
-        .keep_alive_http10 = exchange->http10 && exchange->keep_alive,
-    };
+    struct h1_framing wire = answer_fields(exchange, reply, framing);
     char *buffer = pool_get(&server->head_pool);
     size_t len;
 
     if (buffer == NULL)
         return SLICE_NONE;
-    len = h1_write_response(buffer, HEAD_BUFFER_BYTES, reply, &wire);
+    len = h1_write_response(buffer, HEAD_BUFFER_BYTES, reply->status, reply->stored, reply->added, &wire);
     if (len <= HEAD_BUFFER_BYTES)
         return slice_of(buffer, len);
     pool_put(&server->head_pool, buffer);
     buffer = malloc(len);
     if (buffer == NULL)
         return SLICE_NONE;
-    return slice_of(buffer, h1_write_response(buffer, len, reply, &wire));
+    len = h1_write_response(buffer, len, reply->status, reply->stored, reply->added, &wire);
+    return slice_of(buffer, len);
 }
 
 static void stream_respond_h1(struct server_stream *stream, const struct reply *reply, struct source *body)
 {
     struct h1_exchange *exchange = exchange_of(stream);
     struct h1_conn *conn = exchange->conn;
-    enum h1_framing framing = answer_framing(exchange, reply, body);
+    enum h1_body framing = answer_body(exchange, reply, body);
     slice head;
 
     INVARIANT(!exchange->responded);
@@ -280,12 +301,12 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
     exchange->tunnel = reply->status == 101;
     /* An answer that comes before the request's body was read: nothing says that the rest will come soon. */
     if (reply->close || conn->server->draining || conn->fin || !exchange->reader.complete || exchange->tunnel ||
-        (framing == H1_FRAMING_RAW && exchange->http10))
+        (framing == H1_BODY_RAW && exchange->http10))
         exchange->keep_alive = exchange->tunnel;
     exchange->answer = body;
     head = answer_head(exchange, reply, framing);
     if (head.data == NULL) {
-        loop_defer(conn_loop(conn), &exchange->writer.failed);
+        loop_defer(conn_loop(conn), &exchange->writer.failed); /* no memory: the client sees a reset */
         return;
     }
     if (exchange->tunnel) {
@@ -295,12 +316,12 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
         if (conn->receiving && net_recv_cancel(&conn->tcp.stream))
             conn->receiving = false;
     }
-    if (framing == H1_FRAMING_NONE && body != NULL)
+    if (framing == H1_BODY_NONE && body != NULL)
         exchange->answer = source_close(body);
     if (exchange->answer != NULL)
         source_set_reader(exchange->answer, answer_ready, exchange);
     h1_writer_begin(&exchange->writer, head, exchange->answer, framing,
-                    framing == H1_FRAMING_LENGTH ? (uint64_t)reply->length_bytes : 0);
+                    framing == H1_BODY_LENGTH ? (uint64_t)reply->length_bytes : 0);
     if (exchange->writer.waiting)
         conn_watch_client(conn);
     conn_watch_rates(conn);
@@ -316,18 +337,14 @@ static void stream_interim_h1(struct server_stream *stream, uint16_t status, con
         return;
     if (status == 100)
         exchange->expects_continue = false;
-    len = h1_write_interim(head, sizeof(head), status, fields);
+    len = h1_write_response(head, sizeof(head), status, NULL, fields, &(struct h1_framing){.body = BODY_NONE});
     if (len <= sizeof(head) && !h1_writer_interim(&exchange->writer, slice_of(head, len)))
         log_debug("a %u answer did not fit and was dropped", status);
 }
 
 static void stream_abort_h1(struct server_stream *stream)
 {
-    struct h1_exchange *exchange = exchange_of(stream);
-    struct h1_conn *conn = exchange->conn;
-
-    exchange_free(exchange);
-    conn_close(conn, true);
+    exchange_failed(exchange_of(stream), STREAM_END_ABORTED);
 }
 
 /* The body is wanted: a client that waits for 100 is told to go on (RFC 9110 10.1.1). */
@@ -340,12 +357,6 @@ static void body_first_pull(struct h1_reader *reader)
 }
 
 /* ---- the connection: heads ------------------------------------------------------------------------------ */
-
-static const struct fields *answer_trailers(struct h1_writer *writer)
-{
-    struct h1_exchange *exchange = container_of(writer, struct h1_exchange, writer);
-    return exchange->stream.trailers;
-}
 
 static bool exchange_begin(struct h1_conn *conn, struct arena **ret_arena)
 {
@@ -364,12 +375,13 @@ static bool exchange_begin(struct h1_conn *conn, struct arena **ret_arena)
     };
     exchange->answer = NULL;
     exchange->moved_before = 0;
+    exchange->slow_checks = 0;
+    exchange->end = STREAM_END_COMPLETE;
     exchange->http10 = exchange->keep_alive = exchange->expects_continue = false;
     exchange->responded = exchange->tunnel = exchange->refused = false;
     h1_writer_init(&exchange->writer, &conn->tcp.stream);
     exchange->writer.done = writer_done;
     exchange->writer.head_done = head_done;
-    exchange->writer.trailers = answer_trailers;
     exchange->stream.user = server->config.events->begin(server->config.context, &exchange->stream, ret_arena);
     if (exchange->stream.user == NULL) {
         pool_put(&server->exchange_pool, exchange);
@@ -391,7 +403,7 @@ static void conn_refuse(struct h1_conn *conn, enum h1_error error)
         return;
     }
     conn->exchange->refused = true;
-    conn->server->config.events->refused(conn->exchange->stream.user, h1_error_status(error), h1_error_word(error),
+    conn->server->config.events->refused(conn->exchange->stream.user, h1_error_status(error), h1_error_name(error),
                                          h1_error_text(error));
 }
 
@@ -428,7 +440,7 @@ static void conn_request(struct h1_conn *conn, slice head, slice rest)
     error = h1_parse_request(head, &server->config.limits->head, server->config.https, arena, &request);
     if (error != H1_OK) {
         exchange->refused = true;
-        server->config.events->refused(exchange->stream.user, h1_error_status(error), h1_error_word(error),
+        server->config.events->refused(exchange->stream.user, h1_error_status(error), h1_error_name(error),
                                        h1_error_text(error));
         return;
     }
@@ -452,29 +464,30 @@ static void conn_request(struct h1_conn *conn, slice head, slice rest)
         conn_watch_client(conn);
 }
 
-/* data: all bytes at hand. True when a request (or a refusal) came of it. */
+/* data: all bytes at hand, the first of them where they began. True when a request (or a refusal) came of it. */
 static bool conn_try_head(struct h1_conn *conn, slice data, bool in_inbuf)
 {
-    size_t head_len = 0, skip = 0;
-    enum h1_error error;
+    enum h1_error error = H1_OK;
 
     if (conn->state == CONN_IDLE) {
         conn_set_state(conn, CONN_HEAD);
         conn->head_begun_ns = loop_now_ns(conn_loop(conn));
-        h1_head_scan_init(&conn->scan);
-    }
-    error = h1_head_find(&conn->scan, data, &conn->server->config.limits->head, &skip, &head_len);
-    if (error == H1_MORE) {
         conn_deadline(conn, conn->server->config.limits->head_ms);
-        return false;
+        conn->finder = (struct h1_finder){0};
     }
-    if (error != H1_OK) {
+    switch (h1_head_find(&conn->finder, data, &conn->server->config.limits->head, &error)) {
+    case H1_FIND_MORE:
+        return false;
+    case H1_FIND_REFUSED:
         conn_refuse(conn, error);
         return true;
+    case H1_FIND_FOUND:
+        break;
     }
-    if (in_inbuf && skip > 0)
-        h1_inbuf_consume(&conn->in, (uint32_t)skip);
-    conn_request(conn, slice_of(data.data + skip, head_len), in_inbuf ? SLICE_NONE : slice_from(data, skip + head_len));
+    if (in_inbuf)
+        h1_inbuf_consume(&conn->in, conn->finder.begin);
+    conn_request(conn, slice_of(data.data + conn->finder.begin, conn->finder.end - conn->finder.begin),
+                 in_inbuf ? SLICE_NONE : slice_from(data, conn->finder.end));
     return true;
 }
 
@@ -547,7 +560,7 @@ static void conn_received(struct net_stream *stream, int32_t result, const char 
 {
     struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
 
-    if (conn->exchange != NULL && conn->exchange->reader.receiving) {
+    if (conn->state == CONN_BUSY && conn->exchange->reader.receiving) {
         h1_reader_received(&conn->exchange->reader, result, data);
         return;
     }
@@ -575,13 +588,10 @@ static void conn_sent(struct net_stream *stream, int32_t result)
 {
     struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
 
-    if (conn->exchange == NULL)
+    if (conn->state != CONN_BUSY)
         return;
     h1_writer_sent(&conn->exchange->writer, result);
-    if (conn->exchange == NULL || conn->state != CONN_BUSY)
-        return;
-    conn->exchange->stream.sent_bytes = conn->exchange->writer.sent_bytes;
-    if (conn->exchange->writer.waiting)
+    if (conn->state == CONN_BUSY && conn->exchange->writer.waiting)
         conn_watch_client(conn);
 }
 
@@ -590,6 +600,8 @@ static void conn_closed(struct net_stream *stream)
     struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
     struct h1_server *server = conn->server;
 
+    if (conn->exchange != NULL)
+        exchange_end(conn->exchange, conn->exchange->end);
     h1_inbuf_done(&conn->in);
     list_remove(&conn->link);
     count(&server->counters.closing, -1);
@@ -603,7 +615,6 @@ static void conn_close(struct h1_conn *conn, bool reset)
 {
     if (conn->state == CONN_CLOSING)
         return;
-    INVARIANT(conn->exchange == NULL);
     conn_set_state(conn, CONN_CLOSING);
     loop_timer_stop(conn_loop(conn), &conn->timer);
     net_close(&conn->tcp.stream, reset);
@@ -698,7 +709,7 @@ void h1_server_accept(struct h1_server *server, int fd, const struct os_peer *pe
         conn = pool_get(&server->conn_pool);
     if (conn == NULL) {
         count(&server->counters.over_limit, 1);
-        os_descriptor_close(fd);
+        os_accepted_close(fd);
         return;
     }
     memset(conn, 0, sizeof(*conn));

@@ -46,7 +46,7 @@ bool h1_writer_interim(struct h1_writer *writer, slice head)
     return true;
 }
 
-void h1_writer_begin(struct h1_writer *writer, slice head, struct source *body, enum h1_framing framing,
+void h1_writer_begin(struct h1_writer *writer, slice head, struct source *body, enum h1_body framing,
                      uint64_t length_bytes)
 {
     INVARIANT(!writer->begun);
@@ -54,19 +54,20 @@ void h1_writer_begin(struct h1_writer *writer, slice head, struct source *body, 
     writer->head = (struct h1_piece){head.data, (uint32_t)head.len, 0};
     writer->body = body;
     writer->framing = (uint8_t)framing;
-    writer->length_left = framing == H1_FRAMING_LENGTH ? length_bytes : 0;
+    writer->length_left = framing == H1_BODY_LENGTH ? length_bytes : 0;
     h1_writer_pump(writer);
 }
 
 /* The frame behind the last byte of the body: nothing, or the last chunk with the source's trailers. */
 static void frame_last(struct h1_writer *writer)
 {
-    const struct fields *trailers = writer->trailers != NULL ? writer->trailers(writer) : NULL;
+    const struct fields *trailers;
 
     writer->finished = true;
-    if (writer->framing != H1_FRAMING_CHUNKED)
+    if (writer->framing != H1_BODY_CHUNKED)
         return;
     writer->tail = (struct h1_piece){"0\r\n\r\n", 5, 0};
+    trailers = source_trailers(writer->body);
     if (trailers == NULL || trailers->count == 0)
         return;
     writer->trailer_text = malloc(trailers->text_len + 5);
@@ -86,12 +87,12 @@ static void frame_open(struct h1_writer *writer, const slice *shown, unsigned co
     for (unsigned i = 0; i < count; i++)
         bytes += shown[i].len;
     bytes = MIN(bytes, FRAME_BYTES_MAX);
-    if (writer->framing == H1_FRAMING_LENGTH) {
+    if (writer->framing == H1_BODY_LENGTH) {
         bytes = MIN(bytes, writer->length_left);
         writer->length_left -= bytes;
     }
     writer->data_left = bytes;
-    if (writer->framing != H1_FRAMING_CHUNKED)
+    if (writer->framing != H1_BODY_CHUNKED)
         return;
     int len = snprintf(writer->mark_text, sizeof(writer->mark_text), "%llx\r\n", (unsigned long long)bytes);
     writer->mark = (struct h1_piece){writer->mark_text, (uint32_t)len, 0};
@@ -115,8 +116,8 @@ static bool frame_next(struct h1_writer *writer, slice *ret_shown, unsigned *ret
     bool is_new = frame_is_sent(writer);
 
     *ret_count = 0;
-    if (is_new && (writer->framing == H1_FRAMING_NONE ||
-                   (writer->framing == H1_FRAMING_LENGTH && writer->length_left == 0)))
+    if (is_new && (writer->framing == H1_BODY_NONE ||
+                   (writer->framing == H1_BODY_LENGTH && writer->length_left == 0)))
         writer->finished = true;
     if (writer->finished || (!is_new && writer->data_left == 0))
         return true;
@@ -131,7 +132,7 @@ static bool frame_next(struct h1_writer *writer, slice *ret_shown, unsigned *ret
         return is_new; /* bytes once shown do not go away */
     case SOURCE_END:
         *ret_count = 0;
-        if (!is_new || writer->framing == H1_FRAMING_LENGTH)
+        if (!is_new || writer->framing == H1_BODY_LENGTH)
             return false; /* fewer bytes than announced */
         frame_last(writer);
         return true;
@@ -237,7 +238,7 @@ void h1_writer_sent(struct h1_writer *writer, int32_t result)
         h1_writer_pump(writer);
         return;
     }
-    if (writer->framing == H1_FRAMING_NONE || (writer->framing == H1_FRAMING_LENGTH && writer->length_left == 0))
+    if (writer->framing == H1_BODY_NONE || (writer->framing == H1_BODY_LENGTH && writer->length_left == 0))
         writer->finished = true;
     if (writer->finished)
         writer->done(writer, H1_WRITE_COMPLETE);

@@ -15,7 +15,7 @@
 
 #define H1_WRITER_IOV 8
 
-enum h1_framing { H1_FRAMING_NONE, H1_FRAMING_LENGTH, H1_FRAMING_CHUNKED, H1_FRAMING_RAW };
+enum h1_body { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED, H1_BODY_RAW };
 
 enum h1_write_end {
     H1_WRITE_COMPLETE,
@@ -34,11 +34,10 @@ struct h1_writer {
     struct source *body; /* not owned */
     void (*head_done)(struct h1_writer *writer); /* the head's memory may go */
     void (*done)(struct h1_writer *writer, enum h1_write_end end);
-    const struct fields *(*trailers)(struct h1_writer *writer); /* NULL: never any */
     struct task failed;
     struct h1_piece interim, head, mark, tail;
     uint64_t data_left;   /* of the frame under way */
-    uint64_t length_left; /* H1_FRAMING_LENGTH: of the body, beyond that frame */
+    uint64_t length_left; /* H1_BODY_LENGTH: of the body, beyond that frame */
     uint64_t sent_bytes;  /* of the body */
     uint64_t moved_bytes; /* everything the socket took: for rates */
     char *interim_text, *trailer_text; /* malloc; NULL until needed */
@@ -54,8 +53,8 @@ void h1_writer_done(struct h1_writer *writer);
 
 /* A complete 1xx head to send first; false when there is no room (the caller drops it). */
 MUST_USE bool h1_writer_interim(struct h1_writer *writer, slice head);
-/* head stays valid until head_done. length_bytes: of H1_FRAMING_LENGTH. body NULL: H1_FRAMING_NONE. */
-void h1_writer_begin(struct h1_writer *writer, slice head, struct source *body, enum h1_framing framing,
+/* head stays valid until head_done. length_bytes: of H1_BODY_LENGTH. body NULL: H1_BODY_NONE. */
+void h1_writer_begin(struct h1_writer *writer, slice head, struct source *body, enum h1_body framing,
                      uint64_t length_bytes);
 /* What net told: the result of a net_send. */
 void h1_writer_sent(struct h1_writer *writer, int32_t result);

@@ -3,11 +3,10 @@
  *
  * Server side (h1_server.c; later HTTP/2), seen from a transaction:
  *
- *   begin -> request | refused -> [interim...] respond -> ended
- *                                       abort (no ended)
+ *   begin -> request | refused -> [interim...] respond | abort -> ended
  *
- * ended is called exactly once, from the loop, unless the user aborted first; after either both forget each
- * other. Client side (h1_client.c; later HTTP/2): see client_stream below.
+ * ended is called exactly once, from the loop, whatever happens: until then memory that an answer's bytes lie
+ * in stays where it is, after it both forget each other. Client side (h1_client.c; later HTTP/2): see client_stream below.
  *
  * Thread: everything belongs to the connection's loop. */
 #ifndef WARP_PROTO_STREAM_H
@@ -26,6 +25,7 @@
     X(CLIENT_LEFT, "client-left")                                                                            \
     X(CLIENT_SLOW, "client-slow")                                                                            \
     X(BODY_FAILED, "body-failed")                                                                            \
+    X(ABORTED, "aborted")                                                                                    \
     X(SHUTDOWN, "shutdown")
 
 enum stream_end {
@@ -51,12 +51,13 @@ struct server_stream {
     void *user;          /* what begin returned */
     uint64_t begun_ns;   /* the first byte of the head was here */
     uint64_t sent_bytes; /* of the answer's body, so far */
+    bool leave_on_fin;   /* the user's: a FIN means that nobody waits for the (endless) answer any more */
 };
 
 /* What a listener's requests go to: transactions, the admin API, the demo origin. */
 struct server_events {
     /* A request begins: the user's object and the arena its head goes to. NULL: no memory; the connection
-     * is closed with a bare 503. */
+     * is reset. */
     void *(*begin)(void *context, struct server_stream *stream, struct arena **ret_arena);
     void (*request)(void *user, struct request *request);
     /* The head was refused, or did not come in time: answer with that status; the connection closes after. */
@@ -142,7 +143,6 @@ struct client_stream_ops {
 struct client_stream {
     const struct client_stream_ops *ops;
     struct source *body;
-    const struct fields *trailers; /* once the body is at its end; may be NULL */
     const struct client_events *events;
     void *user;
 };

@@ -1,0 +1,181 @@
+/* Addresses, groups and health. */
+#include "origin/origin.h"
+#include "origin/group.h"
+#include "base/log.h"
+#include "http/uri.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DOWN_FIRST_NS UINT64_C(1000000000)
+#define DOWN_MAX_NS   UINT64_C(30000000000)
+
+static err origin_parse_port(slice text, uint16_t *ret_port)
+{
+    uint64_t port;
+
+    ENSURE(slice_to_u64(text, &port) && port >= 1 && port <= 65535, INVALID);
+    *ret_port = (uint16_t)port;
+    return ERR_OK;
+}
+
+/* host, [ipv6] or host:port into host and port; the port stays as it was when there is none. */
+static err origin_parse_authority(slice text, struct origin *origin)
+{
+    slice port = SLICE_NONE;
+
+    if (text.len > 0 && text.data[0] == '[') {
+        ptrdiff_t close = slice_find(text, ']');
+        ENSURE(close > 1, INVALID);
+        origin->host = (slice){text.data + 1, (size_t)close - 1};
+        text = slice_from(text, (size_t)close + 1);
+        ENSURE(text.len == 0 || text.data[0] == ':', INVALID);
+        port = text.len > 0 ? slice_from(text, 1) : SLICE_NONE;
+    } else {
+        ptrdiff_t colon = slice_find(text, ':');
+        origin->host = colon >= 0 ? (slice){text.data, (size_t)colon} : text;
+        port = colon >= 0 ? slice_from(text, (size_t)colon + 1) : SLICE_NONE;
+    }
+    ENSURE(origin->host.len > 0, INVALID);
+    if (port.data != NULL)
+        TRY(origin_parse_port(port, &origin->port));
+    for (size_t i = 0; i < origin->host.len; i++) {
+        unsigned char c = (unsigned char)origin->host.data[i];
+        ENSURE((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || ascii_is_digit(c) || c == '-' || c == '.' ||
+                   c == '_' || c == ':',
+               INVALID);
+    }
+    return ERR_OK;
+}
+
+err origin_parse(slice text, struct origin *ret_origin, const char **ret_why)
+{
+    slice rest;
+
+    *ret_why = "write http://host:port, https://host or host:port";
+    ENSURE(text.len > 0 && text.len < ORIGIN_NAME_MAX, INVALID);
+    memset(ret_origin, 0, sizeof(*ret_origin));
+    memcpy(ret_origin->name, text.data, text.len);
+    rest = slice_of(ret_origin->name, text.len);
+    ret_origin->port = 80;
+    if (slice_starts(rest, SLICE("http://"))) {
+        rest = slice_from(rest, 7);
+    } else if (slice_starts(rest, SLICE("https://"))) {
+        rest = slice_from(rest, 8);
+        ret_origin->https = true;
+        ret_origin->port = 443;
+    } else if (slice_find(rest, '/') >= 0) {
+        return ERR(INVALID);
+    }
+    if (slice_ends(rest, SLICE("/")))
+        rest.len--;
+    if (slice_find(rest, '/') >= 0 || slice_find(rest, '?') >= 0) {
+        *ret_why = "an origin has no path: what clients ask for is passed on as it is";
+        return ERR(INVALID);
+    }
+    if (slice_find(rest, '@') >= 0) {
+        *ret_why = "an origin has no user name";
+        return ERR(INVALID);
+    }
+    TRY(origin_parse_authority(rest, ret_origin));
+    if (!err_is_ok(os_address_from_ip(ret_origin->host, ret_origin->port, &ret_origin->address)))
+        ret_origin->address.len = 0; /* a name */
+    return ERR_OK;
+}
+
+static err group_fill(struct origin_group *group, const slice *urls, unsigned count, const struct net_tls_options *tls,
+                      const char **ret_why)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct origin *origin = &group->origins[i];
+
+        TRY(origin_parse(urls[i], origin, ret_why));
+        if (origin->https && group->tls == NULL) {
+            *ret_why = "the certificates to verify https origins with cannot be read";
+            TRY(net_tls_config_new(tls, &group->tls));
+        }
+        origin->tls = origin->https ? group->tls : NULL;
+        group->count++;
+    }
+    return ERR_OK;
+}
+
+err origin_group_new(const slice *urls, unsigned count, slice host_override, const struct net_tls_options *tls,
+                     struct origin_group **ret_group, const char **ret_why)
+{
+    struct origin_group *group;
+    err result;
+
+    *ret_why = "too many origins";
+    ENSURE(count > 0 && count <= ORIGINS_MAX && host_override.len < ORIGIN_NAME_MAX, INVALID);
+    *ret_why = "out of memory";
+    group = calloc(1, sizeof(*group));
+    ENSURE(group != NULL, MEMORY);
+    group->origins = calloc(count, sizeof(*group->origins));
+    if (host_override.len > 0)
+        memcpy(group->host_override, host_override.data, host_override.len);
+    result = group->origins != NULL ? group_fill(group, urls, count, tls, ret_why) : ERR(MEMORY);
+    if (!err_is_ok(result)) {
+        origin_group_free(group);
+        return result;
+    }
+    *ret_group = group;
+    return ERR_OK;
+}
+
+struct origin_group *origin_group_free(struct origin_group *group)
+{
+    if (group == NULL)
+        return NULL;
+    net_tls_config_unref(group->tls);
+    free(group->origins);
+    free(group);
+    return NULL;
+}
+
+/* ---- health ------------------------------------------------------------------------------------------------ */
+
+bool origin_is_healthy(const struct origin *origin, uint64_t now_ns)
+{
+    uint64_t until = atomic_load_explicit(&((struct origin *)(uintptr_t)origin)->down_until_ns, memory_order_relaxed);
+    return until <= now_ns;
+}
+
+void origin_connected(struct origin *origin)
+{
+    if (atomic_load_explicit(&origin->failures, memory_order_relaxed) == 0)
+        return;
+    atomic_store_explicit(&origin->failures, 0, memory_order_relaxed);
+    atomic_store_explicit(&origin->down_until_ns, 0, memory_order_relaxed);
+    log_info("origin %s answers again", origin->name);
+}
+
+void origin_connect_failed(struct origin *origin, uint64_t now_ns, const char *why)
+{
+    uint32_t failures = atomic_fetch_add_explicit(&origin->failures, 1, memory_order_relaxed);
+    uint64_t pause = failures < 5 ? DOWN_FIRST_NS << failures : DOWN_MAX_NS;
+
+    atomic_store_explicit(&origin->down_until_ns, now_ns + MIN(pause, DOWN_MAX_NS), memory_order_relaxed);
+    if (failures == 0)
+        log_warn("origin %s: %s", origin->name, why);
+}
+
+/* Round robin over the healthy ones not tried yet; where none is healthy, over all not tried yet: the last
+ * usable origin is never skipped. */
+struct origin *origin_pick(struct origin_group *group, uint64_t tried, uint64_t now_ns)
+{
+    unsigned turn = group->count > 1 ? atomic_fetch_add_explicit(&group->turn, 1, memory_order_relaxed) : 0;
+    struct origin *fallback = NULL;
+
+    for (unsigned i = 0; i < group->count; i++) {
+        unsigned at = (turn + i) % group->count;
+
+        if (tried & (UINT64_C(1) << at))
+            continue;
+        if (origin_is_healthy(&group->origins[at], now_ns))
+            return &group->origins[at];
+        if (fallback == NULL)
+            fallback = &group->origins[at];
+    }
+    return fallback;
+}

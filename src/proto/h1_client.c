@@ -1,0 +1,431 @@
+#include "proto/h1_client.h"
+#include "http/h1_parse.h"
+#include "http/h1_write.h"
+#include "http/token.h"
+#include "proto/h1_reader.h"
+#include "proto/h1_writer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define INTERIM_MAX          8u
+#define EVENT_STREAM_IDLE_MS 3600000u
+#define HEAD_BYTES_ROOM      65536u
+#define MS                   UINT64_C(1000000)
+
+enum client_state { CLIENT_CONNECTING, CLIENT_IDLE, CLIENT_HEAD, CLIENT_BODY, CLIENT_CLOSING };
+
+struct h1_client {
+    struct net_stream *net; /* &tcp.stream, or a TLS stream of its own */
+    struct net_tcp tcp;
+    struct h1_client_config config;
+    struct os_address address;
+    struct client_stream stream;
+    struct client_request request; /* while CLIENT_HEAD: the caller's memory */
+    struct h1_reader reader;
+    struct h1_writer writer;
+    struct h1_inbuf in;
+    struct h1_finder finder;
+    struct timer timer;
+    char *head; /* of the request, malloc */
+    uint64_t moved_before;
+    uint32_t between_ms;
+    uint8_t state;
+    uint8_t interims;
+    bool receiving; /* outside the body's reader */
+    bool received_any, write_complete, keep_alive, failing;
+    enum client_failure failure;
+};
+
+static void client_deadline(struct h1_client *client, uint32_t ms)
+{
+    loop_timer_set(client->config.loop, &client->timer, loop_now_ns(client->config.loop) + ms * MS);
+}
+
+void h1_client_close(struct h1_client *client)
+{
+    if (client->state == CLIENT_CLOSING)
+        return;
+    client->state = CLIENT_CLOSING;
+    loop_timer_stop(client->config.loop, &client->timer);
+    net_close(client->net, true);
+}
+
+static void client_closed(struct net_stream *net)
+{
+    struct h1_client *client = net->owner;
+
+    h1_writer_done(&client->writer);
+    h1_inbuf_done(&client->in);
+    free(client->head);
+    client->config.events->gone(client->config.owner);
+    free(client);
+}
+
+/* ---- the end of an exchange ------------------------------------------------------------------------------- */
+
+/* Before the head of the answer: the user is told and forgotten. */
+static void client_fail(struct h1_client *client, enum client_failure failure, const char *detail)
+{
+    const struct client_events *events = client->stream.events;
+    void *user = client->stream.user;
+    bool sent = client->writer.moved_bytes > 0;
+
+    h1_client_close(client);
+    client->stream.events = NULL;
+    if (events != NULL)
+        events->failed(user, failure, sent, detail);
+}
+
+/* After it: whoever reads the body sees it fail. */
+static void client_fail_body(struct h1_client *client)
+{
+    client->reader.failed = true;
+    if (client->reader.source.on_ready != NULL)
+        client->reader.source.on_ready(client->reader.source.reader);
+}
+
+static void client_watch_idle(struct h1_client *client)
+{
+    client->state = CLIENT_IDLE;
+    client->receiving = true;
+    net_recv(client->net, NULL, 0);
+    client_deadline(client, client->config.idle_ms);
+}
+
+static bool client_is_reusable(const struct h1_client *client)
+{
+    return client->state == CLIENT_BODY && client->reader.complete && !client->reader.failed && !client->reader.fin &&
+           client->reader.kind != BODY_CLOSE && client->write_complete && client->keep_alive &&
+           client->in.start == client->in.end && !client->reader.receiving;
+}
+
+static void client_finish(struct client_stream *stream)
+{
+    struct h1_client *client = container_of(stream, struct h1_client, stream);
+
+    stream->events = NULL;
+    source_set_reader(&client->reader.source, NULL, NULL);
+    if (client->state == CLIENT_CLOSING)
+        return;
+    if (!client_is_reusable(client)) {
+        h1_client_close(client);
+        return;
+    }
+    h1_writer_done(&client->writer);
+    client_watch_idle(client);
+    client->config.events->idle(client->config.owner);
+}
+
+/* ---- the request going out --------------------------------------------------------------------------------- */
+
+static void request_head_done(struct h1_writer *writer)
+{
+    struct h1_client *client = container_of(writer, struct h1_client, writer);
+
+    free(client->head);
+    client->head = NULL;
+}
+
+static void request_done(struct h1_writer *writer, enum h1_write_end end)
+{
+    struct h1_client *client = container_of(writer, struct h1_client, writer);
+
+    switch (end) {
+    case H1_WRITE_COMPLETE:
+        client->write_complete = true;
+        if (writer->framing == H1_BODY_RAW)
+            net_shutdown(client->net); /* a tunnel: the client has finished */
+        break;
+    case H1_WRITE_NET_FAILED:
+        break; /* an answer may have come first: the receive tells */
+    case H1_WRITE_BODY_FAILED:
+        /* never a clean end of a cut upload: the connection goes */
+        if (client->state == CLIENT_HEAD)
+            client_fail(client, CLIENT_FAILURE_REQUEST_BODY, NULL);
+        else
+            client_fail_body(client);
+        break;
+    }
+}
+
+static void request_body_ready(void *reader)
+{
+    struct h1_client *client = reader;
+
+    if (client->state == CLIENT_HEAD || client->state == CLIENT_BODY)
+        h1_writer_pump(&client->writer);
+}
+
+static err client_write_head(struct h1_client *client, const struct client_request *request, enum h1_body body)
+{
+    struct h1_framing wire = {
+        .body = body == H1_BODY_LENGTH ? BODY_LENGTH : body == H1_BODY_CHUNKED ? BODY_CHUNKED : BODY_NONE,
+        .length_bytes = body == H1_BODY_LENGTH ? (uint64_t)request->body_bytes : 0,
+        .connection = request->upgrade ? H1_CONNECTION_WEBSOCKET : H1_CONNECTION_DEFAULT,
+    };
+    size_t len = h1_write_request(NULL, 0, request->method_name, request->target, request->fields, &wire);
+
+    client->head = malloc(len);
+    ENSURE(client->head != NULL, MEMORY);
+    len = h1_write_request(client->head, len, request->method_name, request->target, request->fields, &wire);
+    h1_writer_begin(&client->writer, slice_of(client->head, len), request->body, body,
+                    body == H1_BODY_LENGTH ? (uint64_t)request->body_bytes : 0);
+    return ERR_OK;
+}
+
+static enum h1_body request_body_of(const struct client_request *request)
+{
+    if (request->body == NULL)
+        /* Content-Length: 0 where the method usually has a body (RFC 9110 8.6) */
+        return request->method == METHOD_POST || request->method == METHOD_PUT || request->method == METHOD_PATCH
+                   ? H1_BODY_LENGTH
+                   : H1_BODY_NONE;
+    return request->body_bytes >= 0 ? H1_BODY_LENGTH : H1_BODY_CHUNKED;
+}
+
+static void client_finish(struct client_stream *stream);
+static void client_tunnel(struct client_stream *stream, struct source *from_client);
+static void client_receive_head(struct h1_client *client);
+
+struct client_stream *h1_client_request(struct h1_client *client, const struct client_request *request,
+                                        const struct client_events *events, void *user)
+{
+    static const struct client_stream_ops ops = {client_finish, client_tunnel};
+
+    INVARIANT(client->state == CLIENT_IDLE);
+    if (!net_recv_cancel(client->net) || !net_is_silent(client->net) ||
+        !h1_inbuf_reserve(&client->in, H1_INBUF_BYTES, HEAD_BYTES_ROOM + 2 * H1_INBUF_BYTES)) {
+        h1_client_close(client);
+        return NULL;
+    }
+    client->receiving = false;
+    client->state = CLIENT_HEAD;
+    client->stream = (struct client_stream){.ops = &ops, .events = events, .user = user};
+    client->request = *request;
+    client->interims = 0;
+    client->received_any = client->write_complete = client->keep_alive = false;
+    client->finder = (struct h1_finder){.is_response = true};
+    client->between_ms = client->config.between_ms;
+    h1_writer_init(&client->writer, client->net);
+    client->writer.done = request_done;
+    client->writer.head_done = request_head_done;
+    h1_reader_init(&client->reader, client->net, &client->in, BODY_NONE, 0, request->arena);
+    if (request->body != NULL)
+        source_set_reader(request->body, request_body_ready, client);
+    if (!err_is_ok(client_write_head(client, request, request_body_of(request)))) {
+        h1_client_close(client);
+        return NULL;
+    }
+    client->moved_before = 0;
+    client_deadline(client, client->config.first_byte_ms);
+    client_receive_head(client);
+    return &client->stream;
+}
+
+static void client_tunnel(struct client_stream *stream, struct source *from_client)
+{
+    struct h1_client *client = container_of(stream, struct h1_client, stream);
+
+    INVARIANT(client->state == CLIENT_BODY && client->write_complete);
+    client->write_complete = false;
+    h1_writer_done(&client->writer);
+    h1_writer_init(&client->writer, client->net);
+    client->writer.done = request_done;
+    client->writer.head_done = request_head_done;
+    source_set_reader(from_client, request_body_ready, client);
+    h1_writer_begin(&client->writer, SLICE_NONE, from_client, H1_BODY_RAW, 0);
+}
+
+/* ---- the answer coming in ------------------------------------------------------------------------------------ */
+
+static void client_receive_head(struct h1_client *client)
+{
+    if (!h1_inbuf_reserve(&client->in, H1_INBUF_BYTES, HEAD_BYTES_ROOM + 2 * H1_INBUF_BYTES)) {
+        client_fail(client, CLIENT_FAILURE_NO_MEMORY, NULL);
+        return;
+    }
+    client->receiving = true;
+    net_recv(client->net, client->in.bytes + client->in.end, client->in.cap - client->in.end);
+}
+
+static void client_begin_body(struct h1_client *client, struct response *response)
+{
+    slice type = fields_get(&response->fields, F_CONTENT_TYPE);
+    bool endless = response->status == 101 ||
+                   (type.data != NULL && type.len >= 17 && slice_eq_nocase((slice){type.data, 17}, SLICE("text/event-stream")));
+
+    client->state = CLIENT_BODY;
+    client->keep_alive = response->keep_alive && response->status != 101;
+    if (endless)
+        client->between_ms = EVENT_STREAM_IDLE_MS;
+    h1_reader_init(&client->reader, client->net, &client->in, response->body, response->length_bytes,
+                   client->request.arena);
+    if (response->status == 101)
+        h1_reader_make_raw(&client->reader);
+    client->stream.body = client->reader.complete ? NULL : &client->reader.source;
+    client_deadline(client, client->between_ms);
+    client->stream.events->head(client->stream.user, response);
+}
+
+/* A head is complete. False: the exchange is over. */
+static bool client_head(struct h1_client *client, slice head)
+{
+    static const struct h1_limits limits = {65536, 65535, 0, 200}; /* H1_LIMITS_RESPONSE */
+    struct response response;
+    enum h1_error error;
+
+    error = h1_parse_response(head, &limits, client->request.method, client->request.arena, &response);
+    if (error != H1_OK) {
+        client_fail(client, CLIENT_FAILURE_INVALID, h1_error_text(error));
+        return false;
+    }
+    h1_inbuf_consume(&client->in, (uint32_t)head.len);
+    if (response.status >= 200 || (response.status == 101 && client->request.upgrade)) {
+        client_begin_body(client, &response);
+        return false;
+    }
+    if (response.status == 101) {
+        client_fail(client, CLIENT_FAILURE_INVALID, "101 that was not asked for");
+        return false;
+    }
+    if (++client->interims > INTERIM_MAX) {
+        client_fail(client, CLIENT_FAILURE_INTERIM, NULL);
+        return false;
+    }
+    client->finder = (struct h1_finder){.is_response = true};
+    if (response.status != 100) /* ours: the client's 100 is sent when its body is first read */
+        client->stream.events->interim(client->stream.user, &response);
+    return client->state == CLIENT_HEAD;
+}
+
+static void client_received_head(struct h1_client *client, int32_t result)
+{
+    static const struct h1_limits limits = {65536, 65535, 0, 200};
+    enum h1_error error = H1_OK;
+
+    if (result <= 0) {
+        client_fail(client, CLIENT_FAILURE_CLOSED, client->received_any ? "in the middle of the head" : NULL);
+        return;
+    }
+    client->received_any = true;
+    client->in.end += (uint32_t)result;
+    while (client->in.end > client->in.start) {
+        slice bytes = h1_inbuf_slice(&client->in);
+        enum h1_find found = h1_head_find(&client->finder, bytes, &limits, &error);
+
+        if (found == H1_FIND_MORE)
+            break;
+        if (found == H1_FIND_REFUSED) {
+            client_fail(client, CLIENT_FAILURE_INVALID, h1_error_text(error));
+            return;
+        }
+        if (!client_head(client, slice_of(bytes.data + client->finder.begin, client->finder.end - client->finder.begin)))
+            return;
+    }
+    client_receive_head(client);
+}
+
+static void client_received(struct net_stream *net, int32_t result, const char *data)
+{
+    struct h1_client *client = net->owner;
+
+    switch ((enum client_state)client->state) {
+    case CLIENT_IDLE:
+        h1_client_close(client); /* bytes nobody asked for, or the origin's FIN */
+        break;
+    case CLIENT_HEAD:
+        client->receiving = false;
+        client_received_head(client, result);
+        break;
+    case CLIENT_BODY:
+        client_deadline(client, client->between_ms);
+        h1_reader_received(&client->reader, result, data);
+        break;
+    case CLIENT_CONNECTING:
+    case CLIENT_CLOSING:
+        break;
+    }
+}
+
+static void client_sent(struct net_stream *net, int32_t result)
+{
+    struct h1_client *client = net->owner;
+
+    if (client->state == CLIENT_HEAD || client->state == CLIENT_BODY || client->writer.sending)
+        if (client->state != CLIENT_CLOSING)
+            h1_writer_sent(&client->writer, result);
+}
+
+static void client_connected(struct net_stream *net, int32_t result, const char *detail)
+{
+    struct h1_client *client = net->owner;
+
+    if (client->state != CLIENT_CONNECTING)
+        return;
+    if (result == 0)
+        client_watch_idle(client);
+    client->config.events->connected(client->config.owner, result, detail);
+    if (result != 0)
+        h1_client_close(client);
+}
+
+static void client_timer(struct timer *timer)
+{
+    struct h1_client *client = container_of(timer, struct h1_client, timer);
+    uint64_t moved = client->writer.moved_bytes;
+
+    switch ((enum client_state)client->state) {
+    case CLIENT_CONNECTING:
+        client->config.events->connected(client->config.owner, -ETIMEDOUT, "no connection in time");
+        h1_client_close(client);
+        break;
+    case CLIENT_IDLE:
+        h1_client_close(client);
+        break;
+    case CLIENT_HEAD:
+        /* an upload that moves, or one that waits for its client, is not the origin's delay */
+        if (!client->write_complete && (moved != client->moved_before || client->writer.waiting)) {
+            client->moved_before = moved;
+            client_deadline(client, client->config.first_byte_ms);
+        } else {
+            client_fail(client, CLIENT_FAILURE_TIMEOUT, NULL);
+        }
+        break;
+    case CLIENT_BODY:
+        if (client->reader.receiving)
+            client_fail_body(client);
+        else
+            client_deadline(client, client->between_ms); /* our reader is slow, not the origin */
+        break;
+    case CLIENT_CLOSING:
+        break;
+    }
+}
+
+err h1_client_new(const struct h1_client_config *config, struct h1_client **ret_client)
+{
+    static const struct net_handler handler = {client_received, client_sent, client_connected, client_closed};
+    struct h1_client *client = calloc(1, sizeof(*client));
+    err result;
+
+    ENSURE(client != NULL, MEMORY);
+    client->config = *config;
+    client->address = *config->address;
+    client->state = CLIENT_CONNECTING;
+    timer_init(&client->timer, client_timer);
+    client->net = &client->tcp.stream;
+    if (config->tls != NULL)
+        result = net_tls_connect(config->tls, config->loop, &client->address, config->name, &handler, &client->net);
+    else
+        result = net_tcp_connect(&client->tcp, config->loop, &client->address, &handler);
+    if (!err_is_ok(result)) {
+        free(client);
+        return result;
+    }
+    client->net->owner = client;
+    h1_writer_init(&client->writer, client->net);
+    client_deadline(client, config->connect_ms);
+    *ret_client = client;
+    return ERR_OK;
+}

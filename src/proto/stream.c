@@ -1,0 +1,34 @@
+#include "proto/stream.h"
+
+const char *client_failure_type(enum client_failure failure)
+{
+    static const char *const types[] = {
+#define X(name, type, word) type,
+        CLIENT_FAILURES(X)
+#undef X
+    };
+    INVARIANT(failure < CLIENT_FAILURE_COUNT);
+    return types[failure];
+}
+
+const char *client_failure_word(enum client_failure failure)
+{
+    static const char *const words[] = {
+#define X(name, type, word) word,
+        CLIENT_FAILURES(X)
+#undef X
+    };
+    INVARIANT(failure < CLIENT_FAILURE_COUNT);
+    return words[failure];
+}
+
+const char *stream_end_word(enum stream_end end)
+{
+    static const char *const words[] = {
+#define X(name, word) word,
+        STREAM_ENDS(X)
+#undef X
+    };
+    INVARIANT(end < STREAM_END_COUNT);
+    return words[end];
+}
