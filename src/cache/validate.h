@@ -11,10 +11,13 @@ MUST_USE err validate_add_conditions(const struct fields *fields, const struct s
                                      bool *ret_conditional);
 
 enum validate_match {
-    VALIDATE_MATCH,    /* the 304 is about what is stored: stored_merge_304 */
-    VALIDATE_MISMATCH, /* it names another representation: drop it, fetch without conditions */
+    VALIDATE_MATCH,     /* the 304 is about what is stored: stored_merge_304 */
+    VALIDATE_OTHER_TAG, /* it answers our one If-None-Match, yet names another tag, as servers do that compress late
+                           ("x-gzip" answered by "x"): merged all the same, the stored tag stays; count it */
+    VALIDATE_MISMATCH,  /* it names another representation: drop it, fetch without conditions */
 };
-/* Does a 304 to the request above speak of the stored response (RFC 9111 4.3.4)? */
+/* Does a 304 to a request made by validate_add_conditions, with no condition but those, speak of the stored
+ * response (RFC 9111 4.3.4)? */
 enum validate_match validate_match_304(const struct fields *fields, const struct stored *stored, const struct response *not_modified);
 
 /* A client's field that a fill must not forward: conditionals and Range (the fill wants the whole, for all). */
