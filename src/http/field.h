@@ -139,7 +139,7 @@ static inline slice field_value(const struct fields *fields, unsigned i)
 int fields_next(const struct fields *fields, enum field_id id, int from);
 bool fields_has(const struct fields *fields, enum field_id id);
 unsigned fields_count_of(const struct fields *fields, enum field_id id);
-/* The value of the only field with that id; data NULL when there is none, *ret_count (may be NULL) says how many. */
+/* The value of the first field with that id; data NULL when there is none. fields_count_of says how many. */
 slice fields_get(const struct fields *fields, enum field_id id);
 int fields_find_named(const struct fields *fields, slice name); /* any name; case-insensitive; -1 */
 
