@@ -2,7 +2,8 @@
  *
  * The first valid field of this order decides alone (RFC 9213 2.2: the others are then ignored, no-store and
  * private included): Warp-Cache-Control, CDN-Cache-Control, Surrogate-Control, Cache-Control; lifetimes under
- * Cache-Control fall back to Expires, then to the heuristic. All values are seconds, saturated at
+ * Cache-Control fall back to Expires, then to the heuristic. A Surrogate-Control without a lifetime and without
+ * no-store (content= only) decides nothing. All values are seconds, saturated at
  * FRESHNESS_SECONDS_MAX (RFC 9111 1.2.2 allows 2^31 or more). No clock in here. */
 #ifndef WARP_CACHE_FRESHNESS_H
 #define WARP_CACHE_FRESHNESS_H
@@ -10,6 +11,7 @@
 #include "http/message.h"
 
 #define FRESHNESS_SECONDS_MAX   INT32_MAX
+#define FRESHNESS_DEVICE        "warp" /* our name in Surrogate-Control and Surrogate-Capability */
 #define HEURISTIC_SECONDS_MAX   86400 /* RFC 9111 4.2.2 leaves the limit to us */
 #define HEURISTIC_DIVISOR       10    /* a tenth of Date - Last-Modified */
 
@@ -53,7 +55,6 @@ const char *freshness_source_word(enum freshness_source source);
     X(ETAG, 14, "etag")                                                                                      \
     X(ETAG_STRONG, 15, "etag-strong")                                                                        \
     X(LAST_MODIFIED, 16, "last-modified") /* present and a date */                                           \
-    X(LAST_MODIFIED_STRONG, 17, "last-modified-strong") /* RFC 9110 8.8.2.2: a minute older than Date */      \
     X(DATE_ADDED, 18, "date-added") /* the origin sent none */                                               \
     X(REQUEST_AUTHORIZED, 19, "authorized") /* the request that made it had Authorization */                 \
     X(SET_COOKIE, 20, "set-cookie")
@@ -68,6 +69,7 @@ struct freshness {
     uint32_t flags;              /* enum control_flag */
     enum freshness_source source;
     bool is_explicit;            /* source is neither NONE nor HEURISTIC */
+    enum field_id control_field; /* whose directives counted; F_OTHER: none was there */
     int32_t lifetime_s;          /* 0 without a source */
     int32_t initial_age_s;       /* corrected_initial_age of RFC 9111 4.2.3 */
     int32_t swr_s, sie_s;        /* 0 unless CONTROL_SWR, CONTROL_SIE */
@@ -84,6 +86,9 @@ struct freshness_rule {
 /* request_time_ms, response_time_ms: when the request for it was sent, when its head arrived (Unix time). rule may be NULL. */
 void freshness_of(const struct response *response, int64_t request_time_ms, int64_t response_time_ms,
                   const struct freshness_rule *rule, struct freshness *ret_freshness);
+
+/* Does no-cache="..." or private="..." of the deciding field list that name (it is then not stored)? */
+bool freshness_control_lists(const struct fields *fields, enum field_id control_field, slice name);
 
 /* RFC 9111 4.2.3. An Age that is not one non-negative number makes the response stale (AGE_INVALID). */
 enum age_parse { AGE_NONE, AGE_OK, AGE_BAD };

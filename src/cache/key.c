@@ -199,7 +199,28 @@ static void tags_of_field(struct tags *tags, const struct fields *response, enum
         tags_split(tags, field_value(response, (unsigned)i), separator);
 }
 
-@GROUPS@
+/* RFC 9875 2.1: a List of Strings. A field that does not parse is ignored as a whole (RFC 9651 4.2). */
+static void tags_of_groups(struct arena *arena, struct tags *tags, const struct fields *response)
+{
+    slice text = fields_joined(response, F_CACHE_GROUPS, arena);
+    if (text.data == NULL)
+        return;
+    unsigned count = tags->count;
+    size_t bytes = tags->bytes;
+    bool too_many = tags->too_many;
+    struct sf_parser parser;
+    struct sf_item item;
+    enum sf_result result;
+    sf_parser_init(&parser, text, arena);
+    while ((result = sf_list_next(&parser, &item)) == SF_ITEM)
+        if (item.type == SF_STRING)
+            tags_add(tags, LABEL_GROUP, item.text);
+    if (result != SF_INVALID)
+        return;
+    tags->count = count;
+    tags->bytes = bytes;
+    tags->too_many = too_many;
+}
 
 /* "/" first, then each "/" of the path, the query left aside. */
 static void label_prefixes(slice url, size_t path_off, label_fn *label, void *context)
@@ -230,10 +251,16 @@ err labels_build(struct arena *arena, const struct key_parts *parts, const struc
 {
     slice url;
     TRY(key_url(arena, parts, &url));
-    struct tags *tags = arena_zalloc(arena, sizeof(*tags));
+    struct tags *tags = arena_alloc(arena, sizeof(*tags));
     ENSURE(tags != NULL, MEMORY);
-    if (response != NULL)
-        TRY(tags_collect(arena, tags, response));
+    tags->count = 0;
+    tags->bytes = 0;
+    tags->too_many = false;
+    if (response != NULL) {
+        tags_of_field(tags, response, F_SURROGATE_KEY, ' ');
+        tags_of_field(tags, response, F_CACHE_TAG, ',');
+        tags_of_groups(arena, tags, response);
+    }
 
     label(context, LABEL_URL, url);
     label(context, LABEL_HOST, parts->authority);

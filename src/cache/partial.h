@@ -6,6 +6,7 @@
 #define WARP_CACHE_PARTIAL_H
 
 #include "http/message.h"
+#include "http/range.h"
 
 #define PARTIAL_RANGES_MAX 16u
 #define PARTIAL_ETAG_BYTES_MAX 1024u
@@ -41,7 +42,4 @@ bool partial_covers(const struct partial *partial, struct partial_range wanted);
 bool partial_is_complete(const struct partial *partial);
 /* The first bytes at or after from that are missing; false when none. To complete: ask for that. */
 bool partial_next_gap(const struct partial *partial, uint64_t from, struct partial_range *ret_gap);
-/* One-range Content-Range of a 206: "bytes first-last/length"; false for anything else, "*" included. */
-MUST_USE bool content_range_parse(slice value, struct partial_range *ret_range, uint64_t *ret_length_bytes);
-
 #endif

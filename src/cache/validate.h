@@ -23,7 +23,12 @@ enum validate_match validate_match_304(const struct fields *fields, const struct
 /* A client's field that a fill must not forward: conditionals and Range (the fill wants the whole, for all). */
 bool validate_is_stripped(enum field_id id);
 
-/* The client's own conditions on a stored response that may be used: what to answer (http/conditional.h). */
-enum precondition client_precondition(const struct request *request, const struct fields *fields, const struct stored *stored);
+/* The client's own conditions on a stored response that may be used (http/conditional.h). GET and HEAD. */
+MUST_USE enum cond client_precondition(const struct request *request, const struct fields *fields, const struct stored *stored,
+                                       int64_t now_s);
+/* May the client's Range be answered from it (If-Range)? */
+MUST_USE bool client_if_range(const struct request *request, const struct fields *fields, const struct stored *stored,
+                              int64_t now_s);
+void stored_validators(const struct fields *fields, const struct stored *stored, struct validators *ret_validators);
 
 #endif
