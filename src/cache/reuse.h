@@ -29,7 +29,6 @@ enum reuse_verdict {
     X(NO_CACHE, "no-cache", "stale", "the origin asks for validation each time")                             \
     X(SOFT_PURGED, "soft-purged", "stale", "purged softly")                                                  \
     X(HEURISTIC_CREDENTIALS, "heuristic-credentials", "request", "only heuristically fresh, and the request has Cookie or Authorization") \
-    X(AUTHORIZATION, "authorization", "request", "the request has Authorization and the answer allows no sharing (RFC 9111 3.5)") \
     X(CLIENT_NO_CACHE, "client-no-cache", "request", "the client said no-cache, and is listened to here")    \
     X(CLIENT_MAX_AGE, "client-max-age", "request", "older than the client's max-age")                        \
     X(CLIENT_MIN_FRESH, "client-min-fresh", "request", "not fresh for as long as the client's min-fresh")

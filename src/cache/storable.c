@@ -167,9 +167,10 @@ static enum not_stored check_freshness(const struct request *request, const stru
     }
     /* no-cache with a validator is explicit enough: stored, and validated each time. */
     if (freshness->source == FRESHNESS_NONE && !((freshness->flags & CONTROL_NO_CACHE) && has_validator))
-        return NOT_STORED_NOT_CACHEABLE;
+        return NOT_STORED_NO_FRESHNESS;
     bool is_usable = freshness->lifetime_s > freshness->initial_age_s && !(freshness->flags & CONTROL_NO_CACHE);
-    return is_usable || has_validator ? NOT_STORED_NONE : NOT_STORED_ALREADY_STALE;
+    bool may_be_stale = freshness->swr_s > 0 || freshness->sie_s > 0;
+    return is_usable || has_validator || may_be_stale ? NOT_STORED_NONE : NOT_STORED_ALREADY_STALE;
 }
 
 static enum not_stored check_vary(const struct fields *response)

@@ -18,7 +18,7 @@
     X(SET_COOKIE, "set-cookie", "Set-Cookie without public, s-maxage or a CDN cache control")                \
     X(VARY_STAR, "vary-star", "Vary: * or a Vary on something only this client has")                         \
     X(VARY_TOO_LONG, "vary-too-long", "Vary names too many fields")                                          \
-    X(NOT_CACHEABLE, "no-freshness", "no explicit freshness and no ground for a heuristic")                  \
+    X(NO_FRESHNESS, "no-freshness", "no explicit freshness and no ground for a heuristic")                  \
     X(HEURISTIC_CREDENTIALS, "heuristic-credentials", "only heuristically fresh, and the request had Cookie or Authorization") \
     X(ALREADY_STALE, "already-stale", "stale on arrival and nothing to validate it with")                    \
     X(PARTIAL_UNASKED, "partial-unasked", "206 to a request without Range")                                  \
