@@ -22,7 +22,8 @@ enum forward_reason {
         FORWARD_REASON_COUNT
 };
 
-/* The published deny-list. A name ending in "*" is a prefix. name, reason */
+/* The published deny-list. A name ending in "*" is a prefix; "_" in a client's name counts as "-", as CGI and its
+ * heirs cannot tell them apart. name, reason */
 #define FORWARD_DENIED(X)                                                                                    \
     X("Connection", HOP)                                                                                     \
     X("Keep-Alive", HOP)                                                                                     \
@@ -72,7 +73,8 @@ struct forward_options {
     slice request_id;   /* used unless the client sent a sane one: 1..128 of [A-Za-z0-9._=+/-] */
     slice origin_host;  /* Host to send; empty: the client's authority */
     const uint8_t *trace_random; /* 24 random bytes: 16 trace id, 8 parent id */
-    bool is_fill;       /* without the client's conditionals and Range */
+    bool is_fill;       /* without the client's conditionals, Range and cache directives */
+    bool keep_range;    /* a fill that stores a part: Range is kept */
     bool keep_upgrade;  /* a WebSocket handshake: Connection: Upgrade and Upgrade: websocket are written */
     const char *const *also_pass; /* names a tenant asked for although denied as UNKEYED or SPOOFED; NULL-terminated or NULL */
 };

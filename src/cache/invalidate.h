@@ -11,7 +11,8 @@ typedef void invalidate_fn(void *context, enum label_kind kind, slice text);
 /* Calls item for the target URI, and for Location and Content-Location where they have the same origin, and
  * for each group of Cache-Group-Invalidation. Nothing after a safe method or an answer that is not 2xx or 3xx.
  * At most INVALIDATE_ITEMS_MAX calls. */
-#define INVALIDATE_ITEMS_MAX 34u
+#define INVALIDATE_GROUPS_MAX 64u /* RFC 9875 asks for 32 */
+#define INVALIDATE_ITEMS_MAX  (3u + INVALIDATE_GROUPS_MAX)
 MUST_USE err invalidate_items(struct arena *arena, const struct request *request, const struct key_parts *parts,
                               const struct response *response, invalidate_fn *item, void *context);
 bool invalidate_applies(enum method method, unsigned status);

@@ -47,7 +47,7 @@ const char *reuse_reason_fwd(enum reuse_reason reason);
 struct reuse_policy {
     bool honour_client_directives; /* no-cache, max-age, min-fresh, max-stale, Pragma of the client; default no */
     bool soft_purged;              /* of this object: the store says so */
-    int32_t stale_limit_s;         /* beyond the lifetime, where the origin named no limit; 0: never stale */
+    int32_t stale_limit_s;         /* beyond the lifetime, where the origin named no limit; 0: only what it named */
     int32_t swr_default_s;         /* stale-while-revalidate where the origin named none; default 0 */
 };
 #define REUSE_POLICY_DEFAULT ((struct reuse_policy){.stale_limit_s = REUSE_STALE_LIMIT_S})

@@ -3,10 +3,13 @@
  * A spec is the canonical text of a Vary: lower-case names, sorted, unique, joined by ",". The values of a
  * request for a spec are, per name in that order, u32 length (VARY_ABSENT: the request has no such field) and
  * the normalised value. Published normalisations, nothing else is taken as equal:
- *   any field         lines joined by ","; optional white space around commas and at the ends dropped
- *   Accept-Encoding   codings in lower case; x-gzip = gzip; unknown to WARP or q=0 dropped (of br, gzip, zstd,
- *                     deflate, identity, *); ordered by preference; equal preferences sorted; q itself dropped
- *   Accept-Language   ranges in lower case, ordered by preference, equal ones sorted, q=0 kept as such
+ *   any field         lines joined by ","; white space around commas outside quotation marks and at the ends dropped
+ *   Accept-Encoding   codings in lower case, x-gzip = gzip, x-compress = compress; in the order of their
+ *                     preference, equal ones sorted, q itself dropped; q=0 only where it excludes something
+ *   Accept-Language   ranges in lower case, in the order of their preference, equal ones sorted, q itself dropped
+ * A value of the last two that cannot be read, or names something twice, counts as any field. Codings WARP does
+ * not know stay: the origin may know them. A field that Connection names counts as absent: the origin never
+ * sees it.
  * Fields that the forwarder writes from the key alone (Host, X-Forwarded-Proto, X-Forwarded-Host) are left out
  * of a spec; those it writes anew for each client (X-Forwarded-For, Forwarded, X-Request-Id, traceparent, ...)
  * make the response as unstorable as "*" does. */
@@ -31,7 +34,7 @@ enum vary_result {
 /* All Vary lines. spec is in the arena. ERR_MEMORY only. A name that is not a token counts as "*". */
 MUST_USE err vary_parse(struct arena *arena, const struct fields *response, enum vary_result *ret_result, slice *ret_spec);
 
-/* The values of a request for a spec, in the arena. */
+/* The values of a request for a spec, in the arena. ERR_LIMIT: Connection names too much (the request is bad). */
 MUST_USE err vary_values(struct arena *arena, slice spec, const struct fields *request, slice *ret_values);
 
 /* Next name of a spec: for (slice rest = spec, name; vary_spec_next(&rest, &name);) */
