@@ -27,6 +27,7 @@
 
 struct storage;
 struct store_body; /* store/body.h */
+struct body_chunk;
 
 /* ---- keys and labels -------------------------------------------------------------------------------------- */
 
@@ -162,9 +163,15 @@ void storage_cancel(struct store_op *op);
 /* Takes one object out of the index (a variant too many, an answer that turned out wrong). */
 void storage_drop(struct storage *storage, struct store_object *object);
 
-/* The sequence now: a fill notes it before it sends its request. */
+/* The sequence now. */
 uint64_t storage_seq(const struct storage *storage);
-/* Would an object of this age and labels be handed out? (join, publication) */
+/* The sequence now, held: a fill or a validation pins it before it sends its request, uses it as its seq, and
+ * unpins it when get_miss_handler or update_meta has completed or it gives up. Without the pin, a purge that
+ * came after could retire before the object is published. */
+uint64_t storage_pin_seq(struct storage *storage);
+void storage_unpin_seq(struct storage *storage, uint64_t seq);
+/* Has a purge hit an object of this age and labels, hard? (join, publication) Exact while seq is pinned or the
+ * object is in the index. */
 bool storage_is_purged(const struct storage *storage, uint64_t seq, uint16_t tenant, const struct store_label *labels,
                        unsigned label_count);
 
@@ -178,6 +185,8 @@ struct hit_handler {
     struct store_object *object; /* a reference */
     struct loop *loop;
     uint64_t at, end; /* end UINT64_MAX: the object's end */
+    struct body_chunk *chunk; /* where `at` is, body.c's */
+    void (*gone)(struct hit_handler *hit);
     struct list waiting;
     struct mail mail;
     uint8_t state;
@@ -189,7 +198,8 @@ void hit_handler_open(struct hit_handler *hit, struct store_object *object, stru
 /* Before the first peek or after any consume. to UINT64_MAX: the end. */
 void hit_handler_seek(struct hit_handler *hit, uint64_t from, uint64_t to);
 /* source_close(&hit->source) lets go. A close while a wake-up is in the mail is safe: memory of hit must stay
- * until `gone` is called, at once where nothing is in the mail. */
+ * until `gone` is called, at once where nothing is in the mail. source_close is this with no `gone`: where hit's
+ * memory does not outlive the loop's next turn of mail, use hit_handler_close. */
 void hit_handler_close(struct hit_handler *hit, void (*gone)(struct hit_handler *hit));
 
 /* ---- writing: miss_handler ---------------------------------------------------------------------------------- */

@@ -1,0 +1,84 @@
+/* purge_log: what was purged, and when. A purge is a log, not a search.
+ *
+ * The sequence starts at 1 and grows by one with each purge. Every object carries the sequence at the START of
+ * its fill; a purge with a greater sequence that names one of the object's labels (or its tenant) matches it. So
+ * an object whose fill began before a purge is purged, one whose fill began after it is not, whatever the order
+ * in which the two end.
+ *
+ *   purge_log_append -> entry {tenant, label, hard, soft} -> compared at lookup, join, update, publication
+ *                    -> the tier's sweep removes what it matched -> purge_log_retire
+ *
+ * An entry may retire only when a sweep that began after it has ended, and no fill is in flight that began
+ * before it: a fill pins its sequence (purge_log_pin) until its object is published or given up.
+ *
+ * Limits: labels_max entries; when it is full, the tenant's epoch is raised instead: everything of that tenant
+ * is purged (softly for a soft purge). That is counted, never wrong.
+ * Threads: any. purge_log_check takes no lock except while entries retire. */
+#ifndef WARP_STORE_PURGE_H
+#define WARP_STORE_PURGE_H
+
+#include "store/storage.h"
+
+#define PURGE_LABELS_MAX_DEFAULT (1u << 20)
+#define PURGE_RING_ENTRIES       4096u /* purges remembered for the API */
+
+struct purge_log;
+
+/* One purge, as the API shows it. */
+struct purge_entry {
+    uint64_t seq;
+    int64_t wall_ms;
+    uint64_t matched; /* set by purge_log_counted */
+    uint32_t label;   /* 0 for LABEL_TENANT */
+    uint16_t tenant;
+    uint8_t kind;     /* enum store_label_kind */
+    bool soft;
+    bool matched_is_exact;
+};
+
+enum purge_verdict { PURGE_NONE, PURGE_SOFT, PURGE_HARD };
+
+/* labels_max 0: the default. NULL when memory ends. */
+struct purge_log *purge_log_new(unsigned labels_max);
+struct purge_log *purge_log_free(struct purge_log *log);
+
+/* The sequence now. */
+uint64_t purge_log_seq(const struct purge_log *log);
+
+/* In effect when it returns. entry->seq is ignored. ret_before (may be NULL): the sequence of the last hard purge
+ * of the same label, 0 when there is none; for counting what this one adds. Returns the new sequence. */
+uint64_t purge_log_append(struct purge_log *log, const struct purge_entry *entry, uint64_t *ret_before);
+/* Completes the record of a purge with what it matched. */
+void purge_log_counted(struct purge_log *log, uint64_t seq, uint64_t matched, bool is_exact);
+
+/* The verdict on an object of that sequence and those labels. */
+enum purge_verdict purge_log_check(const struct purge_log *log, uint64_t seq, uint16_t tenant,
+                                   const struct store_label *labels, unsigned label_count);
+/* The same as if the label `except` had never been purged. */
+enum purge_verdict purge_log_check_except(const struct purge_log *log, uint64_t seq, uint16_t tenant,
+                                          const struct store_label *labels, unsigned label_count,
+                                          struct store_label except);
+/* Has the tenant any purge that has not retired? */
+bool purge_log_is_active(const struct purge_log *log, uint16_t tenant);
+
+/* Notes the sequence now as the start of a fill and returns it; each pin is taken back once. */
+uint64_t purge_log_pin(struct purge_log *log);
+void purge_log_unpin(struct purge_log *log, uint64_t seq);
+
+/* A sweep asks at its start how far it will allow entries to retire, and at its end lets them go. */
+uint64_t purge_log_sweep_begin(struct purge_log *log);
+void purge_log_retire(struct purge_log *log, uint64_t up_to_seq);
+
+/* The newest entries with a sequence above since, oldest first, at most max. Returns their number. */
+unsigned purge_log_read(struct purge_log *log, uint64_t since, struct purge_entry *ret_entries, unsigned max);
+
+struct purge_log_stats {
+    uint64_t labels;    /* entries now */
+    uint64_t overflows; /* times the table was full */
+    uint64_t retired;   /* entries so far */
+    uint64_t bytes;
+    unsigned pins;
+};
+void purge_log_stats(struct purge_log *log, struct purge_log_stats *ret_stats);
+
+#endif
