@@ -5,39 +5,40 @@
  *                        |        |
  *                        |        +-- not storable: released; the first waiter on the fill's thread is handed
  *                        |            the answer, the others ask the origin themselves, in parallel
- *                        +-- failed: waiters get what stale object there is, else an error
+ *                        +-- failed: waiters get the stale object where that is allowed, else an error
  *
  * One fill per key across all threads (fill_table, sharded). The fill belongs to the thread that started it;
- * waiters on other threads are told by mail. A waiter that leaves does not stop a fill that others follow or
- * that is worth finishing.
+ * waiters are told by mail. A waiter that leaves does not stop a fill that others wait for, nor one whose
+ * answer is already being stored.
  *
  * Purge: a fill carries the sequence at its start. Nobody joins a fill that is older than a matching purge:
  * a new one takes its place, and the old one's object is handed only to those who waited already. */
 #ifndef WARP_FILL_FILL_H
 #define WARP_FILL_FILL_H
 
-#include "cache/freshness.h"
+#include "cache/reuse.h"
 #include "cache/storable.h"
 #include "origin/origin.h"
 #include "store/storage.h"
+
+#include <stdatomic.h>
 
 struct fill_table;
 struct fill;
 
 /* What all threads share. */
-MUST_USE err fill_table_new(struct storage *storage, struct fill_table **ret_table);
+MUST_USE err fill_table_new(struct fill_table **ret_table);
 struct fill_table *fill_table_free(struct fill_table *table);
 
 /* How a wait for a fill ends: name, word */
 #define FILL_OUTCOMES(X)                                                                                     \
-    X(OBJECT, "object")       /* read it: fresh, or followed while it is filled */                           \
-    X(VALIDATED, "validated") /* the stored object was confirmed (304): read it */                           \
+    X(OBJECT, "object")       /* read it: it follows the fill while that runs */                             \
+    X(VALIDATED, "validated") /* the stored object was confirmed by the origin (304): read it */             \
     X(STALE, "stale")         /* the origin failed; the stored object may be served stale */                 \
-    X(LOOK_AGAIN, "look-again") /* the answer is for another variant */                                      \
+    X(LOOK_AGAIN, "look-again") /* the store has something newer than the waiter saw */                      \
     X(RELEASED, "released")   /* not shareable: ask the origin yourself */                                   \
-    X(HANDED, "handed")       /* not shareable, and yours: the fetch is handed over */                       \
-    X(FAILED, "failed")       /* no answer from the origin */                                                \
-    X(FULL, "full")           /* too many fills: ask the origin yourself */
+    X(HANDED, "handed")       /* not shareable, and yours: the answer is handed over */                      \
+    X(FAILED, "failed")       /* no answer from the origin */
 
 enum fill_outcome {
 #define X(name, word) FILL_##name,
@@ -46,70 +47,88 @@ enum fill_outcome {
         FILL_OUTCOME_COUNT
 };
 
-/* The answer that is handed over: the fetch and its head, in an arena that comes with it. */
+/* The answer that is handed over, with the memory its head lies in. */
 struct fill_handed {
     struct origin_fetch *fetch;
-    struct response *response;
+    struct response response;
     struct arena arena;
-    int64_t request_ms;
 };
 
-/* Embedded in a transaction while it waits. */
+/* Embedded in a transaction while it waits. out: written before done(). */
 struct fill_waiter {
     struct list link;
-    struct fill *fill; /* NULL when not waiting */
-    struct fill_table *table;
+    struct fill *fill;
+    struct fill_shard *shard;
     struct loop *loop;
     void (*done)(struct fill_waiter *waiter);
+    void (*interim)(struct fill_waiter *waiter, struct response *response); /* same thread only; may be NULL */
+    void (*gone)(struct fill_waiter *waiter);
     struct mail mail;
+    struct store_object *object;   /* out, of OBJECT, VALIDATED, STALE: a reference, the waiter's */
+    struct fill_handed *handed;    /* out, of HANDED: the waiter's; fill_handed_free */
+    uint64_t fetch_ns;             /* out: how long the fetch took to its head; 0: none */
     uint8_t state;
-    bool is_leader; /* out: started the fill (else: collapsed onto it) */
-    /* out */
-    uint8_t outcome;            /* enum fill_outcome */
-    uint8_t failure;            /* FILL_FAILED, FILL_STALE: enum client_failure */
-    uint16_t reason;            /* FILL_RELEASED, FILL_HANDED: enum not_stored */
-    uint16_t status;            /* the origin's */
-    struct store_object *object; /* FILL_OBJECT, _VALIDATED, _STALE: a reference, the waiter's */
-    struct fill_handed *handed; /* FILL_HANDED: the waiter's; fill_handed_free */
+    bool is_leader;                /* started the fill (else: collapsed onto it) */
+    uint8_t outcome;               /* out: enum fill_outcome */
+    uint8_t failure;               /* out, of FAILED, STALE: enum client_failure, COUNT: an error status came */
+    uint8_t reason;                /* out, of RELEASED, HANDED: enum not_stored */
+    uint16_t status;               /* out: the origin's; 0 none */
 };
 
-/* What a fill is started with; copied. */
-struct fill_start {
-    const struct request *request; /* the first client's; its conditionals and Range are left out */
-    slice full_key;                /* primary key (cache/key.h) */
-    hash128 collapse;              /* the slot: the key's hash, or the variant's */
-    uint16_t tenant;
-    slice client_ip;
-    struct store_object *stale;    /* validate this one; may be NULL */
-    struct fill_context *context;
-};
-
-/* One thread's surroundings of a fill; outlives it. */
+/* What one thread's fills work with; outlives them. */
 struct fill_context {
+    /* set by the owner */
     struct loop *loop;
     struct fill_table *table;
     struct storage *storage;
     struct origin_pool *pool;
     struct origin_group *group;
-    const struct fill_policy *policy;
-    uint32_t node; /* this node's id, for CDN-Loop */
+    const struct reuse_policy *reuse;
+    int64_t note_ms;    /* how long an unshareable answer is remembered */
+    uint32_t node;      /* this node's id, for CDN-Loop */
+    unsigned fills_max;
+    /* fill_context_init */
     struct list fills;
     unsigned count;
-    /* counters, read by any thread */
-    _Atomic uint64_t not_stored[64]; /* by enum not_stored */
-    _Atomic uint64_t collapsed;
+    _Atomic uint64_t not_stored[NOT_STORED_COUNT];
 };
 void fill_context_init(struct fill_context *context);
-/* Ends every fill of this thread at once (the end of a drain). */
+/* Ends every fill of this thread (the end of a drain). */
 void fill_context_stop(struct fill_context *context);
+
+/* What a fill is started with; copied. */
+struct fill_start {
+    struct fill_context *context;
+    const struct request *request; /* the first client's; its conditions and Range are left out */
+    slice primary_key;             /* cache/key.h */
+    slice slot_key;                /* the primary key, or the variant's where the marker is known: one fill each */
+    uint16_t tenant;
+    slice client_ip;
+    slice request_id;
+    struct store_object *stale;    /* validate this one; may be NULL; a reference is taken */
+    bool alone;                    /* nobody joins: answers for this key were not shareable lately */
+};
 
 enum fill_joined { FILL_JOINED_STARTED, FILL_JOINED_RUNNING, FILL_JOINED_FULL };
 
 /* Joins the fill of that slot, or starts one. The waiter's done() is called later, on its thread. waiter NULL:
- * a background revalidation, started unless one is running. FILL_JOINED_FULL: waiter is not waiting. */
+ * a background revalidation, started unless one is running. FILL_JOINED_FULL: too many fills or no memory, the
+ * waiter is not waiting. */
 MUST_USE enum fill_joined fill_join(const struct fill_start *start, struct fill_waiter *waiter);
-/* The waiter leaves. Its memory must stay until `gone`, which is called at once where no mail is under way. */
+/* The waiter leaves; gone() is called when its memory may go: at once where no mail is under way. */
 void fill_leave(struct fill_waiter *waiter, void (*gone)(struct fill_waiter *waiter));
 struct fill_handed *fill_handed_free(struct fill_handed *handed);
+
+/* The key under which an unshareable answer is remembered (STORE_NOTE): apart for requests with credentials. */
+MUST_USE err fill_note_key(struct arena *arena, slice slot_key, bool has_authorization, slice *ret_key);
+
+/* Labels of an answer (response NULL: those of the URL alone), at most STORE_LABELS_MAX, in the arena. */
+struct label_set {
+    struct store_label *labels;
+    unsigned count;
+    bool too_many;
+};
+MUST_USE err label_set_build(struct arena *arena, uint16_t tenant, slice primary_key, const struct fields *response,
+                             struct label_set *ret_set);
 
 #endif

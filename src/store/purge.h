@@ -29,7 +29,7 @@ struct purge_entry {
     uint64_t seq;
     int64_t wall_ms;
     uint64_t matched; /* set by purge_log_counted */
-    uint32_t label;   /* 0 for LABEL_TENANT */
+    uint32_t label;   /* 0 for STORE_LABEL_TENANT */
     uint16_t tenant;
     uint8_t kind;     /* enum store_label_kind */
     bool soft;

@@ -38,7 +38,7 @@ struct store_key {
 };
 struct store_key storage_key(const struct storage *storage, slice full);
 
-enum store_label_kind { LABEL_TENANT, LABEL_URL, LABEL_HOST, LABEL_PREFIX, LABEL_TAG, LABEL_GROUP };
+enum store_label_kind { STORE_LABEL_TENANT, STORE_LABEL_URL, STORE_LABEL_HOST, STORE_LABEL_PREFIX, STORE_LABEL_TAG, STORE_LABEL_GROUP };
 
 struct store_label {
     uint32_t hash; /* a false match costs one miss */
@@ -144,8 +144,8 @@ struct store_purge {
     struct store_op op;
     uint16_t tenant;
     enum store_label_kind kind;
-    struct store_label label; /* LABEL_TENANT: everything of the tenant */
-    struct store_key key;     /* LABEL_URL with a key: the objects freed at once and counted; hash zero: none */
+    struct store_label label; /* STORE_LABEL_TENANT: everything of the tenant */
+    struct store_key key;     /* STORE_LABEL_URL with a key: the objects freed at once and counted; hash zero: none */
     bool soft;
     uint64_t seq;     /* out */
     uint64_t matched; /* out: objects known to match */

@@ -1,0 +1,316 @@
+/* ADMIT: what becomes of an answer: stored, merged into what is stored, or handed on. */
+#include "cache/key.h"
+#include "cache/stored.h"
+#include "cache/validate.h"
+#include "cache/vary.h"
+#include "fill/fill_internal.h"
+
+#include <stdlib.h>
+
+/* Everything that admit finds out on its way to storing. */
+struct admission {
+    struct response *response;
+    struct freshness freshness;
+    struct label_set labels;
+    slice key;  /* of the object: primary or variant */
+    slice spec; /* of a variant */
+    slice meta;
+    int64_t now_ms;
+    int64_t length_bytes;
+};
+
+/* ---- not stored ------------------------------------------------------------------------------------------------ */
+
+/* The next ones for this key do not queue behind an answer that is nobody else's. */
+static void remember_unshareable(struct fill *fill)
+{
+    struct store_fill note = {
+        .tenant = fill->tenant,
+        .kind = STORE_NOTE,
+        .seq = fill->seq,
+        .labels = fill->url_labels.labels,
+        .label_count = fill->url_labels.count,
+        .ttl_ms = fill->context->note_ms,
+    };
+    bool authorized = fields_has(&fill->request.fields, F_AUTHORIZATION);
+    slice key;
+
+    if (!fill->in_table || !err_is_ok(fill_note_key(&fill->arena, fill->slot_key, authorized, &key)))
+        return;
+    note.op.loop = fill->context->loop;
+    note.key = storage_key(fill->context->storage, key);
+    if (storage_get_miss_handler(fill->context->storage, &note) == STORE_PENDING)
+        storage_cancel(&note.op);
+}
+
+static struct fill_handed *handed_new(struct fill *fill, const struct response *response)
+{
+    struct fill_handed *handed = malloc(sizeof(*handed));
+
+    if (handed == NULL)
+        return NULL;
+    handed->fetch = fill->fetch;
+    handed->response = *response;
+    handed->arena = fill->arena; /* the head lies there, and what a chunked body's trailers will need */
+    handed->response.fields.arena = NULL;
+    return handed;
+}
+
+/* The answer goes to one waiter as it is; the others are released all at once. */
+static void release(struct fill *fill, struct response *response, enum not_stored reason)
+{
+    struct fill_result result = {.outcome = FILL_HANDED, .reason = reason, .status = response->status};
+
+    atomic_fetch_add_explicit(&fill->context->not_stored[reason], 1, memory_order_relaxed);
+    remember_unshareable(fill);
+    result.handed = handed_new(fill, response);
+    if (result.handed == NULL) {
+        result.outcome = FILL_RELEASED;
+        fill_resolve(fill, &result);
+        fill_end(fill);
+        return;
+    }
+    /* the fetch and the arena are the taker's now, or nobody's */
+    origin_fetch_hand_over(fill->fetch, NULL, NULL);
+    fill->fetch = NULL;
+    arena_init(&fill->arena, NULL, 0, 0);
+    if (!fill_resolve(fill, &result))
+        fill_handed_free(result.handed);
+    fill_end(fill);
+}
+
+/* ---- 304, and errors while something stale is at hand --------------------------------------------------------------- */
+
+static bool is_server_failure(uint16_t status)
+{
+    return status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+static bool may_serve_stale(struct fill *fill, int64_t now_ms)
+{
+    const struct stored *stored;
+    struct fields view;
+
+    return fill->stale != NULL && err_is_ok(stored_view(fill->stale->meta, &view, &stored)) &&
+           stale_if_error_allowed(stored, now_ms, fill->context->reuse);
+}
+
+static void serve_stale(struct fill *fill, uint16_t status)
+{
+    fill_resolve(fill, &(struct fill_result){.outcome = FILL_STALE,
+                                             .failure = CLIENT_FAILURE_COUNT,
+                                             .status = status,
+                                             .object = fill->stale});
+    fill_end(fill);
+}
+
+/* The merged head with the labels it has now. */
+static err merge_stored(struct fill *fill, struct response *response, int64_t now_ms, slice *ret_meta,
+                        struct label_set *ret_labels)
+{
+    const struct stored *stored;
+    struct fields view;
+
+    TRY(stored_merge_304(&fill->arena, fill->stale->meta, response, fill->request_ms, now_ms, NULL, ret_meta));
+    TRY(stored_view(*ret_meta, &view, &stored));
+    return label_set_build(&fill->arena, fill->tenant, fill->primary_key, &view, ret_labels);
+}
+
+static void admit_not_modified(struct fill *fill, struct response *response, int64_t now_ms)
+{
+    struct store_update update = {.object = fill->stale, .seq = fill->seq};
+    struct label_set labels;
+    const struct stored *stored;
+    struct fields view;
+
+    if (!err_is_ok(stored_view(fill->stale->meta, &view, &stored)) ||
+        validate_match_304(&view, stored, response) == VALIDATE_MISMATCH ||
+        !err_is_ok(merge_stored(fill, response, now_ms, &update.meta, &labels))) {
+        fill_refetch_whole(fill);
+        return;
+    }
+    update.op.loop = fill->context->loop;
+    update.labels = labels.labels;
+    update.label_count = labels.count;
+    if (storage_update_meta(fill->context->storage, &update) == STORE_PENDING) {
+        storage_cancel(&update.op);
+        update.updated = NULL;
+    }
+    fill_resolve(fill, &(struct fill_result){.outcome = FILL_VALIDATED,
+                                             .status = response->status,
+                                             .object = update.updated != NULL ? update.updated : fill->stale});
+    store_object_unref(update.updated);
+    fill_end(fill);
+}
+
+/* ---- stored ------------------------------------------------------------------------------------------------------- */
+
+/* The object's key: the primary's, or the variant's that this request and the answer's Vary make. */
+static enum not_stored choose_key(struct fill *fill, struct admission *admission)
+{
+    enum vary_result vary;
+    slice values;
+
+    if (!err_is_ok(vary_parse(&fill->arena, &admission->response->fields, &vary, &admission->spec)))
+        return NOT_STORED_STORE;
+    switch (vary) {
+    case VARY_STAR:
+        return NOT_STORED_VARY_STAR;
+    case VARY_TOO_LONG:
+        return NOT_STORED_VARY_TOO_LONG;
+    case VARY_NONE:
+        admission->key = fill->primary_key;
+        admission->spec = SLICE_NONE;
+        return NOT_STORED_NONE;
+    case VARY_SPEC:
+        break;
+    }
+    if (!err_is_ok(vary_values(&fill->arena, admission->spec, &fill->request.fields, &values)) ||
+        !err_is_ok(key_build_variant(&fill->arena, fill->primary_key, admission->spec, values, &admission->key)))
+        return NOT_STORED_STORE;
+    return NOT_STORED_NONE;
+}
+
+static enum not_stored prepare(struct fill *fill, struct admission *admission)
+{
+    struct response *response = admission->response;
+    uint32_t flags = fields_has(&fill->request.fields, F_AUTHORIZATION) ? CONTROL_REQUEST_AUTHORIZED : 0;
+    enum not_stored reason;
+
+    reason = storable_check(&fill->request, response, &admission->freshness, NULL);
+    if (reason != NOT_STORED_NONE)
+        return reason;
+    reason = choose_key(fill, admission);
+    if (reason != NOT_STORED_NONE)
+        return reason;
+    if (!err_is_ok(label_set_build(&fill->arena, fill->tenant, fill->primary_key, &response->fields, &admission->labels)))
+        return NOT_STORED_STORE;
+    if (admission->labels.too_many)
+        return NOT_STORED_TOO_MANY_TAGS;
+    if (!err_is_ok(stored_build(&fill->arena, response, &admission->freshness, fill->request_ms, admission->now_ms,
+                                admission->length_bytes, flags, &admission->meta)))
+        return NOT_STORED_HEAD_TOO_LARGE;
+    return NOT_STORED_NONE;
+}
+
+/* The marker under the primary key says which request fields choose: written before the variant itself, so
+ * that nobody finds a variant's predecessor there. */
+static err write_marker(struct fill *fill, const struct admission *admission)
+{
+    struct storage *storage = fill->context->storage;
+    struct store_lookup lookup = {.key = storage_key(storage, fill->primary_key), .peek = true};
+    struct store_fill put = {
+        .key = lookup.key,
+        .tenant = fill->tenant,
+        .kind = STORE_VARY,
+        .seq = fill->seq,
+        .labels = fill->url_labels.labels,
+        .label_count = fill->url_labels.count,
+    };
+    hash128 variant = storage_key(storage, admission->key).hash, dropped;
+    struct vary_marker marker;
+    slice old = SLICE_NONE;
+    bool drops = false, is_there = false;
+    err result = ERR_OK;
+
+    lookup.op.loop = put.op.loop = fill->context->loop;
+    if (storage_lookup(storage, &lookup) == STORE_PENDING)
+        storage_cancel(&lookup.op);
+    else if (lookup.found != STORE_MISS && lookup.object->kind == STORE_VARY)
+        old = lookup.object->meta;
+    if (old.data != NULL && err_is_ok(vary_marker_view(old, &marker)))
+        is_there = vary_marker_has(&marker, admission->spec, variant);
+    else
+        old = SLICE_NONE;
+    if (!is_there)
+        result = vary_marker_add(&fill->arena, old, admission->spec, variant, &put.meta, &drops, &dropped);
+    store_object_unref(lookup.object);
+    if (!is_there && err_is_ok(result)) {
+        if (storage_get_miss_handler(storage, &put) == STORE_PENDING)
+            storage_cancel(&put.op);
+        result = put.result;
+        if (drops)
+            storage_drop_hash(storage, dropped);
+    }
+    return result;
+}
+
+/* Gets a writer for the body, published unless a purge came first. False: the store has no room. */
+static bool open_miss_handler(struct fill *fill, const struct admission *admission)
+{
+    struct store_fill put = {
+        .key = storage_key(fill->context->storage, admission->key),
+        .tenant = fill->tenant,
+        .kind = STORE_ANSWER,
+        .seq = fill->seq,
+        .meta = admission->meta,
+        .labels = admission->labels.labels,
+        .label_count = admission->labels.count,
+        .length_bytes = admission->length_bytes,
+        .on_room = (void (*)(void *))fill_store_body,
+        .writer = fill,
+    };
+
+    put.op.loop = fill->context->loop;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (storage_get_miss_handler(fill->context->storage, &put) == STORE_PENDING) {
+            storage_cancel(&put.op);
+            return false;
+        }
+        if (err_is_ok(put.result)) {
+            fill->miss = put.miss_handler;
+            return true;
+        }
+        if (put.result.code != ERR_REFUSED)
+            return false;
+        /* purged since the fill began: only those who waited before may have it */
+        atomic_fetch_add_explicit(&fill->context->not_stored[NOT_STORED_PURGED], 1, memory_order_relaxed);
+        put.private_copy = true;
+    }
+    return false;
+}
+
+static void body_ready(void *reader)
+{
+    fill_store_body(reader);
+}
+
+static void admit_new(struct fill *fill, struct response *response, int64_t now_ms)
+{
+    struct admission admission = {.response = response, .now_ms = now_ms};
+    struct store_object *object;
+    enum not_stored reason;
+
+    admission.length_bytes = response->body == BODY_LENGTH ? (int64_t)response->length_bytes
+                             : fill->body == NULL          ? 0
+                                                           : -1;
+    freshness_of(response, fill->request_ms, now_ms, NULL, &admission.freshness);
+    reason = prepare(fill, &admission);
+    if (reason == NOT_STORED_NONE && admission.spec.len > 0 && !err_is_ok(write_marker(fill, &admission)))
+        reason = NOT_STORED_STORE;
+    if (reason == NOT_STORED_NONE && !open_miss_handler(fill, &admission))
+        reason = NOT_STORED_STORE;
+    if (reason != NOT_STORED_NONE) {
+        release(fill, response, reason);
+        return;
+    }
+    object = miss_handler_object(fill->miss);
+    fill->step = FILL_STORE;
+    fill_resolve(fill, &(struct fill_result){.outcome = FILL_OBJECT, .status = response->status, .object = object});
+    store_object_unref(object);
+    if (fill->body != NULL)
+        source_set_reader(fill->body, body_ready, fill);
+    fill_store_body(fill);
+}
+
+void fill_admit(struct fill *fill, struct response *response)
+{
+    int64_t now_ms = loop_wall_ms(fill->context->loop);
+
+    if (fill->validating && response->status == 304)
+        admit_not_modified(fill, response, now_ms);
+    else if (is_server_failure(response->status) && may_serve_stale(fill, now_ms))
+        serve_stale(fill, response->status);
+    else
+        admit_new(fill, response, now_ms);
+}

@@ -1,0 +1,312 @@
+/* The life of a fill: fetch, then (admit.c) what becomes of the answer, then the body. */
+#include "cache/forward.h"
+#include "cache/validate.h"
+#include "fill/fill_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PEEK_SLICES       4u
+#define TRACE_BYTES       24u
+#define FILL_ARENA_BYTES  (512u << 10)
+
+static void fill_fetch(struct fill *fill);
+
+/* ---- making one --------------------------------------------------------------------------------------------- */
+
+static err copy_fields(struct arena *arena, const struct fields *from, struct fields *ret_fields)
+{
+    fields_init(ret_fields, arena);
+    TRY(fields_reserve(ret_fields, from->count + 4u, from->text_len + 256));
+    for (unsigned i = 0; i < from->count; i++)
+        TRY(fields_copy(ret_fields, from, i));
+    return ERR_OK;
+}
+
+/* What the rest of the fill needs of the client's request: a GET without its conditions. */
+static err fill_copy_request(struct fill *fill, const struct request *request)
+{
+    struct request *copy = &fill->request;
+
+    *copy = *request;
+    copy->method = METHOD_GET;
+    copy->method_name = SLICE("GET");
+    copy->body = BODY_NONE;
+    copy->length_bytes = 0;
+    copy->target = arena_copy(&fill->arena, request->target);
+    copy->authority = arena_copy(&fill->arena, request->authority);
+    ENSURE(copy->target.data != NULL && copy->authority.data != NULL, MEMORY);
+    return copy_fields(&fill->arena, &request->fields, &copy->fields);
+}
+
+static err fill_build_forward(struct fill *fill, const struct fill_start *start)
+{
+    uint8_t trace[TRACE_BYTES];
+    struct forward_options options = {
+        .client_ip = start->client_ip,
+        .https = fill->request.https,
+        .node = fill->context->node,
+        .request_id = start->request_id,
+        .origin_host = slice_str(fill->context->group->host_override),
+        .trace_random = trace,
+        .is_fill = true,
+    };
+
+    os_entropy(trace, sizeof(trace));
+    fields_init(&fill->forward, &fill->arena);
+    return forward_build(&fill->request, &options, &fill->forward);
+}
+
+/* The same fields with the validator of what is stored; without one they stay as they are. */
+static err fill_add_conditions(struct fill *fill)
+{
+    const struct stored *stored;
+    struct fields view;
+
+    if (fill->stale == NULL)
+        return ERR_OK;
+    TRY(stored_view(fill->stale->meta, &view, &stored));
+    TRY(copy_fields(&fill->arena, &fill->forward, &fill->conditional));
+    return validate_add_conditions(&view, stored, &fill->conditional, &fill->validating);
+}
+
+static void fill_abandon(struct mail *mail)
+{
+    struct fill *fill = container_of(mail, struct fill, abandon);
+
+    fill->abandoned = true;
+    if (fill->step == FILL_ENDED) {
+        fill_end(fill);
+        return;
+    }
+    pthread_mutex_lock(&fill->shard->lock);
+    bool again = !list_is_empty(&fill->waiters);
+    if (again)
+        fill->abandoning = false; /* somebody has joined since */
+    pthread_mutex_unlock(&fill->shard->lock);
+    if (again) {
+        fill->abandoned = false;
+        return;
+    }
+    if (fill->step == FILL_FETCH && !fill->resolved) {
+        fill_resolve(fill, &(struct fill_result){.outcome = FILL_FAILED, .failure = CLIENT_FAILURE_CLOSED});
+        fill_end(fill);
+    }
+}
+
+static err fill_prepare(struct fill *fill, const struct fill_start *start)
+{
+    fill->primary_key = arena_copy(&fill->arena, start->primary_key);
+    fill->slot_key = arena_copy(&fill->arena, start->slot_key);
+    ENSURE(fill->primary_key.data != NULL && fill->slot_key.data != NULL, MEMORY);
+    TRY(fill_copy_request(fill, start->request));
+    TRY(fill_build_forward(fill, start));
+    TRY(fill_add_conditions(fill));
+    return label_set_build(&fill->arena, fill->tenant, fill->primary_key, NULL, &fill->url_labels);
+}
+
+struct fill *fill_new(const struct fill_start *start, hash128 hash)
+{
+    struct fill *fill = calloc(1, sizeof(*fill));
+
+    if (fill == NULL)
+        return NULL;
+    fill->context = start->context;
+    fill->hash = hash;
+    fill->tenant = start->tenant;
+    fill->abandon.run = fill_abandon;
+    list_init(&fill->slot);
+    list_init(&fill->waiters);
+    arena_init(&fill->arena, NULL, 0, FILL_ARENA_BYTES);
+    fill->stale = start->stale != NULL ? store_object_ref(start->stale) : NULL;
+    /* before anything is asked of the origin: what is purged from now on is newer than this fill */
+    fill->seq = storage_pin_seq(fill->context->storage);
+    list_push_back(&fill->context->fills, &fill->link);
+    fill->context->count++;
+    if (!err_is_ok(fill_prepare(fill, start))) {
+        fill_end(fill);
+        return NULL;
+    }
+    return fill;
+}
+
+void fill_end(struct fill *fill)
+{
+    fill->step = FILL_ENDED;
+    fill->body = NULL; /* the fetch's */
+    fill->fetch = origin_fetch_finish(fill->fetch);
+    if (fill->miss != NULL)
+        miss_handler_drop(fill->miss);
+    fill->miss = NULL;
+    if (fill->seq != 0)
+        storage_unpin_seq(fill->context->storage, fill->seq);
+    fill->seq = 0;
+    if (list_is_linked(&fill->link) && fill->link.next != NULL) {
+        list_remove(&fill->link);
+        fill->context->count--;
+    }
+    if (fill->abandoning && !fill->abandoned)
+        return; /* its mail is under way and comes back here */
+    fill->stale = store_object_unref(fill->stale);
+    arena_done(&fill->arena);
+    free(fill);
+}
+
+void fill_context_stop(struct fill_context *context)
+{
+    while (!list_is_empty(&context->fills)) {
+        struct fill *fill = container_of(list_first(&context->fills), struct fill, link);
+        if (!fill->resolved)
+            fill_resolve(fill, &(struct fill_result){.outcome = FILL_FAILED, .failure = CLIENT_FAILURE_CLOSED});
+        fill_end(fill);
+    }
+}
+
+/* ---- fetch ------------------------------------------------------------------------------------------------------ */
+
+/* No answer: the stale object where the rules allow it, else an error for all who wait. */
+static void fetch_failed(void *user, enum client_failure failure, const char *detail)
+{
+    struct fill *fill = user;
+    struct fill_result result = {.outcome = FILL_FAILED, .failure = failure};
+    const struct stored *stored;
+    struct fields view;
+
+    (void)detail; /* the origin's health log has it */
+    fill->fetch = NULL;
+    if (fill->stale != NULL && err_is_ok(stored_view(fill->stale->meta, &view, &stored)) &&
+        stale_if_error_allowed(stored, loop_wall_ms(fill->context->loop), fill->context->reuse)) {
+        result.outcome = FILL_STALE;
+        result.object = fill->stale;
+    }
+    fill_resolve(fill, &result);
+    fill_end(fill);
+}
+
+static void fetch_interim(void *user, struct response *response)
+{
+    fill_tell_interim(user, response);
+}
+
+static void fetch_head(void *user, struct response *response)
+{
+    struct fill *fill = user;
+
+    fill->fetch_ns = loop_now_ns(fill->context->loop) - origin_fetch_begun_ns(fill->fetch);
+    fill->body = origin_fetch_body(fill->fetch);
+    fill_admit(fill, response);
+}
+
+static void fill_fetch(struct fill *fill)
+{
+    static const struct origin_events events = {fetch_interim, fetch_head, fetch_failed};
+    struct origin_request request = {
+        .request = {.method = METHOD_GET,
+                    .method_name = SLICE("GET"),
+                    .target = fill->request.target,
+                    .fields = fill->validating ? &fill->conditional : &fill->forward,
+                    .body_bytes = -1,
+                    .arena = &fill->arena},
+        .group = fill->context->group,
+        .events = &events,
+        .user = fill,
+    };
+
+    fill->request_ms = loop_wall_ms(fill->context->loop);
+    fill->fetch = origin_fetch_start(fill->context->pool, &request);
+    if (fill->fetch == NULL)
+        fetch_failed(fill, CLIENT_FAILURE_NO_MEMORY, NULL);
+}
+
+/* The 304 was about something else: once more, without conditions. */
+void fill_refetch_whole(struct fill *fill)
+{
+    fill->fetch = origin_fetch_finish(fill->fetch);
+    fill->validating = false;
+    fill_fetch(fill);
+}
+
+/* Between a waiter's lookup and its place in the table another fill may have stored an answer. The slot is
+ * taken now, so nobody else can: look once more, and fetch only when there is nothing new. */
+static bool store_has_news(struct fill *fill)
+{
+    struct store_lookup lookup = {.key = storage_key(fill->context->storage, fill->slot_key), .peek = true};
+    bool news;
+
+    lookup.op.loop = fill->context->loop;
+    if (fill->is_background || !fill->in_table)
+        return false;
+    if (storage_lookup(fill->context->storage, &lookup) == STORE_PENDING) {
+        storage_cancel(&lookup.op);
+        return false;
+    }
+    news = lookup.found == STORE_HIT && lookup.object != fill->stale && lookup.object->kind == STORE_ANSWER &&
+           (fill->stale == NULL || lookup.object->stored_ms >= fill->stale->stored_ms);
+    store_object_unref(lookup.object);
+    return news;
+}
+
+void fill_begin(struct fill *fill)
+{
+    if (store_has_news(fill)) {
+        fill_resolve(fill, &(struct fill_result){.outcome = FILL_LOOK_AGAIN});
+        fill_end(fill);
+        return;
+    }
+    fill_fetch(fill);
+}
+
+/* ---- store: the body --------------------------------------------------------------------------------------------- */
+
+static void fill_finish(struct fill *fill)
+{
+    miss_handler_finish(fill->miss);
+    fill->miss = NULL;
+    fill_end(fill);
+}
+
+/* False: wait for room. */
+static bool fill_move(struct fill *fill, const slice *slices, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        size_t moved = miss_handler_write(fill->miss, slices[i]);
+
+        if (moved > 0)
+            source_consume(fill->body, moved);
+        if (moved < slices[i].len)
+            return false;
+    }
+    return true;
+}
+
+void fill_store_body(struct fill *fill)
+{
+    slice slices[PEEK_SLICES];
+    unsigned count;
+
+    for (;;) {
+        if (fill->body == NULL) {
+            fill_finish(fill);
+            return;
+        }
+        switch (source_peek(fill->body, slices, PEEK_SLICES, &count)) {
+        case SOURCE_READY:
+            if (!fill_move(fill, slices, count)) {
+                /* a window nobody reads any more has no purpose; otherwise its readers make room */
+                if (miss_handler_is_window(fill->miss) && !miss_handler_has_readers(fill->miss))
+                    fill_end(fill);
+                return;
+            }
+            break;
+        case SOURCE_WAIT:
+            return;
+        case SOURCE_END:
+            fill_finish(fill);
+            return;
+        case SOURCE_FAILED:
+            atomic_fetch_add_explicit(&fill->context->not_stored[NOT_STORED_INCOMPLETE], 1, memory_order_relaxed);
+            fill_end(fill);
+            return;
+        }
+    }
+}

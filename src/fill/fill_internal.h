@@ -1,0 +1,65 @@
+/* Between the files of fill/. */
+#ifndef WARP_FILL_INTERNAL_H
+#define WARP_FILL_INTERNAL_H
+
+#include "cache/freshness.h"
+#include "fill/fill.h"
+
+#include <pthread.h>
+
+enum fill_step { FILL_FETCH, FILL_STORE, FILL_ENDED };
+
+struct fill {
+    struct fill_context *context;
+    struct fill_shard *shard;
+    struct list slot;    /* in the shard's bucket; by its lock */
+    struct list waiters; /* by the shard's lock */
+    struct list link;    /* in context->fills */
+    hash128 hash;        /* of slot_key */
+    slice slot_key, primary_key;
+    struct arena arena;
+    struct request request; /* a copy: what storable_check looks at */
+    struct fields forward;  /* to the origin, without conditions */
+    struct fields conditional; /* the same with conditions */
+    struct origin_fetch *fetch;
+    struct source *body;
+    struct store_object *stale;
+    struct miss_handler *miss;
+    struct label_set url_labels;
+    struct mail abandon;
+    uint64_t seq; /* pinned */
+    int64_t request_ms;
+    uint64_t fetch_ns;
+    uint16_t tenant;
+    uint8_t step;
+    bool is_background, in_table, resolved, abandoning, validating, abandoned;
+};
+
+/* ---- the table -------------------------------------------------------------------------------------------- */
+
+struct fill_result {
+    enum fill_outcome outcome;
+    enum client_failure failure;
+    enum not_stored reason;
+    uint16_t status;
+    struct store_object *object; /* not taken over: each waiter gets its own reference */
+    struct fill_handed *handed;  /* taken over, by the first waiter of the fill's thread */
+};
+/* Out of the table; every waiter is told. Once per fill. Returns false when handed found no taker. */
+bool fill_resolve(struct fill *fill, const struct fill_result *result);
+/* Under no lock: does anybody still wait? */
+bool fill_is_awaited(struct fill *fill);
+void fill_tell_interim(struct fill *fill, struct response *response);
+
+/* ---- steps ------------------------------------------------------------------------------------------------ */
+
+struct fill *fill_new(const struct fill_start *start, hash128 hash);
+void fill_begin(struct fill *fill);   /* FETCH, from the loop */
+void fill_end(struct fill *fill);     /* frees it */
+/* ADMIT: what becomes of an answer; resolves the fill. */
+void fill_admit(struct fill *fill, struct response *response);
+/* After admit chose to store: moves the body. */
+void fill_store_body(struct fill *fill);
+void fill_refetch_whole(struct fill *fill);
+
+#endif
