@@ -118,10 +118,11 @@ void fields_init(struct fields *fields, struct arena *arena);
 /* Names and values must be valid already (the parser's, or our own text): asserted in debug builds. */
 MUST_USE err fields_add(struct fields *fields, enum field_id id, slice value);
 MUST_USE err fields_add_named(struct fields *fields, slice name, enum field_id id, slice value);
+/* At most 1023 bytes of value: ERR_LIMIT. */
 MUST_USE err fields_addf(struct fields *fields, enum field_id id, const char *format, ...) PRINTF(3, 4);
 /* Copies field i of from. */
 MUST_USE err fields_copy(struct fields *fields, const struct fields *from, unsigned i);
-/* Makes room at once where the size is known. */
+/* Makes room for that much more, at once, where the size is known. */
 MUST_USE err fields_reserve(struct fields *fields, unsigned count, size_t text_bytes);
 
 static inline slice field_name(const struct fields *fields, unsigned i)

@@ -64,7 +64,7 @@ enum h1_error {
 
 uint16_t h1_error_status(enum h1_error error);  /* 200 for H1_OK */
 const char *h1_error_text(enum h1_error error);
-const char *h1_error_name(enum h1_error error); /* "bare_lf": a metric label */
+const char *h1_error_name(enum h1_error error); /* "BARE_LF" */
 
 struct h1_limits {
     uint32_t head_bytes_max;   /* from the first byte of the start line to the last CRLF */
