@@ -35,7 +35,7 @@ static void remember_unshareable(struct fill *fill)
     bool authorized = fields_has(&fill->request.fields, F_AUTHORIZATION);
     slice key;
 
-    if (!fill->in_table || !err_is_ok(fill_note_key(&fill->arena, fill->slot_key, authorized, &key)))
+    if (!fill->in_table || !err_is_ok(fill_note_key(fill->arena, fill->slot_key, authorized, &key)))
         return;
     note.op.loop = fill->context->loop;
     note.key = storage_key(fill->context->storage, key);
@@ -52,7 +52,6 @@ static struct fill_handed *handed_new(struct fill *fill, const struct response *
     handed->fetch = fill->fetch;
     handed->response = *response;
     handed->arena = fill->arena; /* the head lies there, and what a chunked body's trailers will need */
-    handed->response.fields.arena = NULL;
     return handed;
 }
 
@@ -73,7 +72,7 @@ static void release(struct fill *fill, struct response *response, enum not_store
     /* the fetch and the arena are the taker's now, or nobody's */
     origin_fetch_hand_over(fill->fetch, NULL, NULL);
     fill->fetch = NULL;
-    arena_init(&fill->arena, NULL, 0, 0);
+    fill->arena = NULL;
     if (!fill_resolve(fill, &result))
         fill_handed_free(result.handed);
     fill_end(fill);
@@ -111,9 +110,9 @@ static err merge_stored(struct fill *fill, struct response *response, int64_t no
     const struct stored *stored;
     struct fields view;
 
-    TRY(stored_merge_304(&fill->arena, fill->stale->meta, response, fill->request_ms, now_ms, NULL, ret_meta));
+    TRY(stored_merge_304(fill->arena, fill->stale->meta, response, fill->request_ms, now_ms, NULL, ret_meta));
     TRY(stored_view(*ret_meta, &view, &stored));
-    return label_set_build(&fill->arena, fill->tenant, fill->primary_key, &view, ret_labels);
+    return label_set_build(fill->arena, fill->tenant, fill->primary_key, &view, ret_labels);
 }
 
 static void admit_not_modified(struct fill *fill, struct response *response, int64_t now_ms)
@@ -151,7 +150,7 @@ static enum not_stored choose_key(struct fill *fill, struct admission *admission
     enum vary_result vary;
     slice values;
 
-    if (!err_is_ok(vary_parse(&fill->arena, &admission->response->fields, &vary, &admission->spec)))
+    if (!err_is_ok(vary_parse(fill->arena, &admission->response->fields, &vary, &admission->spec)))
         return NOT_STORED_STORE;
     switch (vary) {
     case VARY_STAR:
@@ -165,8 +164,8 @@ static enum not_stored choose_key(struct fill *fill, struct admission *admission
     case VARY_SPEC:
         break;
     }
-    if (!err_is_ok(vary_values(&fill->arena, admission->spec, &fill->request.fields, &values)) ||
-        !err_is_ok(key_build_variant(&fill->arena, fill->primary_key, admission->spec, values, &admission->key)))
+    if (!err_is_ok(vary_values(fill->arena, admission->spec, &fill->request.fields, &values)) ||
+        !err_is_ok(key_build_variant(fill->arena, fill->primary_key, admission->spec, values, &admission->key)))
         return NOT_STORED_STORE;
     return NOT_STORED_NONE;
 }
@@ -183,11 +182,11 @@ static enum not_stored prepare(struct fill *fill, struct admission *admission)
     reason = choose_key(fill, admission);
     if (reason != NOT_STORED_NONE)
         return reason;
-    if (!err_is_ok(label_set_build(&fill->arena, fill->tenant, fill->primary_key, &response->fields, &admission->labels)))
+    if (!err_is_ok(label_set_build(fill->arena, fill->tenant, fill->primary_key, &response->fields, &admission->labels)))
         return NOT_STORED_STORE;
     if (admission->labels.too_many)
         return NOT_STORED_TOO_MANY_TAGS;
-    if (!err_is_ok(stored_build(&fill->arena, response, &admission->freshness, fill->request_ms, admission->now_ms,
+    if (!err_is_ok(stored_build(fill->arena, response, &admission->freshness, fill->request_ms, admission->now_ms,
                                 admission->length_bytes, flags, &admission->meta)))
         return NOT_STORED_HEAD_TOO_LARGE;
     return NOT_STORED_NONE;
@@ -223,7 +222,7 @@ static err write_marker(struct fill *fill, const struct admission *admission)
     else
         old = SLICE_NONE;
     if (!is_there)
-        result = vary_marker_add(&fill->arena, old, admission->spec, variant, &put.meta, &drops, &dropped);
+        result = vary_marker_add(fill->arena, old, admission->spec, variant, &put.meta, &drops, &dropped);
     store_object_unref(lookup.object);
     if (!is_there && err_is_ok(result)) {
         if (storage_get_miss_handler(storage, &put) == STORE_PENDING)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define UNREAD_NS         UINT64_C(5000000000)
 #define PEEK_SLICES       4u
 #define TRACE_BYTES       24u
 #define FILL_ARENA_BYTES  (512u << 10)
@@ -33,10 +34,10 @@ static err fill_copy_request(struct fill *fill, const struct request *request)
     copy->method_name = SLICE("GET");
     copy->body = BODY_NONE;
     copy->length_bytes = 0;
-    copy->target = arena_copy(&fill->arena, request->target);
-    copy->authority = arena_copy(&fill->arena, request->authority);
+    copy->target = arena_copy(fill->arena, request->target);
+    copy->authority = arena_copy(fill->arena, request->authority);
     ENSURE(copy->target.data != NULL && copy->authority.data != NULL, MEMORY);
-    return copy_fields(&fill->arena, &request->fields, &copy->fields);
+    return copy_fields(fill->arena, &request->fields, &copy->fields);
 }
 
 static err fill_build_forward(struct fill *fill, const struct fill_start *start)
@@ -53,7 +54,7 @@ static err fill_build_forward(struct fill *fill, const struct fill_start *start)
     };
 
     os_entropy(trace, sizeof(trace));
-    fields_init(&fill->forward, &fill->arena);
+    fields_init(&fill->forward, fill->arena);
     return forward_build(&fill->request, &options, &fill->forward);
 }
 
@@ -66,7 +67,7 @@ static err fill_add_conditions(struct fill *fill)
     if (fill->stale == NULL)
         return ERR_OK;
     TRY(stored_view(fill->stale->meta, &view, &stored));
-    TRY(copy_fields(&fill->arena, &fill->forward, &fill->conditional));
+    TRY(copy_fields(fill->arena, &fill->forward, &fill->conditional));
     return validate_add_conditions(&view, stored, &fill->conditional, &fill->validating);
 }
 
@@ -96,28 +97,43 @@ static void fill_abandon(struct mail *mail)
 
 static err fill_prepare(struct fill *fill, const struct fill_start *start)
 {
-    fill->primary_key = arena_copy(&fill->arena, start->primary_key);
-    fill->slot_key = arena_copy(&fill->arena, start->slot_key);
+    fill->primary_key = arena_copy(fill->arena, start->primary_key);
+    fill->slot_key = arena_copy(fill->arena, start->slot_key);
     ENSURE(fill->primary_key.data != NULL && fill->slot_key.data != NULL, MEMORY);
     TRY(fill_copy_request(fill, start->request));
     TRY(fill_build_forward(fill, start));
     TRY(fill_add_conditions(fill));
-    return label_set_build(&fill->arena, fill->tenant, fill->primary_key, NULL, &fill->url_labels);
+    return label_set_build(fill->arena, fill->tenant, fill->primary_key, NULL, &fill->url_labels);
+}
+
+/* A window that nobody reads has no purpose; those it was promised to had time to open it. */
+static void fill_unread(struct timer *timer)
+{
+    struct fill *fill = container_of(timer, struct fill, unread);
+
+    if (!miss_handler_has_readers(fill->miss))
+        fill_end(fill);
 }
 
 struct fill *fill_new(const struct fill_start *start, hash128 hash)
 {
     struct fill *fill = calloc(1, sizeof(*fill));
+    struct arena *arena = malloc(sizeof(*arena));
 
-    if (fill == NULL)
+    if (fill == NULL || arena == NULL) {
+        free(fill);
+        free(arena);
         return NULL;
+    }
+    arena_init(arena, NULL, 0, FILL_ARENA_BYTES);
+    fill->arena = arena;
+    timer_init(&fill->unread, fill_unread);
     fill->context = start->context;
     fill->hash = hash;
     fill->tenant = start->tenant;
     fill->abandon.run = fill_abandon;
     list_init(&fill->slot);
     list_init(&fill->waiters);
-    arena_init(&fill->arena, NULL, 0, FILL_ARENA_BYTES);
     fill->stale = start->stale != NULL ? store_object_ref(start->stale) : NULL;
     /* before anything is asked of the origin: what is purged from now on is newer than this fill */
     fill->seq = storage_pin_seq(fill->context->storage);
@@ -141,14 +157,17 @@ void fill_end(struct fill *fill)
     if (fill->seq != 0)
         storage_unpin_seq(fill->context->storage, fill->seq);
     fill->seq = 0;
-    if (list_is_linked(&fill->link) && fill->link.next != NULL) {
+    loop_timer_stop(fill->context->loop, &fill->unread);
+    if (list_is_linked(&fill->link)) {
         list_remove(&fill->link);
         fill->context->count--;
     }
     if (fill->abandoning && !fill->abandoned)
         return; /* its mail is under way and comes back here */
     fill->stale = store_object_unref(fill->stale);
-    arena_done(&fill->arena);
+    if (fill->arena != NULL)
+        arena_done(fill->arena);
+    free(fill->arena);
     free(fill);
 }
 
@@ -206,7 +225,7 @@ static void fill_fetch(struct fill *fill)
                     .target = fill->request.target,
                     .fields = fill->validating ? &fill->conditional : &fill->forward,
                     .body_bytes = -1,
-                    .arena = &fill->arena},
+                    .arena = fill->arena},
         .group = fill->context->group,
         .events = &events,
         .user = fill,
@@ -292,10 +311,10 @@ void fill_store_body(struct fill *fill)
         switch (source_peek(fill->body, slices, PEEK_SLICES, &count)) {
         case SOURCE_READY:
             if (!fill_move(fill, slices, count)) {
-                /* a window nobody reads any more has no purpose; otherwise its readers make room */
-                if (miss_handler_is_window(fill->miss) && !miss_handler_has_readers(fill->miss))
-                    fill_end(fill);
-                return;
+                if (!miss_handler_has_readers(fill->miss))
+                    loop_timer_set(fill->context->loop, &fill->unread,
+                                   loop_now_ns(fill->context->loop) + UNREAD_NS);
+                return; /* a window: its readers make room */
             }
             break;
         case SOURCE_WAIT:

@@ -51,7 +51,7 @@ enum fill_outcome {
 struct fill_handed {
     struct origin_fetch *fetch;
     struct response response;
-    struct arena arena;
+    struct arena *arena; /* owned */
 };
 
 /* Embedded in a transaction while it waits. out: written before done(). */

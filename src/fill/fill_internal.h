@@ -17,7 +17,7 @@ struct fill {
     struct list link;    /* in context->fills */
     hash128 hash;        /* of slot_key */
     slice slot_key, primary_key;
-    struct arena arena;
+    struct arena *arena; /* owned; goes with an answer that is handed over */
     struct request request; /* a copy: what storable_check looks at */
     struct fields forward;  /* to the origin, without conditions */
     struct fields conditional; /* the same with conditions */
@@ -27,6 +27,7 @@ struct fill {
     struct miss_handler *miss;
     struct label_set url_labels;
     struct mail abandon;
+    struct timer unread; /* a window without a reader is given up */
     uint64_t seq; /* pinned */
     int64_t request_ms;
     uint64_t fetch_ns;

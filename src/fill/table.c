@@ -264,7 +264,8 @@ struct fill_handed *fill_handed_free(struct fill_handed *handed)
     if (handed == NULL)
         return NULL;
     origin_fetch_finish(handed->fetch);
-    arena_done(&handed->arena);
+    arena_done(handed->arena);
+    free(handed->arena);
     free(handed);
     return NULL;
 }

@@ -10,6 +10,11 @@ bool net_recv_cancel(struct net_stream *stream)
     return stream->ops->recv_cancel(stream);
 }
 
+bool net_is_silent(struct net_stream *stream)
+{
+    return stream->ops->is_silent(stream);
+}
+
 void net_send(struct net_stream *stream, const struct iovec *iov, unsigned iov_count, bool more)
 {
     stream->ops->send(stream, iov, iov_count, more);
@@ -76,6 +81,11 @@ static bool tcp_recv_cancel(struct net_stream *stream)
     return os_socket_recv_cancel(&tcp_of(stream)->socket);
 }
 
+static bool tcp_is_silent(struct net_stream *stream)
+{
+    return os_socket_is_silent(&tcp_of(stream)->socket);
+}
+
 static void tcp_send(struct net_stream *stream, const struct iovec *iov, unsigned iov_count, bool more)
 {
     struct net_tcp *tcp = tcp_of(stream);
@@ -98,7 +108,7 @@ static void tcp_close(struct net_stream *stream, bool reset)
 
 static void tcp_init(struct net_tcp *tcp, struct loop *loop, const struct net_handler *handler)
 {
-    static const struct net_stream_ops ops = {tcp_recv, tcp_recv_cancel, tcp_send, tcp_shutdown, tcp_close};
+    static const struct net_stream_ops ops = {tcp_recv, tcp_recv_cancel, tcp_is_silent, tcp_send, tcp_shutdown, tcp_close};
 
     tcp->stream = (struct net_stream){.ops = &ops, .handler = handler, .loop = loop, .scheme = NET_PLAIN};
     tcp->socket.closed = tcp_closed;

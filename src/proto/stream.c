@@ -1,4 +1,14 @@
 #include "proto/stream.h"
+#include "http/h1_parse.h"
+
+const char *const stream_refusals[] = {
+    NULL, /* H1_OK */
+#define X(name, status, text) #name,
+    H1_ERRORS(X)
+#undef X
+        "HEAD_TIMEOUT",
+};
+const unsigned stream_refusals_count = ARRAY_LEN(stream_refusals);
 
 const char *client_failure_type(enum client_failure failure)
 {

@@ -60,8 +60,9 @@ struct server_events {
      * is reset. */
     void *(*begin)(void *context, struct server_stream *stream, struct arena **ret_arena);
     void (*request)(void *user, struct request *request);
-    /* The head was refused, or did not come in time: answer with that status; the connection closes after. */
-    void (*refused)(void *user, uint16_t status, const char *reason, const char *text);
+    /* The head was refused, or did not come in time: answer with that status; the connection closes after.
+     * index: of stream_refusals, for a metric. */
+    void (*refused)(void *user, unsigned index, uint16_t status, const char *reason, const char *text);
     void (*ended)(void *user, enum stream_end end);
 };
 
@@ -123,6 +124,10 @@ struct client_request {
     bool upgrade;                /* a WebSocket handshake: 101 is allowed */
     struct arena *arena;         /* the answer's head goes here */
 };
+
+/* The words of every reason to refuse a head, by index; for the metrics' table. */
+extern const char *const stream_refusals[];
+extern const unsigned stream_refusals_count;
 
 struct client_stream;
 

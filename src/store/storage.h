@@ -162,6 +162,7 @@ void storage_cancel(struct store_op *op);
 
 /* Takes one object out of the index (a variant too many, an answer that turned out wrong). */
 void storage_drop(struct storage *storage, struct store_object *object);
+void storage_drop_hash(struct storage *storage, hash128 hash);
 
 /* The sequence now. */
 uint64_t storage_seq(const struct storage *storage);

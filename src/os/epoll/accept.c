@@ -31,6 +31,11 @@ void os_accept_stop(struct os_acceptor *acceptor)
         os->accept_resume_ns = 0;
 }
 
+void os_accepted_close(int fd)
+{
+    close(fd);
+}
+
 void acceptor_event(struct os *os, struct os_acceptor *acceptor)
 {
     list_remove(&acceptor->link);

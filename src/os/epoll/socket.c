@@ -181,6 +181,14 @@ bool os_socket_recv_cancel(struct os_socket *socket)
     return true;
 }
 
+bool os_socket_is_silent(struct os_socket *socket)
+{
+    char byte;
+    ssize_t n = recv(socket->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
 void os_socket_shutdown(struct os_socket *socket)
 {
     INVARIANT(socket->fd >= 0);

@@ -1,0 +1,84 @@
+/* route: whose request it is, and whether WARP answers such requests at all. key: what identifies it. */
+#include "cache/forward.h"
+#include "cache/key.h"
+#include "tenant/tenant.h"
+#include "txn/txn_internal.h"
+
+/* HTTP/1.0 without Host: the origin's own name is what such a client can only mean. */
+static bool route_authority(struct txn *txn)
+{
+    const struct origin_group *group = txn->context->group;
+
+    if (txn->request.authority.len > 0)
+        return true;
+    if (group->host_override[0] != '\0')
+        txn->request.authority = slice_str(group->host_override);
+    else
+        txn->request.authority = group->origins[0].host;
+    return txn->request.authority.len > 0;
+}
+
+enum step_result txn_step_route(struct txn *txn)
+{
+    struct request *request = &txn->request;
+
+    if (request->method == METHOD_CONNECT)
+        return txn_synth(txn, 405, "method-connect", "This server is not a tunnel.");
+    if (request->method == METHOD_TRACE)
+        return txn_synth(txn, 405, "method-trace", "TRACE is not answered here.");
+    if (!route_authority(txn))
+        return txn_synth(txn, 400, "host-missing", "The request names no host.");
+    txn->tenant = tenant_of(request->authority, request->target);
+    switch (forward_loop_check(&request->fields, txn->context->node)) {
+    case FORWARD_LOOP_NONE:
+        break;
+    case FORWARD_LOOP_OWN_NODE:
+        return txn_synth(txn, 508, "loop", "The request has come back to this server: an origin points here.");
+    case FORWARD_LOOP_HOPS:
+        return txn_synth(txn, 508, "too-many-hops", "The request has passed too many caches.");
+    }
+    if (request->method == METHOD_PURGE)
+        return txn_purge(txn);
+    return txn_goto(txn, STEP_KEY);
+}
+
+/* Why a request does not go through the store; NULL: it does. */
+static const char *bypass_reason(const struct txn *txn, enum cache_status_fwd *ret_fwd)
+{
+    const struct request *request = &txn->request;
+
+    *ret_fwd = CACHE_STATUS_METHOD;
+    if (request->method != METHOD_GET && request->method != METHOD_HEAD)
+        return "method";
+    *ret_fwd = CACHE_STATUS_BYPASS;
+    if (request->body != BODY_NONE)
+        return "request-body";
+    if (request->upgrade_websocket && txn->context->websocket)
+        return "websocket";
+    if (request->form == TARGET_ASTERISK)
+        return "asterisk";
+    return NULL;
+}
+
+enum step_result txn_step_key(struct txn *txn)
+{
+    struct key_parts parts = {
+        .tenant = txn->tenant,
+        .https = txn->request.https,
+        .authority = txn->request.authority,
+        .target = txn->request.target,
+    };
+    enum cache_status_fwd fwd;
+    const char *reason = bypass_reason(txn, &fwd);
+
+    if (!err_is_ok(key_build(&txn->arena, &parts, &txn->key)))
+        return txn_synth(txn, 503, "no-memory", "The server is short of memory.");
+    if (reason != NULL) {
+        txn->facts.reason = reason;
+        txn->facts.fwd = (uint8_t)fwd;
+        txn->facts.outcome = OUTCOME_bypass;
+        return txn_goto(txn, STEP_PASS);
+    }
+    request_control_of(&txn->request.fields, &txn->control);
+    return txn_goto(txn, STEP_LOOKUP);
+}

@@ -1,0 +1,195 @@
+/* serve: an answer from a stored object: 200, 206, 304, 412, 416. */
+#include "cache/validate.h"
+#include "txn/txn_internal.h"
+
+#include "http/date.h"
+
+/* What serve works out before it answers. */
+struct serving {
+    const struct stored *stored;
+    struct fields view;
+    struct fields added;
+    struct reply reply;
+    struct source *body;
+};
+
+/* Fields of the stored answer that say nothing about a 304 (RFC 9110 15.4.5), or are another message's. */
+static bool is_left_out_of_304(enum field_id id)
+{
+    return id == F_CONTENT_TYPE || id == F_CONTENT_ENCODING || id == F_CONTENT_LANGUAGE || id == F_CONTENT_RANGE;
+}
+
+static err copy_without(struct txn *txn, const struct fields *from, bool (*left_out)(enum field_id), struct fields *ret)
+{
+    fields_init(ret, &txn->arena);
+    TRY(fields_reserve(ret, from->count, from->text_len));
+    for (unsigned i = 0; i < from->count; i++)
+        if (!left_out((enum field_id)from->list[i].id))
+            TRY(fields_copy(ret, from, i));
+    return ERR_OK;
+}
+
+static bool is_content_type(enum field_id id)
+{
+    return id == F_CONTENT_TYPE;
+}
+
+/* Replaces the stored fields of the reply by a copy without some. */
+static bool serve_without(struct txn *txn, struct serving *serving, bool (*left_out)(enum field_id))
+{
+    struct fields *copy = arena_alloc(&txn->arena, sizeof(*copy));
+
+    if (copy == NULL || !err_is_ok(copy_without(txn, &serving->view, left_out, copy)))
+        return false;
+    serving->reply.stored = copy;
+    return true;
+}
+
+static enum step_result serve_no_memory(struct txn *txn)
+{
+    return txn_synth(txn, 503, "no-memory", "The server is short of memory.");
+}
+
+static enum step_result serve_bodiless(struct txn *txn, struct serving *serving, uint16_t status)
+{
+    serving->reply.status = status;
+    serving->reply.no_body = true;
+    serving->reply.length_bytes = status == 304 ? -1 : 0;
+    if (status == 304 && !serve_without(txn, serving, is_left_out_of_304))
+        return serve_no_memory(txn);
+    if (status == 412)
+        serving->reply.stored = NULL;
+    return txn_reply(txn, &serving->reply, NULL);
+}
+
+/* The client's Range as it applies to this object; false: the whole answer. */
+static bool serve_ranges(struct txn *txn, const struct serving *serving, int64_t length, struct range_set *ret_set,
+                         enum range_result *ret_result)
+{
+    struct range_request asked;
+    struct validators validators;
+
+    if (txn->request.method != METHOD_GET || serving->stored->status != 200 || length < 0 ||
+        !fields_has(&txn->request.fields, F_RANGE) || !range_parse(&txn->request.fields, &asked))
+        return false;
+    validators = validators_of(&serving->view, serving->stored);
+    if (!cond_if_range(&txn->request.fields, &validators, loop_wall_ms(txn->context->loop) / 1000))
+        return false;
+    *ret_result = range_resolve(&asked, (uint64_t)length, ret_set);
+    return *ret_result != RANGE_FULL;
+}
+
+static err add_content_range(struct serving *serving, const struct content_range *range)
+{
+    char text[CONTENT_RANGE_BYTES_MAX];
+    size_t len = content_range_format(range, text);
+    return fields_add(&serving->added, F_CONTENT_RANGE, slice_of(text, len));
+}
+
+static enum step_result serve_unsatisfiable(struct txn *txn, struct serving *serving, int64_t length)
+{
+    struct content_range range = {.length_bytes = (uint64_t)length};
+
+    if (!err_is_ok(add_content_range(serving, &range)))
+        return serve_no_memory(txn);
+    serving->reply.status = 416;
+    serving->reply.stored = NULL;
+    serving->reply.length_bytes = 0;
+    serving->reply.no_body = true;
+    return txn_reply(txn, &serving->reply, NULL);
+}
+
+static enum step_result serve_range(struct txn *txn, struct serving *serving, const struct range_set *set, int64_t length)
+{
+    struct content_range range = {
+        .first = set->list[0].first, .last = set->list[0].last, .length_bytes = (uint64_t)length, .satisfied = true};
+
+    if (!err_is_ok(add_content_range(serving, &range)))
+        return serve_no_memory(txn);
+    hit_handler_seek(&txn->serve.hit, range.first, range.last + 1);
+    serving->reply.status = 206;
+    serving->reply.length_bytes = (int64_t)(range.last - range.first + 1);
+    return txn_reply(txn, &serving->reply, serving->body);
+}
+
+static enum step_result serve_multipart(struct txn *txn, struct serving *serving, const struct range_set *set, int64_t length)
+{
+    slice type = fields_get(&serving->view, F_CONTENT_TYPE), own_type;
+    uint64_t bytes;
+    struct source *body = multipart_new(txn, set, (uint64_t)length, type, &own_type, &bytes);
+
+    if (body == NULL || !serve_without(txn, serving, is_content_type) ||
+        !err_is_ok(fields_add(&serving->added, F_CONTENT_TYPE, own_type)))
+        return serve_no_memory(txn);
+    serving->reply.status = 206;
+    serving->reply.length_bytes = (int64_t)bytes;
+    return txn_reply(txn, &serving->reply, body);
+}
+
+/* The whole body, or as HEAD. */
+static enum step_result serve_whole(struct txn *txn, struct serving *serving, int64_t length)
+{
+    serving->reply.length_bytes = length;
+    serving->reply.no_body = txn->is_head || serving->stored->status == 204 || serving->stored->status == 304;
+    return txn_reply(txn, &serving->reply, serving->reply.no_body ? NULL : serving->body);
+}
+
+/* The source that the client will read. While a fill runs its window may leave a slow reader behind. */
+static struct source *serve_source(struct txn *txn, const struct serving *serving)
+{
+    slice etag = stored_etag(&serving->view, serving->stored);
+    struct source *source = NULL;
+
+    if (!store_object_is_complete(txn->object) && (serving->stored->flags & CONTROL_ETAG_STRONG) && etag.data != NULL)
+        source = resume_new(txn, etag);
+    return source != NULL ? source : &txn->serve.hit.source;
+}
+
+static void serve_count(struct txn *txn)
+{
+    if (txn->facts.hit)
+        metric_served(txn->context->metrics, TIER_ram);
+}
+
+enum step_result txn_step_serve(struct txn *txn)
+{
+    struct serving serving = {.reply = {.length_bytes = -1}};
+    struct range_set set;
+    enum range_result ranges;
+    int64_t length;
+
+    if (!err_is_ok(stored_view(txn->object->meta, &serving.view, &serving.stored)))
+        return txn_synth(txn, 502, "stored-damaged", "The stored answer is damaged.");
+    if (!txn->facts.has_ttl && (txn->facts.stored || txn->facts.hit)) {
+        txn->facts.age_s = freshness_current_age(serving.stored->initial_age_s, serving.stored->response_time_ms,
+                                                 loop_wall_ms(txn->context->loop));
+        txn->facts.ttl_s = serving.stored->lifetime_s - txn->facts.age_s;
+        txn->facts.has_ttl = txn->facts.hit;
+    }
+    fields_init(&serving.added, &txn->arena);
+    if (!err_is_ok(txn_add_status(txn, &serving.added)))
+        return serve_no_memory(txn);
+    serving.reply.status = serving.stored->status;
+    serving.reply.stored = &serving.view;
+    serving.reply.added = &serving.added;
+    serve_count(txn);
+    switch (client_precondition(&txn->request, &serving.view, serving.stored)) {
+    case PRECONDITION_PASS:
+        break;
+    case PRECONDITION_NOT_MODIFIED:
+        return serve_bodiless(txn, &serving, 304);
+    case PRECONDITION_FAILED:
+        return serve_bodiless(txn, &serving, 412);
+    }
+    length = store_object_length(txn->object);
+    if (length < 0)
+        length = serving.stored->body_bytes;
+    hit_handler_open(&txn->serve.hit, store_object_ref(txn->object), txn->context->loop);
+    txn->is_serving = true;
+    serving.body = serve_source(txn, &serving);
+    if (!serve_ranges(txn, &serving, length, &set, &ranges))
+        return serve_whole(txn, &serving, length);
+    if (ranges == RANGE_UNSATISFIABLE)
+        return serve_unsatisfiable(txn, &serving, length);
+    return set.count == 1 ? serve_range(txn, &serving, &set, length) : serve_multipart(txn, &serving, &set, length);
+}

@@ -1,0 +1,53 @@
+/* txn: one request of a client, from its head to its access record, as a straight line of steps.
+ *
+ *   ROUTE -> KEY -> LOOKUP -+-> SERVE -> REPLY -> FINISH      from the store, or following a fill
+ *                    ^      +-> WAIT (a fill) -> SERVE | PASS | LOOKUP | SYNTH
+ *                    |      +-> PASS -> FINISH                straight through, both directions at once
+ *                    +------+-> SYNTH -> FINISH               an answer of WARP's own
+ *
+ * A step returns NEXT (txn->step says where to), WAIT (something named in waiting_on will run it again from
+ * its first line) or DONE. Only txn_goto moves the step; every path ends in FINISH.
+ *
+ * Thread: its connection's loop. Memory: one block, and an arena that goes with it. */
+#ifndef WARP_TXN_TXN_H
+#define WARP_TXN_TXN_H
+
+#include "base/pool.h"
+#include "cache/cache_status.h"
+#include "cache/reuse.h"
+#include "cache/stored.h"
+#include "fill/fill.h"
+#include "origin/origin.h"
+#include "proto/stream.h"
+#include "stat/access.h"
+#include "stat/metrics.h"
+#include "store/storage.h"
+
+/* What one thread's transactions work with; outlives them. */
+struct txn_context {
+    struct loop *loop;
+    unsigned thread;
+    struct storage *storage;
+    struct fill_context *fills;
+    struct origin_pool *origins;
+    struct origin_group *group;
+    struct metrics_block *metrics;
+    struct access_log *access; /* NULL: off */
+    const struct reuse_policy *reuse;
+    const char *token;         /* with the purge right, for PURGE; NULL: nobody has it */
+    uint32_t node;
+    bool websocket, https, status_key;
+    /* txn_context_init */
+    struct pool pool;
+    uint64_t id_seed, id_next;
+};
+void txn_context_init(struct txn_context *context);
+void txn_context_done(struct txn_context *context);
+
+/* The listener's events; the server's context is a struct txn_context. */
+extern const struct server_events txn_events;
+
+/* Bytes of a transaction that needs no more than its own block. */
+size_t txn_block_bytes(void);
+
+#endif

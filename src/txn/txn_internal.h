@@ -1,0 +1,121 @@
+/* Between the files of txn/. */
+#ifndef WARP_TXN_INTERNAL_H
+#define WARP_TXN_INTERNAL_H
+
+#include "http/range.h"
+#include "txn/txn.h"
+
+#define TXN_BLOCK_BYTES 1536u
+
+enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE };
+
+#define TXN_STEPS(X)                                                                                         \
+    X(route, ROUTE)                                                                                          \
+    X(key, KEY)                                                                                              \
+    X(lookup, LOOKUP)                                                                                        \
+    X(fetch, FETCH)                                                                                          \
+    X(serve, SERVE)                                                                                          \
+    X(pass, PASS)                                                                                            \
+    X(synth, SYNTH)                                                                                          \
+    X(finish, FINISH)
+
+enum txn_step {
+#define X(name, NAME) STEP_##NAME,
+    TXN_STEPS(X)
+#undef X
+        STEP_COUNT
+};
+
+enum waiting_on { WAIT_NONE, WAIT_STORE, WAIT_FILL, WAIT_ORIGIN, WAIT_CLIENT, WAIT_MEMORY };
+
+/* How the answer came about: what Cache-Status, metrics and the access record say. */
+struct txn_facts {
+    uint8_t outcome;   /* enum outcome */
+    uint8_t fwd;       /* enum cache_status_fwd */
+    bool hit, stored, collapsed, has_ttl;
+    uint16_t fwd_status;
+    int32_t ttl_s, age_s; /* age -1: no Age */
+    const char *reason; /* why not stored, passed or refused; static text */
+};
+
+struct txn {
+    struct txn_context *context;
+    struct server_stream *stream;
+    struct arena arena;
+    struct request request;
+    struct request_control control;
+    slice key;      /* primary; in the arena */
+    slice slot_key; /* of the fill: primary, or the variant's */
+    struct store_object *object; /* a reference: what was found, later what is served */
+    struct txn_facts facts;
+    uint64_t first_byte_ns; /* when the answer began; 0: not yet */
+    uint64_t origin_ns;
+    uint16_t tenant;
+    uint16_t status;
+    uint8_t step, waiting_on;
+    uint8_t look_again;  /* how often: bounded */
+    uint8_t specs_tried; /* of the Vary marker */
+    bool running, ended, is_head, alone, soft_purged, has_marker, is_looking, is_waiting_for_fill;
+    enum stream_end end;
+
+    /* one at a time */
+    union {
+        struct store_lookup lookup;
+        struct fill_waiter waiter;
+        struct {
+            struct hit_handler hit;
+        } serve;
+        struct {
+            struct origin_fetch *fetch;
+            struct fill_handed *handed;
+            struct response *response;
+            struct fields *fields; /* of the request */
+        } pass;
+        struct {
+            uint16_t status;
+            const char *word, *text;
+            const char *failure_type; /* Proxy-Status, NULL: the origin is not at fault */
+        } synth;
+    };
+    bool is_serving; /* serve.hit is open */
+    bool is_passing; /* pass.fetch is under way */
+    uint64_t inline_arena[];
+};
+static_assert(sizeof(struct txn) + 512 <= TXN_BLOCK_BYTES, "room for a short request's head");
+
+#define X(name, NAME) enum step_result txn_step_##name(struct txn *txn);
+TXN_STEPS(X)
+#undef X
+
+enum step_result txn_goto(struct txn *txn, enum txn_step step);
+enum step_result txn_wait(struct txn *txn, enum waiting_on what);
+/* What the transaction waited for has come. */
+void txn_resume(struct txn *txn, enum waiting_on what);
+/* WARP's own answer; word: a token for logs, metrics, detail; text for the page. */
+enum step_result txn_synth(struct txn *txn, uint16_t status, const char *word, const char *text);
+enum step_result txn_synth_failure(struct txn *txn, enum client_failure failure);
+
+/* Sends the answer; body may be NULL. The transaction then waits for the client. */
+enum step_result txn_reply(struct txn *txn, const struct reply *reply, struct source *body);
+/* Adds Cache-Status, Via, Age to the answer's own fields. */
+MUST_USE err txn_add_status(struct txn *txn, struct fields *added);
+/* A fresh id for a request that came without one; in the arena. */
+slice txn_request_id(struct txn *txn);
+slice txn_client_ip(struct txn *txn, char *buffer, size_t size);
+
+/* serve.c's sources */
+/* multipart/byteranges over txn->serve.hit; *ret_type is the Content-Type. NULL: no memory. */
+struct source *multipart_new(struct txn *txn, const struct range_set *ranges, uint64_t length, slice type,
+                             slice *ret_type, uint64_t *ret_bytes);
+/* Over txn->serve.hit while its fill runs: goes on from the origin where a window has left the reader behind.
+ * etag is strong. NULL: no memory. */
+struct source *resume_new(struct txn *txn, slice etag);
+
+/* pass.c: an answer that a fill handed over. */
+enum step_result txn_pass_handed(struct txn *txn, struct fill_handed *handed);
+/* invalidate.c: what an unsafe request's answer makes invalid. */
+void txn_invalidate(struct txn *txn, const struct response *response);
+/* purge.c: PURGE on the data listener. */
+enum step_result txn_purge(struct txn *txn);
+
+#endif
