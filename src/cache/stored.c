@@ -40,7 +40,7 @@ static bool control_has_lists(const struct fields *fields, enum field_id control
     if (control_field == F_OTHER)
         return false;
     for (int i = -1; (i = fields_next(fields, control_field, i + 1)) >= 0;)
-        if (slice_find(field_value(fields, (unsigned)i), '=') >= 0 && slice_find(field_value(fields, (unsigned)i), '"') >= 0)
+        if (slice_find(field_value(fields, (unsigned)i), '=') >= 0)
             return true;
     return false;
 }

@@ -1,0 +1,147 @@
+#include "cache/stored.h"
+
+#include "cache_test.h"
+
+static slice build(unsigned status, const char *text)
+{
+    struct response response = response_of(status, text);
+    struct freshness freshness;
+    slice blob;
+    freshness_of(&response, T0_MS, T0_MS, NULL, &freshness);
+    OK(stored_build(&arena, &response, &freshness, T0_MS, T0_MS, 5, 0, &blob));
+    return blob;
+}
+
+static void fields_that_are_kept(void **state)
+{
+    (void)state;
+    struct fields fields;
+    const struct stored *stored;
+    slice blob = build(200, "Connection: a, close\na: 1\nB: 2\nKeep-Alive: x\nContent-Length: 5\nTransfer-Encoding: chunked\n"
+                            "Trailer: x\nAge: 3\nTE: x\nUpgrade: h2c\nProxy-Connection: x\nProxy-Authenticate: x\n"
+                            "Proxy-Authentication-Info: x\nSurrogate-Control: content=x\nCDN-Cache-Control: foo=;\n"
+                            "Cache-Control: max-age=9, no-cache=\"secret\", private=hidden\nSecret: s\nHidden: h\nETag: \"e\"");
+    OK(stored_view(blob, &fields, &stored));
+    assert_slice(slice_of(fields.text, 8), "B: 2\r\nCD");
+    assert_int_equal(fields.count, 5); /* B, CDN-Cache-Control, Cache-Control, ETag, Date */
+    assert_true(fields_has(&fields, F_DATE));
+    assert_false(fields_has(&fields, F_SURROGATE_CONTROL));
+    assert_slice(stored_etag(&fields, stored), "\"e\"");
+    assert_null(stored_last_modified(&fields, stored).data);
+    assert_int_equal(stored->lifetime_s, 9);
+    assert_int_equal(stored->body_bytes, 5);
+    assert_true(stored->flags & CONTROL_DATE_ADDED);
+    stored_set_body_bytes((char *)(uintptr_t)blob.data, 77);
+    assert_int_equal(stored->body_bytes, 77);
+}
+
+static void damage_is_found(void **state)
+{
+    (void)state;
+    struct fields fields;
+    const struct stored *stored;
+    slice blob = build(200, "Cache-Control: max-age=9\nSurrogate-Control: max-age=7\nETag: \"e\"\nX: y");
+    char *copy = arena_alloc(&arena, blob.len);
+    for (size_t len = 0; len < blob.len; len++)
+        assert_false(err_is_ok(stored_view(slice_of(memcpy(copy, blob.data, blob.len), len), &fields, &stored)));
+    /* Whatever a flipped byte does, nothing that is accepted leads out of the blob (run under ASan). */
+    for (size_t i = 0; i < blob.len; i++)
+        for (unsigned bit = 0; bit < 8; bit++) {
+            memcpy(copy, blob.data, blob.len);
+            copy[i] ^= (char)(1u << bit);
+            if (!err_is_ok(stored_view(slice_of(copy, blob.len), &fields, &stored)))
+                continue;
+            for (unsigned k = 0; k < fields.count; k++)
+                assert_true(field_value(&fields, k).data + field_value(&fields, k).len <= copy + blob.len);
+            slice etag = stored_etag(&fields, stored);
+            assert_true(etag.data == NULL || etag.data + etag.len <= copy + blob.len);
+        }
+    char *odd = arena_alloc(&arena, blob.len + 8);
+    assert_false(err_is_ok(stored_view(slice_of(memcpy(odd + 4, blob.data, blob.len), blob.len), &fields, &stored)));
+}
+
+static void a_304_updates(void **state)
+{
+    (void)state;
+    struct fields fields;
+    const struct stored *stored;
+    enum not_stored reason;
+    slice old = build(200, "Cache-Control: max-age=2\nETag: \"a\"\nTest: 1\nTwice: 1\nTwice: 2\nContent-Type: text/plain\n"
+                           "Content-Encoding: gzip\nContent-MD5: x\nContent-Range: y\nKept: k"),
+          blob;
+    struct response r = response_of(304, "Cache-Control: max-age=3600\nETag: \"b\"\ntest: 2\nTwice: 3\nContent-Type: text/html\n"
+                                         "Content-Encoding: br\nContent-MD5: z\nContent-Length: 99\nContent-Range: z\nSet-Cookie: a=b\n"
+                                         "Connection: Kept\nKept: no");
+    OK(stored_merge_304(&arena, old, &r, T0_MS + 9000, T0_MS + 9500, NULL, &blob, &reason));
+    OK(stored_view(blob, &fields, &stored));
+    assert_int_equal(reason, NOT_STORED_NONE);
+    assert_int_equal(stored->lifetime_s, 3600);
+    assert_int_equal(stored->initial_age_s, 0); /* the 304 had no Date: the old one must not count */
+    assert_int_equal(stored->status, 200);
+    assert_int_equal(stored->body_bytes, 5);
+    assert_slice(value_of(&fields, "ETag"), "\"a\"");
+    assert_slice(value_of(&fields, "Test"), "2");
+    assert_slice(value_of(&fields, "Twice"), "3");
+    assert_slice(value_of(&fields, "Content-Type"), "text/html");
+    assert_slice(value_of(&fields, "Content-Encoding"), "gzip");
+    assert_slice(value_of(&fields, "Content-MD5"), "x");
+    assert_slice(value_of(&fields, "Content-Range"), "y");
+    assert_slice(value_of(&fields, "Kept"), "k");
+    assert_null(value_of(&fields, "Set-Cookie").data);
+    assert_int_equal(fields_count_of(&fields, F_CACHE_CONTROL), 1);
+}
+
+static void targeted_freshness_survives_a_304(void **state)
+{
+    (void)state;
+    struct fields fields;
+    const struct stored *stored;
+    enum not_stored reason;
+    slice blob, old = build(200, "Cache-Control: no-store\nWarp-Cache-Control: max-age=50\nETag: \"a\"");
+    struct response r = response_of(304, "X: y");
+    OK(stored_merge_304(&arena, old, &r, T0_MS, T0_MS, NULL, &blob, &reason));
+    OK(stored_view(blob, &fields, &stored));
+    assert_int_equal(stored->lifetime_s, 50);
+    assert_int_equal(reason, NOT_STORED_NONE);
+    assert_false(fields_has(&fields, F_WARP_CACHE_CONTROL));
+    assert_int_equal(stored->hidden_count, 1);
+}
+
+static void a_304_may_end_the_storing(void **state)
+{
+    (void)state;
+    enum not_stored reason;
+    slice blob, old = build(200, "Cache-Control: max-age=5\nETag: \"a\"\nVary: a");
+    struct response no_store = response_of(304, "Cache-Control: no-store"), private = response_of(304, "Cache-Control: private"),
+                    vary = response_of(304, "Vary: b"), same = response_of(304, "Vary: A");
+    OK(stored_merge_304(&arena, old, &no_store, T0_MS, T0_MS, NULL, &blob, &reason));
+    assert_int_equal(reason, NOT_STORED_NO_STORE);
+    OK(stored_merge_304(&arena, old, &private, T0_MS, T0_MS, NULL, &blob, &reason));
+    assert_int_equal(reason, NOT_STORED_PRIVATE);
+    OK(stored_merge_304(&arena, old, &vary, T0_MS, T0_MS, NULL, &blob, &reason));
+    assert_int_equal(reason, NOT_STORED_VARIANT_MISMATCH);
+    OK(stored_merge_304(&arena, old, &same, T0_MS, T0_MS, NULL, &blob, &reason));
+    assert_int_equal(reason, NOT_STORED_NONE);
+}
+
+static void head_compares(void **state)
+{
+    (void)state;
+    struct fields fields;
+    const struct stored *stored;
+    OK(stored_view(build(200, "Cache-Control: max-age=5\nETag: \"a\""), &fields, &stored));
+    struct response same = response_of(200, "ETag: \"a\""), other = response_of(200, "ETag: \"b\""), gone = response_of(410, "");
+    assert_int_equal(stored_head_compare(&fields, stored, &same), HEAD_SAME);
+    assert_int_equal(stored_head_compare(&fields, stored, &other), HEAD_DIFFERENT);
+    assert_int_equal(stored_head_compare(&fields, stored, &gone), HEAD_UNRELATED);
+    same.has_length = true;
+    same.length_bytes = 6;
+    assert_int_equal(stored_head_compare(&fields, stored, &same), HEAD_DIFFERENT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {TEST(fields_that_are_kept), TEST(damage_is_found), TEST(a_304_updates),
+                                       TEST(targeted_freshness_survives_a_304), TEST(a_304_may_end_the_storing), TEST(head_compares)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
