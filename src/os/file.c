@@ -1,0 +1,167 @@
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+MUST_USE static err file_read_all(int fd, size_t max, char **ret_bytes, size_t *ret_len)
+{
+    size_t size = 0, room = 4096;
+    char *bytes = malloc(room + 1);
+
+    while (bytes != NULL) {
+        ssize_t n = read(fd, bytes + size, room - size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 || size + (size_t)n > max) {
+            err failed = n < 0 ? ERR_SYS(errno) : ERR(LIMIT);
+            free(bytes);
+            return failed;
+        }
+        if (n == 0) {
+            bytes[size] = '\0';
+            *ret_bytes = bytes;
+            *ret_len = size;
+            return ERR_OK;
+        }
+        size += (size_t)n;
+        if (size == room) {
+            char *grown = realloc(bytes, 2 * room + 1);
+            if (grown == NULL)
+                free(bytes);
+            bytes = grown;
+            room *= 2;
+        }
+    }
+    return ERR(MEMORY);
+}
+
+err os_file_read(const char *path, size_t max, char **ret_bytes, size_t *ret_len)
+{
+    /* O_NONBLOCK: a named pipe in the file's place must not hang the start. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+    err result;
+
+    if (fd < 0)
+        return errno == ENOENT ? ERR(NOT_FOUND) : ERR_SYS(errno);
+    if (fstat(fd, &st) != 0)
+        result = ERR_SYS(errno);
+    else if (!S_ISREG(st.st_mode))
+        result = ERR(INVALID);
+    else
+        result = file_read_all(fd, max, ret_bytes, ret_len);
+    close(fd);
+    return result;
+}
+
+err os_append_write(int fd, slice bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t n = write(fd, bytes.data, bytes.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return ERR_SYS(errno);
+        bytes = slice_from(bytes, (size_t)n);
+    }
+    return ERR_OK;
+}
+
+MUST_USE static err dir_sync(const char *path)
+{
+    char dir[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int fd;
+    err result = ERR_OK;
+
+    if (slash == NULL)
+        snprintf(dir, sizeof(dir), ".");
+    else
+        snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return ERR_SYS(errno);
+    /* Some file systems cannot flush a directory and say EINVAL: nothing more can be done there. */
+    if (fsync(fd) != 0 && errno != EINVAL)
+        result = ERR_SYS(errno);
+    close(fd);
+    return result;
+}
+
+MUST_USE static err temp_fill(int fd, slice bytes, unsigned mode)
+{
+    TRY(os_append_write(fd, bytes));
+    if (fchmod(fd, mode) != 0 || fsync(fd) != 0)
+        return ERR_SYS(errno);
+    return ERR_OK;
+}
+
+err os_file_write(const char *path, slice bytes, unsigned mode)
+{
+    char temp[PATH_MAX];
+    int fd, n = snprintf(temp, sizeof(temp), "%s.XXXXXX", path);
+    err result;
+
+    ENSURE(n > 0 && (size_t)n < sizeof(temp), INVALID);
+    fd = mkostemp(temp, O_CLOEXEC);
+    if (fd < 0)
+        return ERR_SYS(errno);
+    result = temp_fill(fd, bytes, mode);
+    close(fd);
+    if (err_is_ok(result) && rename(temp, path) != 0)
+        result = ERR_SYS(errno);
+    if (!err_is_ok(result)) {
+        unlink(temp);
+        return result;
+    }
+    return dir_sync(path);
+}
+
+MUST_USE static err dir_make_one(const char *path, unsigned mode)
+{
+    struct stat st;
+
+    if (mkdir(path, mode) == 0)
+        return ERR_OK;
+    if (errno != EEXIST)
+        return ERR_SYS(errno);
+    if (stat(path, &st) != 0)
+        return ERR_SYS(errno);
+    return S_ISDIR(st.st_mode) ? ERR_OK : ERR_SYS(ENOTDIR);
+}
+
+err os_dir_make(const char *path, unsigned mode)
+{
+    char part[PATH_MAX];
+    int n = snprintf(part, sizeof(part), "%s", path);
+
+    ENSURE(n > 0 && (size_t)n < sizeof(part), INVALID);
+    for (char *at = part + 1; *at != '\0'; at++) {
+        if (*at != '/')
+            continue;
+        *at = '\0';
+        TRY(dir_make_one(part, mode));
+        *at = '/';
+    }
+    return dir_make_one(part, mode);
+}
+
+err os_append_open(const char *path, int *ret_fd)
+{
+    int fd = strcmp(path, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+                                    : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    if (fd < 0)
+        return ERR_SYS(errno);
+    *ret_fd = fd;
+    return ERR_OK;
+}
+
+void os_append_close(int fd)
+{
+    close(fd);
+}
