@@ -115,6 +115,35 @@ static struct body_chunk *chunk_cut(struct miss_handler *miss)
 
 static void miss_mailed(struct mail *mail);
 
+static struct miss_handler *miss_new(struct stored *object)
+{
+    struct store_budget *budget = object->budget;
+    struct miss_handler *miss;
+
+    if (!store_budget_take(budget, object->seen.tenant, store_charge(sizeof(*miss)), object->seen.hash))
+        return NULL;
+    miss = calloc(1, sizeof(*miss));
+    if (miss == NULL) {
+        store_budget_give(budget, object->seen.tenant, store_charge(sizeof(*miss)));
+        return NULL;
+    }
+    miss->budget = budget;
+    miss->tenant = object->seen.tenant;
+    miss->object = object;
+    miss->body = object->seen.body;
+    miss->lock = body_lock_of(miss->body);
+    miss->mail.run = miss_mailed;
+    list_init(&miss->waiting);
+    return miss;
+}
+
+/* The object may be gone already. */
+static void miss_free(struct miss_handler *miss)
+{
+    store_budget_give(miss->budget, miss->tenant, store_charge(sizeof(*miss)));
+    free(miss);
+}
+
 static bool miss_needs_window(const struct miss_handler *miss, uint64_t bytes)
 {
     return bytes > (miss->is_private ? miss->config.window_bytes : miss->config.share_bytes);
@@ -155,21 +184,16 @@ err body_fill_new(struct stored *object, const struct body_config *config, const
                   struct miss_handler **ret_miss)
 {
     struct store_body *body = object->seen.body;
-    struct miss_handler *miss = calloc(1, sizeof(*miss));
+    struct miss_handler *miss = miss_new(object);
 
     ENSURE(miss != NULL, LIMIT);
     INVARIANT(fill->on_room == NULL || fill->op.loop != NULL);
-    miss->object = object;
-    miss->body = body;
-    miss->lock = body_lock_of(body);
     miss->config = *config;
     miss->loop = fill->op.loop;
     miss->on_room = fill->on_room;
     miss->writer = fill->writer;
     miss->length = fill->length_bytes;
     miss->is_private = fill->private_copy;
-    miss->mail.run = miss_mailed;
-    list_init(&miss->waiting);
     body->is_inline = miss->length >= 0 && miss->length <= body->inline_bytes;
     if (miss->length >= 0 && miss_needs_window(miss, (uint64_t)miss->length) && !body->is_inline)
         miss_to_window(miss);
@@ -178,7 +202,7 @@ err body_fill_new(struct stored *object, const struct body_config *config, const
         if (!err_is_ok(e)) {
             body->chunks = NULL;
             atomic_store_explicit(&body->state, BODY_FAILED, memory_order_release);
-            free(miss);
+            miss_free(miss);
             return e;
         }
     }
@@ -386,7 +410,7 @@ static void miss_mailed(struct mail *mail)
     bool ended = miss->is_ended;
     pthread_mutex_unlock(miss->lock);
     if (ended)
-        free(miss);
+        miss_free(miss);
     else
         miss->on_room(miss->writer);
 }
@@ -439,7 +463,7 @@ static void miss_end(struct miss_handler *miss, enum body_state state)
     pthread_mutex_unlock(miss->lock);
     post_woken(&woken);
     if (!is_mailed)
-        free(miss);
+        miss_free(miss);
     store_object_unref(&object->seen);
 }
 

@@ -20,6 +20,8 @@ struct body_chunk {
 /* The writer, and what a body needs only while it is being filled. */
 struct miss_handler {
     struct stored *object; /* a reference */
+    struct store_budget *budget;
+    uint16_t tenant;
     struct store_body *body;
     pthread_mutex_t *lock;
     struct body_config config;

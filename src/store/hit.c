@@ -138,11 +138,7 @@ static unsigned show_pinned(struct hit_handler *hit, uint64_t limit, slice *ret_
     if (!(hit->own & HIT_PINNED) || hit->at < chunk->at || hit->at >= chunk->at + chunk->size) {
         pthread_mutex_lock(body_lock_of(body));
         freed = hit_unpin(hit);
-        bool is_window = atomic_load_explicit(&body->window, memory_order_relaxed) != BODY_WHOLE;
-        chunk = body_first(body);
-        while (is_window && chunk != NULL && hit->at >= chunk->at + chunk->size)
-            chunk = chunk->next; /* a window has a handful, and no ways to skip */
-        chunk = chunk_find(chunk, hit->at);
+        chunk = chunk_find(body_first(body), hit->at);
         if (chunk != NULL && hit->at >= chunk->at) {
             chunk->pins++;
             hit->chunk = chunk;

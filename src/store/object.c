@@ -70,9 +70,8 @@ static bool stored_has_body(const struct stored *stored)
 static size_t stored_own_size(const struct stored *stored)
 {
     bool has_body = stored_has_body(stored);
-    size_t inline_bytes = has_body && stored->seen.body->is_inline ? stored->seen.body->inline_bytes : 0;
 
-    return stored_size(&stored->seen, has_body, inline_bytes);
+    return stored_size(&stored->seen, has_body, has_body ? stored->seen.body->inline_bytes : 0);
 }
 
 static char *copy_into(char *at, const void *from, size_t size)
