@@ -83,6 +83,8 @@ void access_log_stop(struct access_log *log);
 void access_log_reopen(struct access_log *log); /* SIGUSR1: any thread, also from a signal's mail */
 /* Writes what is in the rings now; for tests without a thread. Returns the number of records. */
 unsigned access_log_drain(struct access_log *log);
+/* For metrics_collect: warp_access_log_dropped. */
+void access_log_collector(void *log, enum metric metric, struct metrics_writer *writer);
 uint64_t access_log_dropped(const struct access_log *log); /* by full rings and failed writes */
 
 #endif

@@ -20,6 +20,8 @@
 
 enum body_state { BODY_FILLING, BODY_COMPLETE, BODY_FAILED };
 
+enum body_window { BODY_WHOLE, BODY_WINDOW /* its start is still there */, BODY_START_GONE };
+
 struct body_chunk;
 struct store_budget;
 struct stored;
@@ -31,8 +33,9 @@ struct store_body {
         struct body_chunk *chunks;  /* afterwards; NULL for an inline body */
     };
     _Atomic uint8_t state;     /* enum body_state */
-    _Atomic uint8_t is_window; /* its start is gone, or will be */
+    _Atomic uint8_t window;    /* enum body_window */
     uint8_t is_inline;
+    uint16_t inline_bytes; /* room for them behind the object */
 };
 
 /* What the tier wants to know of a fill; called on the writer's thread without locks. Either may be NULL. */
@@ -53,8 +56,8 @@ struct body_config {
 MUST_USE err body_fill_new(struct stored *object, const struct body_config *config, const struct store_fill *fill,
                            struct miss_handler **ret_miss);
 
-/* Bytes of its chunks as charged. Any thread for a complete body, else the writer's. */
-uint64_t body_chunk_bytes(const struct store_body *body);
+/* Bytes of its chunks as charged. */
+uint64_t body_chunk_bytes(struct store_body *body);
 /* With the last reference to the object. */
 void body_done(struct stored *owner);
 

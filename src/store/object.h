@@ -42,6 +42,11 @@ struct stored {
 };
 #define STORED_UNIT_BYTES 16u
 
+struct stored_with_body {
+    struct stored stored;
+    struct store_body body;
+};
+
 /* What a new object is made of; copied. */
 struct stored_seed {
     struct store_key key;
@@ -60,6 +65,9 @@ struct stored_seed {
 struct stored *stored_new(struct store_budget *budget, const struct stored_seed *seed);
 /* Bytes of the object with its body as it is now: what leaves with it. */
 uint64_t stored_bytes(const struct stored *stored);
+/* The object in whose allocation a body lies, and where an inline body's bytes are. */
+struct stored *stored_of_body(struct store_body *body);
+char *stored_inline_data(struct store_body *body);
 
 static inline struct stored *stored_of(struct store_object *object)
 {

@@ -190,7 +190,8 @@ struct hit_handler {
     void (*gone)(struct hit_handler *hit);
     struct list waiting;
     struct mail mail;
-    uint8_t state;
+    uint8_t state; /* shared with the writer, under the body's lock */
+    uint8_t own;   /* of the reader's thread */
     bool is_behind;
 };
 

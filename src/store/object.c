@@ -1,0 +1,193 @@
+#include "store/object.h"
+
+#include <stdlib.h>
+
+#define TAKE_ATTEMPTS_MAX 64 /* other takers may be faster; then the tier is too busy for this one */
+
+/* ---- budget ----------------------------------------------------------------------------------------------- */
+
+/* jemalloc's classes: four to a doubling up to 14 KiB; beyond that whole pages are touched only as used. */
+uint64_t store_charge(size_t size)
+{
+    size_t step = 16;
+
+    if (size > 14336)
+        return ((uint64_t)size + 4095) & ~(uint64_t)4095;
+    while (step * 8 < size)
+        step *= 2;
+    return ((uint64_t)size + step - 1) & ~(uint64_t)(step - 1);
+}
+
+static bool budget_try(struct store_budget *budget, uint64_t bytes)
+{
+    uint64_t used = atomic_load_explicit(&budget->used, memory_order_relaxed);
+
+    do {
+        if (bytes > budget->max || used > budget->max - bytes)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&budget->used, &used, used + bytes, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+bool store_budget_take(struct store_budget *budget, uint16_t tenant, uint64_t bytes, hash128 near)
+{
+    if (bytes > budget->max)
+        return false;
+    for (unsigned attempt = 0; !budget_try(budget, bytes); attempt++) {
+        if (attempt == TAKE_ATTEMPTS_MAX || budget->make_room == NULL || !budget->make_room(budget, bytes, near))
+            return false;
+    }
+    if (budget->tenant_bytes != NULL)
+        atomic_fetch_add_explicit(&budget->tenant_bytes[tenant], bytes, memory_order_relaxed);
+    return true;
+}
+
+void store_budget_give(struct store_budget *budget, uint16_t tenant, uint64_t bytes)
+{
+    uint64_t before = atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
+
+    INVARIANT(before >= bytes);
+    if (budget->tenant_bytes != NULL) {
+        before = atomic_fetch_sub_explicit(&budget->tenant_bytes[tenant], bytes, memory_order_relaxed);
+        INVARIANT(before >= bytes);
+    }
+}
+
+/* ---- objects ---------------------------------------------------------------------------------------------- */
+
+static size_t stored_size(const struct store_object *object, bool has_body, size_t inline_bytes)
+{
+    return (has_body ? sizeof(struct stored_with_body) : sizeof(struct stored)) +
+           object->label_count * sizeof(struct store_label) + object->full_key.len + object->meta.len + inline_bytes;
+}
+
+static bool stored_has_body(const struct stored *stored)
+{
+    return stored->seen.body == &((const struct stored_with_body *)stored)->body;
+}
+
+static size_t stored_own_size(const struct stored *stored)
+{
+    bool has_body = stored_has_body(stored);
+
+    return stored_size(&stored->seen, has_body, has_body ? stored->seen.body->inline_bytes : 0);
+}
+
+static char *copy_into(char *at, const void *from, size_t size)
+{
+    if (size > 0)
+        memcpy(at, from, size);
+    return at + size;
+}
+
+/* Labels, key, meta, then an inline body behind the fixed part. */
+static void stored_fill(struct stored *stored, const struct stored_seed *seed)
+{
+    struct store_object *seen = &stored->seen;
+    char *labels = (char *)stored + (seed->has_body ? sizeof(struct stored_with_body) : sizeof(struct stored));
+    char *key = copy_into(labels, seed->labels, seed->label_count * sizeof(struct store_label));
+    char *meta = copy_into(key, seed->key.full.data, seed->key.full.len);
+
+    copy_into(meta, seed->meta.data, seed->meta.len);
+    seen->labels = (const struct store_label *)(const void *)labels;
+    seen->full_key = slice_of(key, seed->key.full.len);
+    seen->meta = slice_of(meta, seed->meta.len);
+}
+
+static void stored_body_init(struct stored *stored, const struct stored_seed *seed)
+{
+    if (seed->has_body) {
+        struct store_body *body = &((struct stored_with_body *)stored)->body;
+        memset(body, 0, sizeof(*body));
+        body->inline_bytes = (uint16_t)seed->inline_bytes;
+        stored->seen.body = body;
+    } else if (seed->share != NULL) {
+        stored->seen.body = &((struct stored_with_body *)seed->share)->body;
+        store_object_ref(&seed->share->seen);
+    }
+}
+
+struct stored *stored_new(struct store_budget *budget, const struct stored_seed *seed)
+{
+    struct store_object like = {.label_count = (uint16_t)seed->label_count, .full_key = seed->key.full, .meta = seed->meta};
+    size_t size = stored_size(&like, seed->has_body, seed->inline_bytes);
+    struct stored *stored;
+
+    INVARIANT(seed->label_count <= STORE_LABELS_MAX);
+    INVARIANT(seed->inline_bytes <= STORED_INLINE_BYTES);
+    if (!store_budget_take(budget, seed->tenant, store_charge(size), seed->key.hash))
+        return NULL;
+    stored = malloc(size);
+    if (stored == NULL) {
+        store_budget_give(budget, seed->tenant, store_charge(size));
+        return NULL;
+    }
+    memset(stored, 0, sizeof(*stored));
+    stored->seen = like;
+    stored->seen.hash = seed->key.hash;
+    stored->seen.seq = seed->seq;
+    stored->seen.stored_ms = seed->stored_ms;
+    stored->seen.expires_ms = seed->expires_ms;
+    stored->seen.tenant = seed->tenant;
+    stored->seen.kind = seed->kind;
+    stored->budget = budget;
+    atomic_init(&stored->refs, 1);
+    list_init(&stored->link);
+    stored_fill(stored, seed);
+    stored_body_init(stored, seed);
+    return stored;
+}
+
+uint64_t stored_bytes(const struct stored *stored)
+{
+    uint64_t bytes = store_charge(stored_own_size(stored));
+
+    if (stored->seen.body != NULL && !stored->seen.body->is_inline)
+        bytes += body_chunk_bytes(stored->seen.body);
+    return bytes;
+}
+
+static void stored_free(struct stored *stored)
+{
+    uint64_t charge = store_charge(stored_own_size(stored));
+
+    INVARIANT(!stored->is_indexed);
+    INVARIANT(!list_is_linked(&stored->link));
+    if (stored_has_body(stored))
+        body_done(stored);
+    else if (stored->seen.body != NULL)
+        store_object_unref(&stored_of_body(stored->seen.body)->seen);
+    store_budget_give(stored->budget, stored->seen.tenant, charge);
+    free(stored);
+}
+
+struct store_object *store_object_ref(struct store_object *object)
+{
+    atomic_fetch_add_explicit(&stored_of(object)->refs, 1, memory_order_relaxed);
+    return object;
+}
+
+struct store_object *store_object_unref(struct store_object *object)
+{
+    if (object == NULL)
+        return NULL;
+    uint32_t before = atomic_fetch_sub_explicit(&stored_of(object)->refs, 1, memory_order_acq_rel);
+    INVARIANT(before > 0);
+    if (before == 1)
+        stored_free(stored_of(object));
+    return NULL;
+}
+
+struct stored *stored_of_body(struct store_body *body)
+{
+    return &container_of(body, struct stored_with_body, body)->stored;
+}
+
+char *stored_inline_data(struct store_body *body)
+{
+    slice meta = stored_of_body(body)->seen.meta;
+    char *base = (char *)stored_of_body(body);
+
+    return base + (meta.data - base) + meta.len;
+}

@@ -1,0 +1,561 @@
+/* The RAM tier: shards of an index with their eviction, one budget over all. Purge and sweep are in ram_purge.c.
+ *
+ * Lock order: a shard's lock alone, or a body's lock alone; never two. Room is made before a lock is taken. */
+#include "store/ram_own.h"
+
+#include <stdlib.h>
+
+#define SHARDS_DEFAULT 64u
+#define SHARDS_MAX     4096u
+#define WINDOW_DEFAULT (1024u * 1024)
+#define WINDOW_MIN     (16u * 1024)
+#define MAX_BYTES_MIN  (1024u * 1024)
+#define ROUNDS_MAX     8u /* over all shards, when room is made: enough for every `use` to run down */
+
+/* ---- index ------------------------------------------------------------------------------------------------ */
+
+void ram_remove(struct ram *ram, struct ram_shard *shard, struct stored *stored)
+{
+    INVARIANT(stored->is_indexed);
+    index_remove(&shard->index, stored);
+    s3fifo_remove(&shard->queues, stored);
+    stored->is_indexed = false;
+    if (stored->seen.kind == STORE_ANSWER)
+        atomic_fetch_sub_explicit(&ram->tenant_objects[stored->seen.tenant], 1, memory_order_relaxed);
+}
+
+static void ram_added(struct ram *ram, struct stored *stored)
+{
+    store_object_ref(&stored->seen);
+    stored->is_indexed = true;
+    if (stored->seen.kind == STORE_ANSWER)
+        atomic_fetch_add_explicit(&ram->tenant_objects[stored->seen.tenant], 1, memory_order_relaxed);
+}
+
+static size_t table_bytes(uint32_t homes)
+{
+    return index_slot_count(homes) * sizeof(uint64_t) + (homes / S3_GHOST_WAYS) * S3_GHOST_WAYS * sizeof(uint32_t);
+}
+
+/* Slots, and the ghosts behind them in the same allocation. */
+static uint64_t *table_take(struct ram *ram, uint32_t homes, uint64_t near_hi)
+{
+    uint64_t charge = store_charge(table_bytes(homes)), *slots;
+
+    if (!store_budget_take(&ram->budget, 0, charge, (hash128){0, near_hi}))
+        return NULL;
+    atomic_fetch_sub_explicit(&ram->budget.tenant_bytes[0], charge, memory_order_relaxed);
+    slots = calloc(1, table_bytes(homes));
+    if (slots == NULL)
+        atomic_fetch_sub_explicit(&ram->budget.used, charge, memory_order_relaxed);
+    else
+        atomic_fetch_add_explicit(&ram->index_bytes, charge, memory_order_relaxed);
+    return slots;
+}
+
+static void table_give(struct ram *ram, uint64_t *slots, uint32_t homes)
+{
+    uint64_t charge = store_charge(table_bytes(homes));
+
+    free(slots);
+    atomic_fetch_sub_explicit(&ram->budget.used, charge, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&ram->index_bytes, charge, memory_order_relaxed);
+}
+
+static void shard_set_ghosts(struct ram_shard *shard)
+{
+    uint32_t homes = shard->index.homes;
+
+    s3fifo_set_ghosts(&shard->queues, (uint32_t *)(void *)(shard->index.slots + index_slot_count(homes)),
+                      homes / S3_GHOST_WAYS);
+}
+
+/* Without the lock. False: no room for a larger one now. */
+static bool shard_grow(struct ram *ram, struct ram_shard *shard, uint64_t near_hi)
+{
+    pthread_mutex_lock(&shard->mutex);
+    uint32_t homes = index_next_homes(&shard->index), old_homes = shard->index.homes;
+    pthread_mutex_unlock(&shard->mutex);
+    uint64_t *slots = table_take(ram, homes, near_hi);
+    if (slots == NULL)
+        return false;
+    pthread_mutex_lock(&shard->mutex);
+    uint64_t *old = NULL;
+    if (shard->index.homes == old_homes) {
+        old = index_regrow(&shard->index, slots, homes);
+        if (old != NULL)
+            shard_set_ghosts(shard);
+    }
+    pthread_mutex_unlock(&shard->mutex);
+    if (old != NULL)
+        table_give(ram, old, old_homes);
+    else
+        table_give(ram, slots, homes); /* another thread was faster */
+    return true;
+}
+
+static void shard_grow_if_crowded(struct ram *ram, struct ram_shard *shard, uint64_t near_hi)
+{
+    pthread_mutex_lock(&shard->mutex);
+    bool is_crowded = index_is_crowded(&shard->index);
+    pthread_mutex_unlock(&shard->mutex);
+    if (is_crowded)
+        (void)shard_grow(ram, shard, near_hi); /* else it is fuller than it should be for a while */
+}
+
+/* ---- making room ------------------------------------------------------------------------------------------ */
+
+static bool shard_evict(struct ram *ram, struct ram_shard *shard)
+{
+    pthread_mutex_lock(&shard->mutex);
+    struct stored *victim = s3fifo_victim(&shard->queues);
+    if (victim != NULL) {
+        shard->evictions++;
+        shard->evicted_bytes += (uint64_t)victim->charge_units * STORED_UNIT_BYTES;
+        ram_remove(ram, shard, victim);
+    }
+    pthread_mutex_unlock(&shard->mutex);
+    if (victim == NULL)
+        return false;
+    store_object_unref(&victim->seen);
+    return true;
+}
+
+static bool ram_make_room(struct store_budget *budget, uint64_t bytes, hash128 near)
+{
+    struct ram *ram = container_of(budget, struct ram, budget);
+    struct ram_shard *shard = ram_shard_of(ram, near.hi);
+    bool freed = false;
+
+    for (unsigned i = 0; i < ram->shard_count * ROUNDS_MAX; i++) {
+        uint64_t used = atomic_load_explicit(&budget->used, memory_order_relaxed);
+        if (bytes <= budget->max && used <= budget->max - bytes)
+            return true;
+        if (shard_evict(ram, shard))
+            freed = true;
+        unsigned next = atomic_fetch_add_explicit(&ram->next_victim, 1, memory_order_relaxed);
+        shard = &ram->shards[next & (ram->shard_count - 1)];
+    }
+    return freed;
+}
+
+/* ---- lookup ----------------------------------------------------------------------------------------------- */
+
+enum purge_verdict ram_verdict(const struct ram *ram, const struct store_object *object)
+{
+    enum purge_verdict verdict =
+        purge_log_check(ram->storage.purges, object->seq, object->tenant, object->labels, object->label_count);
+    const struct stored *stored = stored_of_const(object);
+
+    if (verdict == PURGE_NONE && atomic_load_explicit(&stored->is_soft, memory_order_relaxed))
+        return PURGE_SOFT;
+    return verdict;
+}
+
+static bool object_is_over(const struct store_lookup *lookup, const struct store_object *object)
+{
+    if (object->expires_ms != 0) {
+        int64_t now_ms = lookup->op.loop != NULL ? loop_wall_ms(lookup->op.loop) : os_wall_ms();
+        return object->expires_ms <= now_ms;
+    }
+    /* An updated object does not hear of the end of the fill it shares a body with. */
+    return store_object_is_failed(object) ||
+           (object->body != NULL && atomic_load_explicit(&object->body->window, memory_order_acquire) == BODY_START_GONE);
+}
+
+/* The verdict is asked for under the lock: while an object is in the index, no purge that matches it has retired. */
+static enum store_status ram_lookup(struct storage *storage, struct store_lookup *lookup)
+{
+    struct ram *ram = ram_of(storage);
+    struct ram_shard *shard = ram_shard_of(ram, lookup->key.hash.hi);
+    enum purge_verdict verdict = PURGE_NONE;
+    struct stored *gone = NULL;
+
+    pthread_mutex_lock(&shard->mutex);
+    struct stored *stored = index_find(&shard->index, lookup->key.hash, lookup->key.full);
+    if (stored != NULL) {
+        verdict = ram_verdict(ram, &stored->seen);
+        if (verdict == PURGE_HARD || object_is_over(lookup, &stored->seen)) {
+            ram_remove(ram, shard, stored);
+            gone = stored;
+            stored = NULL;
+        } else {
+            store_object_ref(&stored->seen);
+        }
+    }
+    if (!lookup->peek)
+        *(stored != NULL ? &shard->lookup_hits : &shard->misses) += 1;
+    pthread_mutex_unlock(&shard->mutex);
+    if (gone != NULL)
+        store_object_unref(&gone->seen);
+    if (stored == NULL)
+        return STORE_DONE;
+    if (!lookup->peek) {
+        atomic_fetch_add_explicit(&stored->hits, 1, memory_order_relaxed);
+        s3fifo_used(stored);
+    }
+    lookup->object = &stored->seen;
+    lookup->found = verdict == PURGE_SOFT ? STORE_HIT_SOFT : STORE_HIT;
+    return STORE_DONE;
+}
+
+/* ---- fill ------------------------------------------------------------------------------------------------- */
+
+/* Puts the object into the index in the place of what was there. */
+static err ram_put(struct ram *ram, struct stored *stored, bool is_whole)
+{
+    struct ram_shard *shard = ram_shard_of(ram, stored->seen.hash.hi);
+    struct stored *old;
+    err result = ERR_OK;
+    uint64_t bytes = is_whole ? stored_bytes(stored) : 0;
+
+    pthread_mutex_lock(&shard->mutex);
+    old = index_find(&shard->index, stored->seen.hash, stored->seen.full_key);
+    if (ram_verdict(ram, &stored->seen) == PURGE_HARD) {
+        result = ERR(REFUSED);
+        old = NULL;
+    } else {
+        if (old != NULL)
+            ram_remove(ram, shard, old);
+        if (!index_put(&shard->index, stored))
+            result = ERR(LIMIT);
+    }
+    if (err_is_ok(result)) {
+        ram_added(ram, stored);
+        if (is_whole) {
+            s3fifo_push(&shard->queues, stored, bytes);
+            shard->inserts++;
+        }
+    }
+    pthread_mutex_unlock(&shard->mutex);
+    if (old != NULL)
+        store_object_unref(&old->seen);
+    return result;
+}
+
+static err ram_publish(struct ram *ram, struct stored *stored, bool is_whole)
+{
+    struct ram_shard *shard = ram_shard_of(ram, stored->seen.hash.hi);
+    err result;
+
+    shard_grow_if_crowded(ram, shard, stored->seen.hash.hi);
+    result = ram_put(ram, stored, is_whole);
+    /* The last run has reached the end of the pad. */
+    if (result.code == ERR_LIMIT && shard_grow(ram, shard, stored->seen.hash.hi))
+        result = ram_put(ram, stored, is_whole);
+    return result;
+}
+
+static void ram_finished(struct storage *storage, struct stored *stored)
+{
+    struct ram *ram = ram_of(storage);
+    struct ram_shard *shard = ram_shard_of(ram, stored->seen.hash.hi);
+    uint64_t bytes = stored_bytes(stored);
+
+    pthread_mutex_lock(&shard->mutex);
+    if (stored->is_indexed && stored->queue == S3_NONE)
+        s3fifo_push(&shard->queues, stored, bytes);
+    shard->inserts++;
+    pthread_mutex_unlock(&shard->mutex);
+}
+
+static void ram_leave(struct storage *storage, struct stored *stored)
+{
+    struct ram *ram = ram_of(storage);
+    struct ram_shard *shard = ram_shard_of(ram, stored->seen.hash.hi);
+
+    pthread_mutex_lock(&shard->mutex);
+    bool was_indexed = stored->is_indexed;
+    if (was_indexed)
+        ram_remove(ram, shard, stored);
+    pthread_mutex_unlock(&shard->mutex);
+    if (was_indexed)
+        store_object_unref(&stored->seen);
+}
+
+static void ram_drop(struct storage *storage, struct store_object *object)
+{
+    ram_leave(storage, stored_of(object));
+}
+
+static const struct body_host ram_host = {ram_finished, ram_leave};
+
+static struct stored_seed seed_of_fill(const struct ram *ram, const struct store_fill *fill)
+{
+    int64_t now_ms = fill->op.loop != NULL ? loop_wall_ms(fill->op.loop) : os_wall_ms();
+    bool has_body = fill->kind == STORE_ANSWER;
+    bool is_inline = has_body && fill->length_bytes >= 0 && fill->length_bytes <= STORED_INLINE_BYTES;
+
+    (void)ram;
+    return (struct stored_seed){.key = fill->key,
+                                .meta = fill->meta,
+                                .labels = fill->labels,
+                                .label_count = fill->label_count,
+                                .seq = fill->seq,
+                                .stored_ms = now_ms,
+                                .expires_ms = fill->kind == STORE_NOTE ? now_ms + MAX(fill->ttl_ms, 1) : 0,
+                                .tenant = fill->tenant,
+                                .kind = fill->kind,
+                                .has_body = has_body,
+                                .inline_bytes = is_inline ? (size_t)fill->length_bytes : 0};
+}
+
+static enum store_status ram_get_miss_handler(struct storage *storage, struct store_fill *fill)
+{
+    struct ram *ram = ram_of(storage);
+    struct stored_seed seed = seed_of_fill(ram, fill);
+    struct stored *stored;
+
+    fill->private_copy = fill->private_copy || ram->is_off;
+    if (!fill->private_copy && storage_is_purged(storage, fill->seq, fill->tenant, fill->labels, fill->label_count)) {
+        fill->result = ERR(REFUSED);
+        return STORE_DONE;
+    }
+    stored = stored_new(&ram->budget, &seed);
+    if (stored == NULL) {
+        fill->result = ERR(LIMIT);
+        return STORE_DONE;
+    }
+    if (seed.has_body)
+        fill->result = body_fill_new(stored, &ram->body, fill, &fill->miss_handler);
+    if (err_is_ok(fill->result) && !fill->private_copy)
+        fill->result = ram_publish(ram, stored, !seed.has_body);
+    if (!err_is_ok(fill->result) && fill->miss_handler != NULL) {
+        miss_handler_drop(fill->miss_handler);
+        fill->miss_handler = NULL;
+    }
+    store_object_unref(&stored->seen);
+    return STORE_DONE;
+}
+
+/* ---- update ----------------------------------------------------------------------------------------------- */
+
+static struct stored *stored_of_update(struct ram *ram, const struct store_update *update)
+{
+    const struct store_object *old = update->object;
+    struct stored_seed seed = {.key = {old->hash, old->full_key},
+                               .meta = update->meta,
+                               .labels = update->labels,
+                               .label_count = update->label_count,
+                               .seq = update->seq,
+                               .stored_ms = update->op.loop != NULL ? loop_wall_ms(update->op.loop) : os_wall_ms(),
+                               .tenant = old->tenant,
+                               .kind = old->kind,
+                               .share = old->body != NULL ? stored_of_body(old->body) : NULL};
+
+    return stored_new(&ram->budget, &seed);
+}
+
+/* A purge of the old object between its fill and the validation has hit the body that both share. */
+static bool update_is_purged(const struct ram *ram, const struct store_object *old, const struct store_object *updated)
+{
+    return ram_verdict(ram, old) == PURGE_HARD || ram_verdict(ram, updated) == PURGE_HARD;
+}
+
+static enum store_status ram_update_meta(struct storage *storage, struct store_update *update)
+{
+    struct ram *ram = ram_of(storage);
+    struct stored *old = stored_of(update->object), *stored = stored_of_update(ram, update);
+    struct ram_shard *shard = ram_shard_of(ram, old->seen.hash.hi);
+
+    if (stored == NULL) {
+        update->result = ERR(LIMIT);
+        return STORE_DONE;
+    }
+    update->updated = &stored->seen;
+    uint64_t bytes = stored_bytes(stored);
+    pthread_mutex_lock(&shard->mutex);
+    if (update_is_purged(ram, &old->seen, &stored->seen)) {
+        update->result = ERR(REFUSED);
+    } else if (!old->is_indexed) {
+        update->result = ERR(NOT_FOUND);
+    } else {
+        atomic_store_explicit(&stored->use, atomic_load_explicit(&old->use, memory_order_relaxed), memory_order_relaxed);
+        atomic_store_explicit(&stored->hits, atomic_load_explicit(&old->hits, memory_order_relaxed), memory_order_relaxed);
+        index_replace(&shard->index, old, stored);
+        if (old->queue != S3_NONE)
+            s3fifo_replace(&shard->queues, old, stored, bytes);
+        else
+            s3fifo_push(&shard->queues, stored, bytes);
+        old->is_indexed = false;
+        store_object_ref(&stored->seen);
+        stored->is_indexed = true;
+    }
+    bool was_replaced = err_is_ok(update->result);
+    pthread_mutex_unlock(&shard->mutex);
+    if (was_replaced)
+        store_object_unref(&old->seen);
+    return STORE_DONE;
+}
+
+/* ---- numbers ---------------------------------------------------------------------------------------------- */
+
+static void ram_stats(const struct storage *storage, struct store_stats *stats)
+{
+    struct ram *ram = ram_of(storage);
+
+    for (unsigned i = 0; i < ram->shard_count; i++) {
+        struct ram_shard *shard = &ram->shards[i];
+        pthread_mutex_lock(&shard->mutex);
+        stats->lookup_hits += shard->lookup_hits;
+        stats->misses += shard->misses;
+        stats->inserts += shard->inserts;
+        stats->evictions += shard->evictions;
+        stats->evicted_bytes += shard->evicted_bytes;
+        stats->objects += shard->index.count;
+        pthread_mutex_unlock(&shard->mutex);
+    }
+    stats->purge_attempts = atomic_load_explicit(&ram->purge_attempts, memory_order_relaxed);
+    stats->index_bytes = atomic_load_explicit(&ram->index_bytes, memory_order_relaxed);
+    uint64_t used = atomic_load_explicit(&ram->budget.used, memory_order_relaxed);
+    stats->size_bytes = used > stats->index_bytes ? used - stats->index_bytes : 0;
+    stats->max_bytes = ram->is_off ? 0 : ram->budget.max;
+}
+
+static uint64_t ram_tenant_bytes(const struct storage *storage, uint16_t tenant)
+{
+    return atomic_load_explicit(&ram_of(storage)->budget.tenant_bytes[tenant], memory_order_relaxed);
+}
+
+static uint64_t ram_browse(struct storage *storage, uint64_t cursor, unsigned limit,
+                           void (*visit)(void *arg, const struct store_object *object, uint64_t hits), void *arg)
+{
+    struct ram *ram = ram_of(storage);
+    unsigned at = (unsigned)(ram_shard_of(ram, cursor) - ram->shards);
+
+    while (at < ram->shard_count) {
+        struct ram_shard *shard = &ram->shards[at];
+        struct stored *stored = NULL;
+        pthread_mutex_lock(&shard->mutex);
+        while (limit > 0 && (stored = index_next(&shard->index, cursor)) != NULL) {
+            if (ram_verdict(ram, &stored->seen) != PURGE_HARD) {
+                visit(arg, &stored->seen, atomic_load_explicit(&stored->hits, memory_order_relaxed));
+                limit--;
+            }
+            cursor = stored->seen.hash.hi + 1;
+            if (cursor == 0 || (unsigned)(ram_shard_of(ram, cursor) - ram->shards) != at)
+                break;
+        }
+        pthread_mutex_unlock(&shard->mutex);
+        if (limit == 0)
+            return cursor;
+        at++;
+        cursor = at < ram->shard_count ? (uint64_t)at << (64 - ram->shard_bits) : 0;
+    }
+    return 0;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------- */
+
+static void ram_cancel(struct storage *storage, struct store_op *op)
+{
+    (void)storage;
+    (void)op; /* nothing is ever pending */
+}
+
+static void shard_done(struct ram *ram, struct ram_shard *shard)
+{
+    for (uint32_t i = 0; i < shard->index.slot_count; i++) {
+        while (shard->index.slots[i] != 0) {
+            struct stored *stored = index_at(&shard->index, i);
+            ram_remove(ram, shard, stored);
+            store_object_unref(&stored->seen);
+        }
+    }
+    table_give(ram, shard->index.slots, shard->index.homes);
+    pthread_mutex_destroy(&shard->mutex);
+}
+
+static void ram_free(struct storage *storage)
+{
+    struct ram *ram = ram_of(storage);
+
+    for (unsigned i = 0; ram->shards != NULL && i < ram->shard_count; i++)
+        if (ram->shards[i].index.slots != NULL)
+            shard_done(ram, &ram->shards[i]);
+    purge_log_free(storage->purges);
+    free(ram->shards);
+    free(ram->budget.tenant_bytes);
+    free(ram->tenant_objects);
+    free(ram);
+}
+
+static const struct storage_ops ram_ops = {
+    .lookup = ram_lookup,
+    .get_miss_handler = ram_get_miss_handler,
+    .update_meta = ram_update_meta,
+    .purge = ram_purge,
+    .cancel = ram_cancel,
+    .drop = ram_drop,
+    .stats = ram_stats,
+    .tenant_bytes = ram_tenant_bytes,
+    .browse = ram_browse,
+    .turn = ram_turn,
+    .free = ram_free,
+};
+
+/* The table of purges lies outside the cap; it may have one entry for each KiB of it. */
+static unsigned purge_labels_max(uint64_t max_bytes)
+{
+    return (unsigned)MIN(MAX(max_bytes / 1024, 4096), PURGE_LABELS_MAX_DEFAULT);
+}
+
+static void ram_configure(struct ram *ram, const struct store_ram_config *config)
+{
+    uint64_t window = config->window_bytes > 0 ? config->window_bytes : WINDOW_DEFAULT;
+
+    ram->is_off = config->max_bytes == 0;
+    ram->shard_count = config->shards > 0 ? config->shards : SHARDS_DEFAULT;
+    ram->shard_bits = (unsigned)__builtin_ctz(ram->shard_count);
+    ram->storage.ops = &ram_ops;
+    ram->storage.name = "ram";
+    ram->budget.max = ram->is_off ? UINT64_MAX : config->max_bytes;
+    ram->budget.make_room = ram->is_off ? NULL : ram_make_room;
+    ram->body = (struct body_config){.storage = &ram->storage, .host = &ram_host};
+    ram->body.share_bytes = ram->budget.max / 8;
+    ram->body.window_bytes = MAX(MIN(window, ram->body.share_bytes), WINDOW_MIN);
+    if (config->secret != NULL)
+        memcpy(ram->storage.secret, config->secret, HASH_SECRET_BYTES);
+    else
+        os_entropy(ram->storage.secret, HASH_SECRET_BYTES);
+}
+
+static err ram_allocate(struct ram *ram)
+{
+    ram->storage.purges = purge_log_new(purge_labels_max(ram->is_off ? 0 : ram->budget.max));
+    ram->budget.tenant_bytes = calloc(STORE_TENANTS, sizeof(*ram->budget.tenant_bytes));
+    ram->tenant_objects = calloc(STORE_TENANTS, sizeof(*ram->tenant_objects));
+    ENSURE(ram->storage.purges != NULL && ram->budget.tenant_bytes != NULL && ram->tenant_objects != NULL, MEMORY);
+    ram->shards = aligned_alloc(64, ram->shard_count * sizeof(*ram->shards));
+    ENSURE(ram->shards != NULL, MEMORY);
+    memset(ram->shards, 0, ram->shard_count * sizeof(*ram->shards));
+    for (unsigned i = 0; i < ram->shard_count; i++) {
+        struct ram_shard *shard = &ram->shards[i];
+        uint64_t *slots = table_take(ram, INDEX_HOMES_MIN, 0);
+        ENSURE(slots != NULL, MEMORY);
+        pthread_mutex_init(&shard->mutex, NULL);
+        index_init(&shard->index, ram->shard_bits, slots, INDEX_HOMES_MIN);
+        s3fifo_init(&shard->queues);
+        shard_set_ghosts(shard);
+    }
+    return ERR_OK;
+}
+
+err store_ram_new(const struct store_ram_config *config, struct storage **ret_storage)
+{
+    struct ram *ram;
+    err e;
+
+    ENSURE(config->max_bytes == 0 || config->max_bytes >= MAX_BYTES_MIN, INVALID);
+    ENSURE(config->shards <= SHARDS_MAX && (config->shards & (config->shards - 1)) == 0, INVALID);
+    ram = calloc(1, sizeof(*ram));
+    ENSURE(ram != NULL, MEMORY);
+    ram_configure(ram, config);
+    e = ram_allocate(ram);
+    if (!err_is_ok(e)) {
+        ram_free(&ram->storage);
+        return e;
+    }
+    *ret_storage = &ram->storage;
+    return ERR_OK;
+}

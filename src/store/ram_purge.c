@@ -1,0 +1,197 @@
+/* Purge in the RAM tier: in effect at once by comparison; here is the counting, and the sweep that frees what
+ * was purged and lets entries retire. */
+#include "store/ram_own.h"
+
+#define COUNT_OBJECTS_MAX  100000u /* as many are looked at to count what a purge matches */
+#define STRETCH_SLOTS      128u    /* under one lock */
+#define TURN_SLOTS         4096u   /* in one turn */
+
+/* ---- counting --------------------------------------------------------------------------------------------- */
+
+struct count {
+    const struct ram *ram;
+    const struct store_purge *purge;
+    uint64_t before; /* the last hard purge of the same label */
+    uint64_t matched, looked_at;
+};
+
+static bool has_label(const struct store_object *object, struct store_label label)
+{
+    for (unsigned i = 0; i < object->label_count; i++)
+        if (object->labels[i].hash == label.hash)
+            return true;
+    return false;
+}
+
+/* Does this purge, and none before it, hit the object? */
+static bool is_matched(const struct count *count, const struct store_object *object)
+{
+    const struct store_purge *purge = count->purge;
+
+    if (object->kind != STORE_ANSWER || object->tenant != purge->tenant || object->seq >= purge->seq ||
+        object->seq < count->before || !has_label(object, purge->label))
+        return false;
+    return purge_log_check_except(count->ram->storage.purges, object->seq, object->tenant, object->labels,
+                                  object->label_count, purge->label) != PURGE_HARD;
+}
+
+static uint64_t shard_count_stretch(struct count *count, struct ram_shard *shard, uint64_t cursor)
+{
+    uint32_t from, to;
+
+    pthread_mutex_lock(&shard->mutex);
+    cursor = index_stretch(&shard->index, cursor, STRETCH_SLOTS, &from, &to);
+    for (uint32_t i = from; i < to; i++) {
+        if (shard->index.slots[i] == 0)
+            continue;
+        count->looked_at++;
+        if (is_matched(count, &index_at(&shard->index, i)->seen))
+            count->matched++;
+    }
+    pthread_mutex_unlock(&shard->mutex);
+    return cursor;
+}
+
+static uint64_t ram_objects(struct ram *ram)
+{
+    uint64_t objects = 0;
+
+    for (unsigned i = 0; i < ram->shard_count; i++) {
+        pthread_mutex_lock(&ram->shards[i].mutex);
+        objects += ram->shards[i].index.count;
+        pthread_mutex_unlock(&ram->shards[i].mutex);
+    }
+    return objects;
+}
+
+/* Looks at all objects where there are few, else at some shards of them: hashes have no order, so what is true
+ * of some is about true of all. */
+static void count_by_scan(struct ram *ram, struct store_purge *purge, uint64_t before)
+{
+    struct count count = {ram, purge, before, 0, 0};
+    uint64_t objects = ram_objects(ram);
+
+    for (unsigned i = 0; i < ram->shard_count && count.looked_at < COUNT_OBJECTS_MAX; i++) {
+        uint64_t cursor = 0;
+        do {
+            cursor = shard_count_stretch(&count, &ram->shards[i], cursor);
+        } while (cursor != 0);
+    }
+    purge->matched = count.matched;
+    purge->matched_is_exact = objects < COUNT_OBJECTS_MAX;
+    if (!purge->matched_is_exact && count.looked_at > 0)
+        purge->matched = (uint64_t)((double)count.matched * (double)objects / (double)count.looked_at);
+}
+
+/* ---- purge ------------------------------------------------------------------------------------------------ */
+
+/* Its memory comes free now rather than with the sweep. */
+static void free_by_key(struct ram *ram, const struct store_key *key)
+{
+    struct ram_shard *shard = ram_shard_of(ram, key->hash.hi);
+
+    pthread_mutex_lock(&shard->mutex);
+    struct stored *stored = index_find(&shard->index, key->hash, key->full);
+    if (stored != NULL && ram_verdict(ram, &stored->seen) == PURGE_HARD)
+        ram_remove(ram, shard, stored);
+    else
+        stored = NULL;
+    pthread_mutex_unlock(&shard->mutex);
+    if (stored != NULL)
+        store_object_unref(&stored->seen);
+}
+
+enum store_status ram_purge(struct storage *storage, struct store_purge *purge)
+{
+    struct ram *ram = ram_of(storage);
+    bool is_tenant = purge->kind == LABEL_TENANT;
+    struct purge_entry entry = {.wall_ms = os_wall_ms(),
+                                .tenant = purge->tenant,
+                                .kind = (uint8_t)purge->kind,
+                                .label = is_tenant ? 0 : purge->label.hash,
+                                .soft = purge->soft};
+    bool was_active = purge_log_is_active(storage->purges, purge->tenant);
+    uint64_t before;
+
+    atomic_fetch_add_explicit(&ram->purge_attempts, 1, memory_order_relaxed);
+    purge->matched = atomic_load_explicit(&ram->tenant_objects[purge->tenant], memory_order_relaxed);
+    purge->matched_is_exact = !was_active; /* some may be purged already and not swept */
+    purge->seq = purge_log_append(storage->purges, &entry, &before);
+    purge->durable = true; /* nothing outlives the process, so nothing purged can come back */
+    if (!is_tenant)
+        count_by_scan(ram, purge, before);
+    if (!purge->soft && (purge->key.hash.lo | purge->key.hash.hi) != 0)
+        free_by_key(ram, &purge->key);
+    purge_log_counted(storage->purges, purge->seq, purge->matched, purge->matched_is_exact);
+    return STORE_DONE;
+}
+
+/* ---- sweep ------------------------------------------------------------------------------------------------ */
+
+/* Under the lock: takes what is over out of [from, to) into gone; the rest remembers that it was softly purged,
+ * because the entry that says so may retire. Backwards, because removing moves only what lies behind. */
+static void sweep_slots(struct ram *ram, struct ram_shard *shard, uint32_t from, uint32_t to, int64_t wall_ms,
+                        struct list *gone)
+{
+    for (uint32_t i = to; i-- > from;) {
+        if (shard->index.slots[i] == 0)
+            continue;
+        struct stored *stored = index_at(&shard->index, i);
+        enum purge_verdict verdict = ram_verdict(ram, &stored->seen);
+        bool is_expired = stored->seen.expires_ms != 0 && stored->seen.expires_ms <= wall_ms;
+        if (verdict == PURGE_HARD || is_expired) {
+            ram_remove(ram, shard, stored);
+            list_push_back(gone, &stored->link);
+        } else if (verdict == PURGE_SOFT) {
+            atomic_store_explicit(&stored->is_soft, 1, memory_order_relaxed);
+        }
+    }
+}
+
+static uint32_t sweep_stretch(struct ram *ram, int64_t wall_ms)
+{
+    struct ram_shard *shard = &ram->shards[ram->sweep_shard];
+    struct list gone = LIST_INIT(gone), *link;
+    uint32_t from, to;
+
+    pthread_mutex_lock(&shard->mutex);
+    ram->sweep_cursor = index_stretch(&shard->index, ram->sweep_cursor, STRETCH_SLOTS, &from, &to);
+    sweep_slots(ram, shard, from, to, wall_ms, &gone);
+    pthread_mutex_unlock(&shard->mutex);
+    while ((link = list_pop_front(&gone)) != NULL)
+        store_object_unref(&container_of(link, struct stored, link)->seen);
+    if (ram->sweep_cursor == 0)
+        ram->sweep_shard++;
+    return to - from;
+}
+
+static bool sweep_begin(struct ram *ram)
+{
+    struct purge_log_stats stats;
+
+    purge_log_stats(ram->storage.purges, &stats);
+    uint64_t up_to = purge_log_sweep_begin(ram->storage.purges);
+    if (up_to == ram->sweep_up_to)
+        return false; /* nothing could retire that has not */
+    ram->sweep_up_to = up_to;
+    ram->sweep_shard = 0;
+    ram->sweep_cursor = 0;
+    ram->is_sweeping = true;
+    return true;
+}
+
+void ram_turn(struct storage *storage, int64_t wall_ms)
+{
+    struct ram *ram = ram_of(storage);
+    uint32_t slots = 0;
+
+    if (!ram->is_sweeping && !sweep_begin(ram))
+        return;
+    while (slots < TURN_SLOTS && ram->sweep_shard < ram->shard_count)
+        slots += sweep_stretch(ram, wall_ms);
+    if (ram->sweep_shard < ram->shard_count)
+        return;
+    purge_log_retire(storage->purges, ram->sweep_up_to);
+    ram->is_sweeping = false;
+    atomic_fetch_add_explicit(&ram->sweeps_done, 1, memory_order_relaxed);
+}
