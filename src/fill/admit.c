@@ -38,6 +38,7 @@ static void remember_unshareable(struct fill *fill)
     if (!fill->in_table || !err_is_ok(fill_note_key(fill->arena, fill->slot_key, authorized, &key)))
         return;
     note.op.loop = fill->context->loop;
+    note.op.done = store_op_ignored;
     note.key = storage_key(fill->context->storage, key);
     if (storage_get_miss_handler(fill->context->storage, &note) == STORE_PENDING)
         storage_cancel(&note.op);
@@ -105,12 +106,13 @@ static void serve_stale(struct fill *fill, uint16_t status)
 
 /* The merged head with the labels it has now. */
 static err merge_stored(struct fill *fill, struct response *response, int64_t now_ms, slice *ret_meta,
-                        struct label_set *ret_labels)
+                        struct label_set *ret_labels, enum not_stored *ret_reason)
 {
     const struct stored *stored;
     struct fields view;
 
-    TRY(stored_merge_304(fill->arena, fill->stale->meta, response, fill->request_ms, now_ms, NULL, ret_meta));
+    TRY(stored_merge_304(fill->arena, fill->stale->meta, response, fill->request_ms, now_ms, NULL, ret_meta,
+                         ret_reason));
     TRY(stored_view(*ret_meta, &view, &stored));
     return label_set_build(fill->arena, fill->tenant, fill->primary_key, &view, ret_labels);
 }
@@ -118,17 +120,21 @@ static err merge_stored(struct fill *fill, struct response *response, int64_t no
 static void admit_not_modified(struct fill *fill, struct response *response, int64_t now_ms)
 {
     struct store_update update = {.object = fill->stale, .seq = fill->seq};
+    enum not_stored reason = NOT_STORED_NONE;
     struct label_set labels;
     const struct stored *stored;
     struct fields view;
 
     if (!err_is_ok(stored_view(fill->stale->meta, &view, &stored)) ||
         validate_match_304(&view, stored, response) == VALIDATE_MISMATCH ||
-        !err_is_ok(merge_stored(fill, response, now_ms, &update.meta, &labels))) {
+        !err_is_ok(merge_stored(fill, response, now_ms, &update.meta, &labels, &reason))) {
         fill_refetch_whole(fill);
         return;
     }
     update.op.loop = fill->context->loop;
+    update.op.done = store_op_ignored;
+    if (reason != NOT_STORED_NONE) /* good for those who wait, and for nobody after them */
+        storage_drop(fill->context->storage, fill->stale);
     update.labels = labels.labels;
     update.label_count = labels.count;
     if (storage_update_meta(fill->context->storage, &update) == STORE_PENDING) {
@@ -213,6 +219,9 @@ static err write_marker(struct fill *fill, const struct admission *admission)
     err result = ERR_OK;
 
     lookup.op.loop = put.op.loop = fill->context->loop;
+    lookup.op.done = put.op.done = store_op_ignored;
+
+    lookup.op.done = store_op_ignored;
     if (storage_lookup(storage, &lookup) == STORE_PENDING)
         storage_cancel(&lookup.op);
     else if (lookup.found != STORE_MISS && lookup.object->kind == STORE_VARY)
@@ -251,6 +260,8 @@ static bool open_miss_handler(struct fill *fill, const struct admission *admissi
     };
 
     put.op.loop = fill->context->loop;
+
+    put.op.done = store_op_ignored;
     for (int attempt = 0; attempt < 2; attempt++) {
         if (storage_get_miss_handler(fill->context->storage, &put) == STORE_PENDING) {
             storage_cancel(&put.op);

@@ -253,6 +253,8 @@ static bool store_has_news(struct fill *fill)
     bool news;
 
     lookup.op.loop = fill->context->loop;
+
+    lookup.op.done = store_op_ignored;
     if (fill->is_background || !fill->in_table)
         return false;
     if (storage_lookup(fill->context->storage, &lookup) == STORE_PENDING) {

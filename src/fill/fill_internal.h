@@ -7,6 +7,8 @@
 
 #include <pthread.h>
 
+#define FILL_BUCKETS 64u /* of each shard */
+
 enum fill_step { FILL_FETCH, FILL_STORE, FILL_ENDED };
 
 struct fill {
@@ -34,6 +36,11 @@ struct fill {
     uint16_t tenant;
     uint8_t step;
     bool is_background, in_table, resolved, abandoning, validating, abandoned;
+};
+
+struct fill_shard {
+    pthread_mutex_t lock;
+    struct list buckets[FILL_BUCKETS];
 };
 
 /* ---- the table -------------------------------------------------------------------------------------------- */

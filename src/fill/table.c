@@ -4,13 +4,7 @@
 #include <stdlib.h>
 
 #define SHARDS  64u
-#define BUCKETS 64u
 #define INTERIM_WAITERS_MAX 64u /* of one thread: a 1xx is a hint */
-
-struct fill_shard {
-    pthread_mutex_t lock;
-    struct list buckets[BUCKETS];
-};
 
 struct fill_table {
     struct fill_shard shards[SHARDS];
@@ -25,7 +19,7 @@ err fill_table_new(struct fill_table **ret_table)
     ENSURE(table != NULL, MEMORY);
     for (unsigned i = 0; i < SHARDS; i++) {
         pthread_mutex_init(&table->shards[i].lock, NULL);
-        for (unsigned j = 0; j < BUCKETS; j++)
+        for (unsigned j = 0; j < FILL_BUCKETS; j++)
             list_init(&table->shards[i].buckets[j]);
     }
     *ret_table = table;
@@ -52,7 +46,7 @@ void fill_context_init(struct fill_context *context)
 
 static struct list *shard_bucket(struct fill_shard *shard, hash128 hash)
 {
-    return &shard->buckets[(hash.hi >> 8) % BUCKETS];
+    return &shard->buckets[(hash.hi >> 8) % FILL_BUCKETS];
 }
 
 static struct fill *shard_find(struct fill_shard *shard, hash128 hash, slice slot_key)

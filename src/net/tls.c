@@ -450,6 +450,12 @@ static void tls_op_send(struct net_stream *stream, const struct iovec *iov, unsi
         tls_pump_soon(tls);
 }
 
+/* Records that carry no data (session tickets) may come at any time: only application bytes count. */
+static bool tls_op_is_silent(struct net_stream *stream)
+{
+    return SSL_pending(tls_of(stream)->ssl) == 0;
+}
+
 static void tls_op_shutdown(struct net_stream *stream)
 {
     struct net_tls *tls = tls_of(stream);
@@ -479,7 +485,7 @@ static void tls_op_close(struct net_stream *stream, bool reset)
 err net_tls_connect(struct net_tls_config *config, struct loop *loop, const struct os_address *address,
                     slice name, const struct net_handler *handler, struct net_stream **ret_stream)
 {
-    static const struct net_stream_ops ops = {tls_op_recv, tls_op_recv_cancel, tls_op_send, tls_op_shutdown,
+    static const struct net_stream_ops ops = {tls_op_recv, tls_op_recv_cancel, tls_op_is_silent, tls_op_send, tls_op_shutdown,
                                               tls_op_close};
     static const struct net_handler wire = {wire_received, wire_sent, wire_connected, wire_closed};
     struct net_tls *tls = calloc(1, sizeof(*tls));

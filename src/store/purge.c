@@ -187,7 +187,7 @@ uint64_t purge_log_append(struct purge_log *log, const struct purge_entry *entry
 
     pthread_mutex_lock(&log->mutex);
     uint64_t seq = atomic_load_explicit(&log->seq, memory_order_relaxed) + 1;
-    if (entry->kind == LABEL_TENANT) {
+    if (entry->kind == STORE_LABEL_TENANT) {
         before = epoch_raise(log, entry->tenant, seq, entry->soft);
     } else if (!label_raise(log, slot_key(entry->tenant, entry->label), seq, entry->soft, &before)) {
         log->overflows++;

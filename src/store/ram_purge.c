@@ -104,7 +104,7 @@ static void free_by_key(struct ram *ram, const struct store_key *key)
 enum store_status ram_purge(struct storage *storage, struct store_purge *purge)
 {
     struct ram *ram = ram_of(storage);
-    bool is_tenant = purge->kind == LABEL_TENANT;
+    bool is_tenant = purge->kind == STORE_LABEL_TENANT;
     struct purge_entry entry = {.wall_ms = os_wall_ms(),
                                 .tenant = purge->tenant,
                                 .kind = (uint8_t)purge->kind,

@@ -90,6 +90,12 @@ struct store_op {
     bool pending, late;
 };
 
+/* done() of a call whose result nobody waits for: one that is cancelled when it is not complete at once. */
+static inline void store_op_ignored(struct store_op *op)
+{
+    (void)op;
+}
+
 enum store_found {
     STORE_MISS,
     STORE_HIT,

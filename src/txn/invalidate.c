@@ -4,18 +4,35 @@
 #include "cache/key.h"
 #include "txn/txn_internal.h"
 
+#include "base/log.h"
+
+#include <stdlib.h>
+
+static void purge_done(struct store_op *op)
+{
+    free(container_of(op, struct store_purge, op));
+}
+
+void txn_purge_label(struct txn *txn, enum store_label_kind kind, slice text)
+{
+    struct store_purge *purge = calloc(1, sizeof(*purge));
+
+    if (purge == NULL) {
+        log_error("no memory to purge one label: what it names stays until it expires");
+        return;
+    }
+    purge->tenant = txn->tenant;
+    purge->kind = kind;
+    purge->label = store_label_of(txn->tenant, kind, text);
+    purge->op.loop = txn->context->loop;
+    purge->op.done = purge_done;
+    if (storage_purge(txn->context->storage, purge) == STORE_DONE)
+        free(purge);
+}
+
 static void invalidate_one(void *context, enum label_kind kind, slice text)
 {
-    struct txn *txn = context;
-    struct store_purge purge = {
-        .tenant = txn->tenant,
-        .kind = kind == LABEL_GROUP ? STORE_LABEL_GROUP : STORE_LABEL_URL,
-    };
-
-    purge.label = store_label_of(txn->tenant, purge.kind, text);
-    purge.op.loop = txn->context->loop;
-    if (storage_purge(txn->context->storage, &purge) == STORE_PENDING)
-        storage_detach(&purge.op);
+    txn_purge_label(context, kind == LABEL_GROUP ? STORE_LABEL_GROUP : STORE_LABEL_URL, text);
 }
 
 void txn_invalidate(struct txn *txn, const struct response *response)

@@ -192,6 +192,7 @@ static bool is_known_unshareable(struct txn *txn)
     if (!err_is_ok(fill_note_key(&txn->arena, txn->slot_key, txn->control.has_authorization, &key)))
         return true;
     lookup.op.loop = txn->context->loop;
+    lookup.op.done = store_op_ignored;
     lookup.key = storage_key(txn->context->storage, key);
     if (storage_lookup(txn->context->storage, &lookup) == STORE_PENDING) {
         storage_cancel(&lookup.op); /* a slow tier: collapsing is safe, only slower */

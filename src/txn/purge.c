@@ -26,7 +26,6 @@ static bool may_purge(const struct txn *txn)
 enum step_result txn_purge(struct txn *txn)
 {
     struct key_parts parts = {.tenant = txn->tenant, .authority = txn->request.authority, .target = txn->request.target};
-    struct store_purge purge = {.tenant = txn->tenant, .kind = STORE_LABEL_URL};
     uint64_t begun_ns = os_clock_ns();
     slice url;
 
@@ -36,10 +35,7 @@ enum step_result txn_purge(struct txn *txn)
         parts.https = https != 0;
         if (!err_is_ok(key_url(&txn->arena, &parts, &url)))
             return txn_synth(txn, 503, "no-memory", "The server is short of memory.");
-        purge.label = store_label_of(txn->tenant, STORE_LABEL_URL, url);
-        purge.op.loop = txn->context->loop;
-        if (storage_purge(txn->context->storage, &purge) == STORE_PENDING)
-            storage_detach(&purge.op);
+        txn_purge_label(txn, STORE_LABEL_URL, url);
     }
     metric_purge(txn->context->metrics, os_clock_ns() - begun_ns);
     return txn_synth(txn, 200, "purged", "Purged.");

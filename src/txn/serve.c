@@ -67,13 +67,10 @@ static bool serve_ranges(struct txn *txn, const struct serving *serving, int64_t
                          enum range_result *ret_result)
 {
     struct range_request asked;
-    struct validators validators;
 
     if (txn->request.method != METHOD_GET || serving->stored->status != 200 || length < 0 ||
-        !fields_has(&txn->request.fields, F_RANGE) || !range_parse(&txn->request.fields, &asked))
-        return false;
-    validators = validators_of(&serving->view, serving->stored);
-    if (!cond_if_range(&txn->request.fields, &validators, loop_wall_ms(txn->context->loop) / 1000))
+        !range_parse(&txn->request.fields, &asked) ||
+        !client_if_range(&txn->request, &serving->view, serving->stored, loop_wall_ms(txn->context->loop) / 1000))
         return false;
     *ret_result = range_resolve(&asked, (uint64_t)length, ret_set);
     return *ret_result != RANGE_FULL;
@@ -173,12 +170,13 @@ enum step_result txn_step_serve(struct txn *txn)
     serving.reply.stored = &serving.view;
     serving.reply.added = &serving.added;
     serve_count(txn);
-    switch (client_precondition(&txn->request, &serving.view, serving.stored)) {
-    case PRECONDITION_PASS:
+    switch (client_precondition(&txn->request, &serving.view, serving.stored,
+                                loop_wall_ms(txn->context->loop) / 1000)) {
+    case COND_PASS:
         break;
-    case PRECONDITION_NOT_MODIFIED:
+    case COND_NOT_MODIFIED:
         return serve_bodiless(txn, &serving, 304);
-    case PRECONDITION_FAILED:
+    case COND_FAILED:
         return serve_bodiless(txn, &serving, 412);
     }
     length = store_object_length(txn->object);

@@ -1,4 +1,6 @@
 /* The table of steps, the loop over it, and the ends. */
+#include "cache/key.h"
+#include "tenant/tenant.h"
 #include "txn/txn_internal.h"
 
 #include "base/log.h"

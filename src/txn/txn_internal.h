@@ -58,6 +58,12 @@ struct txn {
     bool running, ended, is_head, alone, soft_purged, has_marker, is_looking, is_waiting_for_fill;
     enum stream_end end;
 
+    struct {
+        uint16_t status;
+        const char *word, *text;
+        const char *failure_type; /* Proxy-Status; NULL: the origin is not at fault */
+    } synth;
+
     /* one at a time */
     union {
         struct store_lookup lookup;
@@ -71,11 +77,6 @@ struct txn {
             struct response *response;
             struct fields *fields; /* of the request */
         } pass;
-        struct {
-            uint16_t status;
-            const char *word, *text;
-            const char *failure_type; /* Proxy-Status, NULL: the origin is not at fault */
-        } synth;
     };
     bool is_serving; /* serve.hit is open */
     bool is_passing; /* pass.fetch is under way */
@@ -113,7 +114,9 @@ struct source *resume_new(struct txn *txn, slice etag);
 
 /* pass.c: an answer that a fill handed over. */
 enum step_result txn_pass_handed(struct txn *txn, struct fill_handed *handed);
-/* invalidate.c: what an unsafe request's answer makes invalid. */
+/* invalidate.c: appends one purge, without waiting for it to be durable. */
+void txn_purge_label(struct txn *txn, enum store_label_kind kind, slice text);
+/* What an unsafe request's answer makes invalid. */
 void txn_invalidate(struct txn *txn, const struct response *response);
 /* purge.c: PURGE on the data listener. */
 enum step_result txn_purge(struct txn *txn);

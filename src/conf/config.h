@@ -1,0 +1,95 @@
+/* config: what `warp run` was told, from flags, environment, file and defaults, in that order of weight.
+ * Pure text and numbers: addresses are parsed by whoever opens them. Strings belong to the config. */
+#ifndef WARP_CONF_CONFIG_H
+#define WARP_CONF_CONFIG_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/slice.h"
+
+#define CONFIG_LIST_MAX 64u
+#define CONFIG_MESSAGE_BYTES 512u
+
+struct config_list {
+    const char *items[CONFIG_LIST_MAX];
+    unsigned count;
+};
+
+enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
+
+/* flag, kind, field, placeholder, default text, help. Kinds: STRING, LIST, SIZE, DURATION, COUNT, SWITCH, IO, LEVEL. */
+#define CONFIG_OPTIONS(X)                                                                                    \
+    X("config", STRING, config_file, "FILE", NULL, "read settings from FILE (YAML: the names of these flags)") \
+    X("listen", LIST, listen, "ADDR", "127.0.0.1:8000", "serve HTTP here; may be repeated")                  \
+    X("listen-tls", LIST, listen_tls, "ADDR", NULL, "serve HTTPS here; may be repeated (not in this version)") \
+    X("cert", STRING, cert, "FILE", NULL, "certificate for --listen-tls (not in this version)")              \
+    X("key", STRING, key, "FILE", NULL, "private key for --listen-tls (not in this version)")                \
+    X("cert-dir", STRING, cert_dir, "DIR", NULL, "certificates chosen by server name (not in this version)") \
+    X("acme-dir", STRING, acme_dir, "DIR", NULL, "answers to ACME challenges (not in this version)")         \
+    X("origin", LIST, origin, "URL", NULL, "where content comes from; may be repeated; default: the demo origin") \
+    X("origin-host", STRING, origin_host, "NAME", NULL, "Host to send to the origin; default: the client's") \
+    X("admin", STRING, admin, "ADDR", "127.0.0.1:8080", "health, metrics, API and dashboard")                \
+    X("admin-cert", STRING, admin_cert, "FILE", NULL, "TLS on the admin listener (not in this version)")     \
+    X("admin-key", STRING, admin_key, "FILE", NULL, "TLS on the admin listener (not in this version)")       \
+    X("admin-client-ca", STRING, admin_client_ca, "FILE", NULL, "client certificates on the admin listener (not in this version)") \
+    X("admin-token-file", STRING, admin_token_file, "FILE", NULL, "token for changes; default: made once, in the cache directory") \
+    X("cache-dir", LIST, cache_dir, "DIR", NULL, "disk tier; none: RAM only (the disk tier is not in this version)") \
+    X("cache-size", SIZE, cache_size, "SIZE", "2g", "size of the disk tier (not in this version), and cap of --memory") \
+    X("memory", SIZE, memory, "SIZE", NULL, "cap of the RAM tier; 0 turns it off; default: a quarter of the memory, 1g at most") \
+    X("workers", COUNT, workers, "N", NULL, "event loops; default: one per usable core")                     \
+    X("io", IO, io, "auto|uring|epoll", "auto", "I/O backend (uring is not in this version)")                \
+    X("access-log", STRING, access_log, "FILE|-|off", "off", "one JSON line per request")                    \
+    X("log-level", LEVEL, log_level, "LEVEL", "info", "error, warn, info or debug, on standard error")       \
+    X("no-websocket", SWITCH, no_websocket, "", NULL, "refuse to pass WebSocket upgrades")                   \
+    X("cache-status-key", SWITCH, cache_status_key, "", NULL, "show key and detail in Cache-Status")         \
+    X("max-connections-per-ip", COUNT, max_connections_per_ip, "N", "1024", "per IPv4 address or IPv6 /64; 0: no limit") \
+    X("drain-timeout", DURATION, drain_timeout_ms, "TIME", "30s", "how long requests under way may take at the end")
+
+#define CONFIG_TYPE_STRING   const char *
+#define CONFIG_TYPE_LIST     struct config_list
+#define CONFIG_TYPE_SIZE     uint64_t /* bytes */
+#define CONFIG_TYPE_DURATION uint64_t /* ms */
+#define CONFIG_TYPE_COUNT    uint32_t
+#define CONFIG_TYPE_SWITCH   bool
+#define CONFIG_TYPE_IO       enum config_io
+#define CONFIG_TYPE_LEVEL    enum log_level
+
+struct config {
+#define X(flag, kind, field, placeholder, dflt, help) CONFIG_TYPE_##kind field;
+    CONFIG_OPTIONS(X)
+#undef X
+    uint32_t given[2]; /* a bit per option, in the order of the table: somebody set it */
+    void *owned;       /* strings read from files */
+};
+
+enum config_index {
+#define X(flag, kind, field, placeholder, dflt, help) CONFIG_##field,
+    CONFIG_OPTIONS(X)
+#undef X
+        CONFIG_OPTION_COUNT
+};
+
+static inline bool config_is_given(const struct config *config, enum config_index option)
+{
+    return (config->given[option / 32] >> (option % 32)) & 1;
+}
+
+/* "512", "64k", "256m", "2g", "1t": binary multiples. */
+MUST_USE bool config_parse_size(slice text, uint64_t *ret_bytes);
+/* "250ms", "30s", "5m", "2h", "7d", "1w". */
+MUST_USE bool config_parse_duration(slice text, uint64_t *ret_ms);
+
+/* Flags (argv without program and command), environment (NULL-terminated "NAME=value"), file, defaults.
+ * On error message says what is wrong and what to write instead: for a file FILE:LINE:COLUMN: key: ...; for an
+ * unknown flag the nearest known one. Unknown WARP_... variables are named in *ret_unknown_env (one, or NULL). */
+MUST_USE err config_read(struct config *config, int argc, char *const *argv, char *const *environment,
+                         char *message, size_t message_size, const char **ret_unknown_env);
+/* Reads and checks a file alone (`warp check`). */
+MUST_USE err config_check_file(const char *path, char *message, size_t message_size);
+void config_done(struct config *config);
+/* The table as help text, to stdout: flags with placeholder, default and explanation. */
+void config_print_options(void);
+/* The known flag nearest to a misspelled one (without dashes), or NULL when none is near. */
+const char *config_nearest(const char *flag);
+
+#endif
