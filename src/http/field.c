@@ -39,9 +39,12 @@ enum field_id field_id_of(slice name)
 {
     if (name.len == 0)
         return F_OTHER;
-    for (unsigned slot = field_slot(name); field_slots[slot] != 0; slot = (slot + 1) % FIELD_SLOTS)
-        if (slice_eq_nocase(field_names[field_slots[slot]], name))
+    for (unsigned slot = field_slot(name); field_slots[slot] != 0; slot = (slot + 1) % FIELD_SLOTS) {
+        slice known = field_names[field_slots[slot]];
+        /* Most peers write a name as we do: memcmp first. */
+        if (known.len == name.len && (memcmp(known.data, name.data, name.len) == 0 || slice_eq_nocase(known, name)))
             return field_slots[slot];
+    }
     return F_OTHER;
 }
 

@@ -7,8 +7,9 @@
 
 struct authority_parts {
     slice host; /* without a trailing dot */
-    uint32_t port; /* 0: none */
-    bool normal;   /* the host is lower case */
+    uint32_t port;      /* 0: none */
+    bool normal;        /* the host is lower case */
+    bool port_shortest; /* without leading zeros */
 };
 
 static bool ipv6_is_valid(slice literal)
@@ -80,6 +81,7 @@ static bool authority_split(slice raw, struct authority_parts *ret_parts)
     if (host_len < raw.len &&
         (raw.data[host_len] != ':' || !port_parse(slice_from(raw, host_len + 1), &parts.port)))
         return false;
+    parts.port_shortest = host_len + 1 < raw.len && raw.data[host_len + 1] != '0';
     parts.host = slice_of(raw.data, host_len);
     if (raw.data[host_len - 1] == '.')
         parts.host.len--;
@@ -100,6 +102,10 @@ err authority_normalise(slice raw, bool https, bool copy, struct arena *arena, s
         parts.port = 0;
     if (parts.normal && !copy && parts.port == 0) {
         *ret_authority = parts.host;
+        return ERR_OK;
+    }
+    if (parts.normal && !copy && parts.port_shortest && raw.data[parts.host.len] == ':') {
+        *ret_authority = raw;
         return ERR_OK;
     }
     if (parts.port != 0)
