@@ -137,7 +137,7 @@ void loop_timer_stop(struct loop *loop, struct timer *timer)
 
 static uint64_t loop_wait_until(struct loop *loop, uint64_t deadline_ns)
 {
-    if (!list_is_empty(&loop->tasks) || loop->stopped ||
+    if (!list_is_empty(&loop->tasks) ||
         atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL)
         return 0;
     return MIN(deadline_ns, wheel_next_ns(&loop->wheel));
@@ -152,7 +152,8 @@ bool loop_turn(struct loop *loop, uint64_t deadline_ns)
     ran += loop_run_mail(loop);
     ran += loop_run_tasks(loop);
     ran += wheel_advance(&loop->wheel, loop->now_ns);
-    deadline_ns = loop_wait_until(loop, deadline_ns);
+    /* Not after something ran: the caller may wait for just that, and looks between turns. */
+    deadline_ns = ran > 0 ? 0 : loop_wait_until(loop, deadline_ns);
     if (deadline_ns > loop->now_ns) {
         loop->now_ns = 0;
         loop->wall_ms = 0;
