@@ -251,6 +251,20 @@ err forward_build(const struct request *request, const struct forward_options *o
     return options->keep_upgrade ? add_upgrade(ret_fields) : ERR_OK;
 }
 
+err forward_response(const struct response *response, struct fields *ret_fields)
+{
+    const struct fields *from = &response->fields;
+    struct hop_names hop;
+    TRY(hop_names_read(from, &hop));
+    TRY(fields_reserve(ret_fields, from->count, from->text_len));
+    for (unsigned i = 0; i < from->count; i++) {
+        enum field_id id = (enum field_id)from->list[i].id;
+        if (!hop_is_field(id) && !hop_is_consumed(id) && !hop_names_has(&hop, field_name(from, i)))
+            TRY(fields_copy(ret_fields, from, i));
+    }
+    return ERR_OK;
+}
+
 /* --- loops --- */
 
 static bool param_is_node(slice param, slice node)

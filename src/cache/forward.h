@@ -53,6 +53,15 @@ enum forward_reason {
     X("X-Method-Override", UNKEYED)                                                                          \
     X("X-Host", UNKEYED)                                                                                     \
     X("X-HTTP-Host-Override", UNKEYED)                                                                       \
+    X("X-HTTP-Path-Override", UNKEYED)                                                                       \
+    X("Front-End-Https", UNKEYED)                                                                            \
+    X("X-Middleware-*", UNKEYED)                                                                             \
+    X("X-Now-Route-Matches", UNKEYED)                                                                        \
+    X("X-Forwarded", SPOOFED)                                                                                \
+    X("Client-IP", SPOOFED)                                                                                  \
+    X("X-Remote-IP", SPOOFED)                                                                                \
+    X("X-Remote-Addr", SPOOFED)                                                                              \
+    X("X-Originating-IP", SPOOFED)                                                                           \
     X("X-Real-IP", SPOOFED)                                                                                  \
     X("True-Client-IP", SPOOFED)                                                                             \
     X("X-Client-IP", SPOOFED)                                                                                \
@@ -82,6 +91,10 @@ struct forward_options {
 /* The fields of the request to the origin, Host first; framing is the connection's to write. ret_fields is
  * initialised (fields_init) and empty. */
 MUST_USE err forward_build(const struct request *request, const struct forward_options *options, struct fields *ret_fields);
+
+/* The fields of an answer that is passed through unstored, for struct reply: without hop-by-hop, framing and
+ * consumed fields. ret_fields is initialised and empty. ERR_LIMIT: Connection names too much (502). */
+MUST_USE err forward_response(const struct response *response, struct fields *ret_fields);
 
 #define FORWARD_HOPS_MAX 8u
 enum forward_loop {

@@ -240,30 +240,45 @@ void freshness_of(const struct response *response, int64_t request_time_ms, int6
     *ret_freshness = freshness;
 }
 
-/* One line's no-cache="..." and private="...". The list inside is of field names: nothing in it is escaped. */
-static bool line_lists(slice line, slice name)
+static void control_names_add(struct control_names *names, slice list)
+{
+    slice name;
+    while (list_next(&list, &name)) {
+        if (names->count == CONTROL_NAMES_MAX) {
+            names->too_many = true;
+            return;
+        }
+        names->names[names->count++] = name;
+    }
+}
+
+/* One line's. The list inside is of field names: nothing in it is escaped. */
+static void control_names_of_line(struct control_names *names, slice line)
 {
     slice item;
-    while (list_next(&line, &item)) {
+    while (list_next(&line, &item) && !names->too_many) {
         struct param param;
         if (!param_parse(item, &param) || !param.has_value)
             continue;
-        if (!slice_eq_nocase(param.name, SLICE("no-cache")) && !slice_eq_nocase(param.name, SLICE("private")))
-            continue;
-        slice rest = param.value, listed;
-        while (list_next(&rest, &listed))
-            if (slice_eq_nocase(listed, name))
-                return true;
+        if (slice_eq_nocase(param.name, SLICE("no-cache")) || slice_eq_nocase(param.name, SLICE("private")))
+            control_names_add(names, param.value);
     }
-    return false;
 }
 
-bool freshness_control_lists(const struct fields *fields, enum field_id control_field, slice name)
+void freshness_control_names(const struct fields *fields, enum field_id control_field, struct control_names *ret_names)
 {
+    ret_names->count = 0;
+    ret_names->too_many = false;
     if (control_field == F_OTHER)
-        return false;
+        return;
     for (int i = -1; (i = fields_next(fields, control_field, i + 1)) >= 0;)
-        if (line_lists(field_value(fields, (unsigned)i), name))
+        control_names_of_line(ret_names, field_value(fields, (unsigned)i));
+}
+
+bool control_names_has(const struct control_names *names, slice name)
+{
+    for (unsigned i = 0; i < names->count; i++)
+        if (slice_eq_nocase(names->names[i], name))
             return true;
     return false;
 }

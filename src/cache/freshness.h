@@ -87,8 +87,15 @@ struct freshness_rule {
 void freshness_of(const struct response *response, int64_t request_time_ms, int64_t response_time_ms,
                   const struct freshness_rule *rule, struct freshness *ret_freshness);
 
-/* Does no-cache="..." or private="..." of the deciding field list that name (it is then not stored)? */
-bool freshness_control_lists(const struct fields *fields, enum field_id control_field, slice name);
+/* The names that no-cache="..." and private="..." of the deciding field list: such fields are not stored. */
+#define CONTROL_NAMES_MAX 32u
+struct control_names {
+    slice names[CONTROL_NAMES_MAX];
+    unsigned count;
+    bool too_many; /* then the response is not stored */
+};
+void freshness_control_names(const struct fields *fields, enum field_id control_field, struct control_names *ret_names);
+bool control_names_has(const struct control_names *names, slice name);
 
 /* RFC 9111 4.2.3. An Age that is not one non-negative number makes the response stale (AGE_INVALID). */
 enum age_parse { AGE_NONE, AGE_OK, AGE_BAD };

@@ -14,6 +14,11 @@ bool hop_is_field(enum field_id id)
     }
 }
 
+bool hop_is_consumed(enum field_id id)
+{
+    return id == F_WARP_CACHE_CONTROL || id == F_SURROGATE_CONTROL;
+}
+
 err hop_names_read(const struct fields *fields, struct hop_names *ret_names)
 {
     ret_names->count = 0;

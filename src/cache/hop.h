@@ -17,5 +17,7 @@ MUST_USE err hop_names_read(const struct fields *fields, struct hop_names *ret_n
 bool hop_names_has(const struct hop_names *names, slice name);
 /* Never stored and never passed on: hop-by-hop and framing. */
 bool hop_is_field(enum field_id id);
+/* Of a response: meant for this cache, so never shown to clients (RFC 9213 2.1). */
+bool hop_is_consumed(enum field_id id);
 
 #endif

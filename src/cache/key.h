@@ -5,8 +5,9 @@
  *   u32 authority length, authority   u32 target length, target
  * A variant's key is the primary's key followed by
  *   u8 'V'  u32 spec length, spec     u32 values length, values            (vary.h makes both)
- * Integers are the machine's (a store is not moved between byte orders). Every part has its length, so no two inputs give the same bytes. The bytes are
- * those that are forwarded: nothing is decoded, folded or reordered here (request.authority is normal already). */
+ * Integers are the machine's (a store is not moved between byte orders). Every part has its length, so no two
+ * inputs give the same bytes. The bytes are those that are forwarded: nothing is decoded, folded or reordered
+ * here (request.authority is normal already). */
 #ifndef WARP_CACHE_KEY_H
 #define WARP_CACHE_KEY_H
 

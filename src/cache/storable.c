@@ -149,9 +149,12 @@ static enum not_stored check_control(const struct request *request, const struct
     if (fields_has(&request->fields, F_AUTHORIZATION) &&
         !(flags & (CONTROL_PUBLIC | CONTROL_S_MAXAGE | CONTROL_MUST_REVALIDATE)))
         return NOT_STORED_AUTHORIZATION;
-    if ((flags & CONTROL_SET_COOKIE) && !(flags & shared) && !ignore_set_cookie &&
-        !freshness_control_lists(&response->fields, freshness->control_field, SLICE("Set-Cookie")))
-        return NOT_STORED_SET_COOKIE;
+    if ((flags & CONTROL_SET_COOKIE) && !(flags & shared) && !ignore_set_cookie) {
+        struct control_names names;
+        freshness_control_names(&response->fields, freshness->control_field, &names);
+        if (!control_names_has(&names, SLICE("Set-Cookie")))
+            return NOT_STORED_SET_COOKIE;
+    }
     return NOT_STORED_NONE;
 }
 

@@ -17,7 +17,7 @@ struct build {
     const struct response *response;
     const struct freshness *freshness;
     struct hop_names hop;
-    bool has_lists; /* no-cache="..." or private="..." may be there */
+    struct control_names listed; /* in no-cache="..." or private="..." */
 };
 
 static enum keep keep_of(const struct build *build, unsigned i)
@@ -28,21 +28,9 @@ static enum keep keep_of(const struct build *build, unsigned i)
         return KEEP_NOT;
     if (build->hop.count > 0 && hop_names_has(&build->hop, field_name(fields, i)))
         return KEEP_NOT;
-    if (id == F_WARP_CACHE_CONTROL || id == F_SURROGATE_CONTROL)
+    if (hop_is_consumed(id))
         return KEEP_HIDDEN;
-    if (build->has_lists && freshness_control_lists(fields, build->freshness->control_field, field_name(fields, i)))
-        return KEEP_NOT;
-    return KEEP;
-}
-
-static bool control_has_lists(const struct fields *fields, enum field_id control_field)
-{
-    if (control_field == F_OTHER)
-        return false;
-    for (int i = -1; (i = fields_next(fields, control_field, i + 1)) >= 0;)
-        if (slice_find(field_value(fields, (unsigned)i), '=') >= 0)
-            return true;
-    return false;
+    return control_names_has(&build->listed, field_name(fields, i)) ? KEEP_NOT : KEEP;
 }
 
 static err copy_kept(const struct build *build, enum keep which, struct fields *to)
@@ -59,7 +47,8 @@ static err collect(struct build *build, struct fields *to, unsigned *ret_visible
 {
     const struct fields *from = &build->response->fields;
     TRY(hop_names_read(from, &build->hop));
-    build->has_lists = control_has_lists(from, build->freshness->control_field);
+    freshness_control_names(from, build->freshness->control_field, &build->listed);
+    ENSURE(!build->listed.too_many, LIMIT);
     TRY(fields_reserve(to, from->count + 1u, from->text_len + 64u));
     TRY(copy_kept(build, KEEP, to));
     if (!fields_has(to, F_DATE)) { /* RFC 9110 6.6.1: the time of receipt */

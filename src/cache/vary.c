@@ -207,10 +207,11 @@ static bool put_line(struct out *out, slice line)
             size_t end = i;
             while (end < line.len && is_space(line.data[end]))
                 end++;
-            if ((end < line.len && line.data[end] == ',') || (i > 0 && line.data[i - 1] == ',')) {
-                i = end - 1;
-                continue;
-            }
+            bool at_comma = (end < line.len && line.data[end] == ',') || (i > 0 && line.data[i - 1] == ',');
+            if (!at_comma)
+                out_put(out, line.data + i, end - i);
+            i = end - 1; /* the run is done with as a whole: else long ones would cost their square */
+            continue;
         }
         out_byte(out, c);
     }

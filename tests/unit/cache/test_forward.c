@@ -98,6 +98,16 @@ static void hops_and_ids(void **state)
     SENT("Upgrade", "websocket");
 }
 
+static void an_answer_that_is_passed(void **state)
+{
+    (void)state;
+    struct response r = response_of(200, "Connection: a\na: 1\nB: 2\nContent-Length: 3\nWarp-Cache-Control: no-store\n"
+                                         "Surrogate-Control: x\nSet-Cookie: c\nSet-Cookie: d\nAge: 1");
+    fields_init(&sent, &arena);
+    OK(forward_response(&r, &sent));
+    assert_slice(slice_of(sent.text, sent.text_len), "B: 2\r\nSet-Cookie: c\r\nSet-Cookie: d\r\nAge: 1\r\n");
+}
+
 static void a_hostile_connection_field(void **state)
 {
     (void)state;
@@ -127,7 +137,7 @@ static void loops(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {FTEST(what_unkeyed_input_becomes), FTEST(a_fill_is_for_everybody), FTEST(hops_and_ids),
+    const struct CMUnitTest tests[] = {FTEST(what_unkeyed_input_becomes), FTEST(a_fill_is_for_everybody), FTEST(hops_and_ids), FTEST(an_answer_that_is_passed),
                                        FTEST(a_hostile_connection_field), FTEST(loops)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,6 +72,17 @@ static void any_field(void **state)
     same("foo", "", "Connection: foo\nFoo: 1"); /* the origin never saw it */
 }
 
+/* White space must not cost its square: this takes minutes then. */
+static void long_runs(void **state)
+{
+    (void)state;
+    static char text[2000000];
+    memset(text, ' ', sizeof(text) - 1);
+    memcpy(text, "Foo: a", 6);
+    text[sizeof(text) - 2] = 'b';
+    assert_int_equal(values("foo", text).len, 4 + sizeof(text) - 1 - 5);
+}
+
 static void accept_encoding(void **state)
 {
     (void)state;
@@ -159,6 +170,6 @@ static void damaged_markers(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(specs), TEST(any_field), TEST(accept_encoding), TEST(accept_language), TEST(markers), TEST(damaged_markers)};
+    const struct CMUnitTest tests[] = {TEST(specs), TEST(any_field), TEST(long_runs), TEST(accept_encoding), TEST(accept_language), TEST(markers), TEST(damaged_markers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
