@@ -1,6 +1,5 @@
 /* pass: straight through to the origin and back, both directions at once; nothing is stored. */
 #include "cache/forward.h"
-#include "cache/hop.h"
 #include "http/date.h"
 #include "txn/txn_internal.h"
 
@@ -34,26 +33,11 @@ static err pass_build_fields(struct txn *txn)
 
 /* ---- the answer ------------------------------------------------------------------------------------------------ */
 
-/* An origin's field that clients see: not hop-by-hop, not framing, not spoken to this cache. */
-static bool pass_is_kept(const struct fields *fields, unsigned i, const struct hop_names *named)
-{
-    enum field_id id = (enum field_id)fields->list[i].id;
-
-    if (hop_is_field(id) || id == F_WARP_CACHE_CONTROL || id == F_SURROGATE_CONTROL)
-        return false;
-    return !hop_names_has(named, field_name(fields, i));
-}
-
 static err pass_answer_fields(struct txn *txn, const struct response *response, struct fields *ret_fields)
 {
-    struct hop_names named;
-
     fields_init(ret_fields, &txn->arena);
     TRY(fields_reserve(ret_fields, response->fields.count + 4u, response->fields.text_len + 256));
-    TRY(hop_names_read(&response->fields, &named));
-    for (unsigned i = 0; i < response->fields.count; i++)
-        if (pass_is_kept(&response->fields, i, &named))
-            TRY(fields_copy(ret_fields, &response->fields, i));
+    TRY(forward_response(response, ret_fields));
     if (response->status != 101 && !fields_has(&response->fields, F_DATE)) {
         char date[DATE_BYTES];
         date_format(loop_wall_ms(txn->context->loop) / 1000, date);
@@ -84,7 +68,7 @@ static enum step_result pass_answer(struct txn *txn, struct response *response, 
 
     txn->facts.fwd_status = response->status;
     if (!err_is_ok(pass_answer_fields(txn, response, &fields)))
-        return txn_synth(txn, 502, "no-memory", "The origin's answer does not fit.");
+        return txn_synth(txn, 502, "answer-too-large", "The origin's answer has too many fields.");
     txn_invalidate(txn, response);
     reply.no_body = bodiless;
     reply.length_bytes = bodiless || body != NULL ? pass_length(response, body) : 0;
