@@ -152,6 +152,7 @@ void os_listener_close(struct os_listener *listener);
 struct os_acceptor {
     struct os *os;
     struct os_listener *listener;
+    void *owner; /* the receiver's own */
     /* fd is the receiver's. Not called after os_accept_stop. */
     void (*accepted)(struct os_acceptor *acceptor, int fd, const struct os_peer *peer);
     /* The process or system is out of descriptors or memory (errno); accepting goes on by itself after
