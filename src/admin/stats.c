@@ -128,9 +128,9 @@ static json_t *stats_tier(struct admin_context *context)
 
 static json_t *stats_connections(struct admin_context *context)
 {
-    return json_pack("{s:I, s:I, s:I}", "active", (json_int_t)metrics_connections(context->metrics, CONN_ACTIVE), "idle",
-                     (json_int_t)metrics_connections(context->metrics, CONN_IDLE), "closing",
-                     (json_int_t)metrics_connections(context->metrics, CONN_CLOSING));
+    return json_pack("{s:I, s:I, s:I}", "active", (json_int_t)metrics_connections(context->metrics, CONN_active), "idle",
+                     (json_int_t)metrics_connections(context->metrics, CONN_idle), "closing",
+                     (json_int_t)metrics_connections(context->metrics, CONN_closing));
 }
 
 static json_t *stats_origins(struct admin_context *context)

@@ -87,15 +87,15 @@ static enum conn_state shown_state(enum h1_state state)
 {
     switch (state) {
     case H1_STATE_IDLE:
-        return CONN_IDLE;
+        return CONN_idle;
     case H1_STATE_HEAD:
     case H1_STATE_BUSY:
-        return CONN_ACTIVE;
+        return CONN_active;
     case H1_STATE_LINGER:
     case H1_STATE_CLOSING:
         break;
     }
-    return CONN_CLOSING;
+    return CONN_closing;
 }
 
 static void conn_set_state(struct h1_conn *conn, enum h1_state state)
@@ -609,7 +609,7 @@ static void conn_closed(struct net_stream *stream)
         exchange_end(conn->exchange, conn->exchange->end);
     h1_inbuf_done(&conn->in);
     list_remove(&conn->link);
-    count_connection(server, CONN_CLOSING, CONN_STATE_COUNT);
+    count_connection(server, CONN_closing, CONN_STATE_COUNT);
     pool_put(&server->conn_pool, conn);
     server->connections--;
     if (server->connections == 0 && server->on_empty != NULL)
@@ -727,7 +727,7 @@ void h1_server_accept(struct h1_server *server, int fd, const struct os_peer *pe
     timer_init(&conn->timer, conn_timer);
     list_push_back(&server->conns, &conn->link);
     server->connections++;
-    count_connection(server, CONN_STATE_COUNT, CONN_IDLE);
+    count_connection(server, CONN_STATE_COUNT, CONN_idle);
     conn_deadline(conn, server->config.limits->idle_ms);
     conn_receive(conn);
 }
