@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* ---- the name server: one thread, UDP ------------------------------------------------------------------------ */
+/* ---- the name server: one thread, UDP
+ * ------------------------------------------------------------------------ */
 
 static int server_fd;
 static struct os_address server_address;
@@ -44,8 +45,8 @@ static size_t server_answer(uint8_t *packet)
     unsigned type = packet[end + 1], rcode = 0;
 
     end += 4;
-    packet[2] |= 0x80;                                /* an answer */
-    memset(packet + 6, 0, 6);                         /* no records yet, and none of the question's extras */
+    packet[2] |= 0x80;        /* an answer */
+    memset(packet + 6, 0, 6); /* no records yet, and none of the question's extras */
     if (atomic_load(&server_fails))
         rcode = 2;
     else if (strcasecmp(name, "both.test") != 0 && strcasecmp(name, "four.test") != 0)
@@ -82,7 +83,8 @@ static void server_run(void *arg)
     }
 }
 
-/* ---- asking ---------------------------------------------------------------------------------------------------- */
+/* ---- asking
+ * ---------------------------------------------------------------------------------------------------- */
 
 struct question {
     struct resolve resolve;
@@ -95,7 +97,8 @@ static struct loop *loop;
 static struct resolver *resolver;
 static bool inside_call;
 
-static void on_done(struct resolve *resolve, const struct os_address *addresses, unsigned count, const char *why)
+static void on_done(struct resolve *resolve, const struct os_address *addresses, unsigned count,
+                    const char *why)
 {
     struct question *question = container_of(resolve, struct question, resolve);
 
@@ -114,13 +117,13 @@ static void question_start(struct question *question, slice name)
     inside_call = false;
 }
 
-#define LOOP_UNTIL(cond)                                                                                     \
-    do {                                                                                                     \
-        uint64_t until_ = os_clock_ns() + 20000000000u;                                                      \
-        while (!(cond)) {                                                                                    \
-            assert_true(os_clock_ns() < until_);                                                             \
-            loop_turn(loop, until_);                                                                         \
-        }                                                                                                    \
+#define LOOP_UNTIL(cond)                                \
+    do {                                                \
+        uint64_t until_ = os_clock_ns() + 20000000000u; \
+        while (!(cond)) {                               \
+            assert_true(os_clock_ns() < until_);        \
+            loop_turn(loop, until_);                    \
+        }                                               \
     } while (0)
 
 static void ask(struct question *question, slice name)

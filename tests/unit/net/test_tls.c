@@ -53,20 +53,20 @@ static void on_closed(struct net_stream *stream)
 
 static const struct net_handler handler = {on_received, on_sent, on_connected, on_closed};
 
-#define CALL(call)                                                                                           \
-    do {                                                                                                     \
-        talk.inside_call = true;                                                                             \
-        call;                                                                                                \
-        talk.inside_call = false;                                                                            \
+#define CALL(call)                \
+    do {                          \
+        talk.inside_call = true;  \
+        call;                     \
+        talk.inside_call = false; \
     } while (0)
 
-#define LOOP_UNTIL(cond)                                                                                     \
-    do {                                                                                                     \
-        uint64_t until_ = os_clock_ns() + 20000000000u;                                                      \
-        while (!(cond)) {                                                                                    \
-            assert_true(os_clock_ns() < until_);                                                             \
-            loop_turn(loop, until_);                                                                         \
-        }                                                                                                    \
+#define LOOP_UNTIL(cond)                                \
+    do {                                                \
+        uint64_t until_ = os_clock_ns() + 20000000000u; \
+        while (!(cond)) {                               \
+            assert_true(os_clock_ns() < until_);        \
+            loop_turn(loop, until_);                    \
+        }                                               \
     } while (0)
 
 static int setup(void **state)
@@ -93,8 +93,8 @@ static void talk_start(struct tls_server *server, slice name, const char *ca_fil
 
     assert_true(err_is_ok(net_tls_config_new(&options, &config)));
     talk.inside_call = true;
-    assert_true(err_is_ok(
-        net_tls_connect(config, loop, tls_server_address(server), name, &handler, &talk.stream)));
+    assert_true(
+        err_is_ok(net_tls_connect(config, loop, tls_server_address(server), name, &handler, &talk.stream)));
     talk.inside_call = false;
     net_tls_config_unref(config); /* the stream has its own */
     LOOP_UNTIL(talk.connects == 1);
@@ -261,7 +261,9 @@ static void missing_ca_file(void **state)
 /* More than all buffers hold, echoed: both directions at once, or it would stand still. */
 static void large_both_ways(void **state)
 {
-    enum { SIZE = 8 << 20 };
+    enum {
+        SIZE = 8 << 20
+    };
     struct tls_server *server = tls_server_start(SERVE_ECHO, false);
     char *out = malloc(SIZE), *in = malloc(SIZE);
     size_t sent = 0, received = 0;
@@ -273,7 +275,8 @@ static void large_both_ways(void **state)
     talk_start(server, SLICE("origin.test"), tls_server_ca_file(server), true);
     while (received < SIZE) {
         unsigned sends = talk.sends, receives = talk.receives;
-        struct iovec iov[2] = {{out + sent, (SIZE - sent) / 2}, {out + sent + (SIZE - sent) / 2, (SIZE - sent + 1) / 2}};
+        struct iovec iov[2] = {{out + sent, (SIZE - sent) / 2},
+                               {out + sent + (SIZE - sent) / 2, (SIZE - sent + 1) / 2}};
         if (!sending && sent < SIZE)
             CALL(net_send(talk.stream, iov, 2, true));
         sending = sent < SIZE;

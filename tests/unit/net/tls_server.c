@@ -144,8 +144,9 @@ struct tls_server *tls_server_start(enum tls_server_mode mode, bool tls12)
         SSL_CTX_set_max_proto_version(server->context, TLS1_2_VERSION);
     SSL_CTX_set_alpn_select_cb(server->context, alpn_select, server);
     server_make_certificates(server);
-    server->address = (struct os_address){.in4 = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}},
-                                          .len = sizeof(struct sockaddr_in)};
+    server->address =
+        (struct os_address){.in4 = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}},
+                            .len = sizeof(struct sockaddr_in)};
     server->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(server->listen_fd, &server->address.any, server->address.len), 0);
     assert_int_equal(listen(server->listen_fd, 4), 0);
