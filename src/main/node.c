@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "os/process.h"
+#include "tenant/tenant.h"
 
 #include <signal.h>
 #include <stdio.h>

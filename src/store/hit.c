@@ -279,14 +279,26 @@ static bool hit_leave(struct hit_handler *hit, struct store_body *body)
     return miss->readers == 0 && (is_window || miss->is_private) && miss_mark_mailed(miss);
 }
 
+/* Closed as a source before: only the memory is still to be settled. The state is this thread's alone by then. */
+static void hit_settle(struct hit_handler *hit, void (*gone)(struct hit_handler *hit))
+{
+    hit->gone = gone;
+    if (!(hit->state & HIT_MAILED) && gone != NULL)
+        gone(hit);
+}
+
 void hit_handler_close(struct hit_handler *hit, void (*gone)(struct hit_handler *hit))
 {
-    struct store_body *body = hit->object->body;
+    struct store_body *body;
     struct miss_handler *miss = NULL;
     struct body_chunk *freed = NULL;
     bool in_mail = false;
 
-    INVARIANT(!(hit->own & HIT_CLOSED));
+    if (hit->own & HIT_CLOSED) {
+        hit_settle(hit, gone);
+        return;
+    }
+    body = hit->object->body;
     hit->gone = gone;
     if (hit->own & (HIT_COUNTED | HIT_PINNED)) {
         pthread_mutex_lock(body_lock_of(body));

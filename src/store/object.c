@@ -1,5 +1,6 @@
 #include "store/object.h"
 
+#include <stdalign.h>
 #include <stdlib.h>
 
 #define TAKE_ATTEMPTS_MAX 64 /* other takers may be faster; then the tier is too busy for this one */
@@ -56,10 +57,16 @@ void store_budget_give(struct store_budget *budget, uint32_t tenant, uint64_t by
 
 /* ---- objects ---------------------------------------------------------------------------------------------- */
 
+/* Metadata comes first, so that it is aligned for whoever looks at it in place; labels behind it. */
+static size_t meta_room(size_t len)
+{
+    return (len + alignof(struct store_label) - 1) & ~(alignof(struct store_label) - 1);
+}
+
 static size_t stored_size(const struct store_object *object, bool has_body, size_t inline_bytes)
 {
-    return (has_body ? sizeof(struct stored_with_body) : sizeof(struct stored)) +
-           object->label_count * sizeof(struct store_label) + object->full_key.len + object->meta.len + inline_bytes;
+    return (has_body ? sizeof(struct stored_with_body) : sizeof(struct stored)) + meta_room(object->meta.len) +
+           object->label_count * sizeof(struct store_label) + object->full_key.len + inline_bytes;
 }
 
 static bool stored_has_body(const struct stored *stored)
@@ -81,15 +88,16 @@ static char *copy_into(char *at, const void *from, size_t size)
     return at + size;
 }
 
-/* Labels, key, meta, then an inline body behind the fixed part. */
+/* Meta, labels, key, then an inline body behind the fixed part. */
 static void stored_fill(struct stored *stored, const struct stored_seed *seed)
 {
     struct store_object *seen = &stored->seen;
-    char *labels = (char *)stored + (seed->has_body ? sizeof(struct stored_with_body) : sizeof(struct stored));
+    char *meta = (char *)stored + (seed->has_body ? sizeof(struct stored_with_body) : sizeof(struct stored));
+    char *labels = meta + meta_room(seed->meta.len);
     char *key = copy_into(labels, seed->labels, seed->label_count * sizeof(struct store_label));
-    char *meta = copy_into(key, seed->key.full.data, seed->key.full.len);
 
     copy_into(meta, seed->meta.data, seed->meta.len);
+    copy_into(key, seed->key.full.data, seed->key.full.len);
     seen->labels = (const struct store_label *)(const void *)labels;
     seen->full_key = slice_of(key, seed->key.full.len);
     seen->meta = slice_of(meta, seed->meta.len);
@@ -186,8 +194,8 @@ struct stored *stored_of_body(struct store_body *body)
 
 char *stored_inline_data(struct store_body *body)
 {
-    slice meta = stored_of_body(body)->seen.meta;
+    slice key = stored_of_body(body)->seen.full_key;
     char *base = (char *)stored_of_body(body);
 
-    return base + (meta.data - base) + meta.len;
+    return base + (key.data - base) + key.len;
 }

@@ -1,6 +1,6 @@
 /* stored: the whole of a store_object, and the budget its bytes come from. For tiers (store/, remote/).
  *
- * One allocation holds: struct stored, the body's head (kinds with a body), labels, key, meta, and the body
+ * One allocation holds: struct stored, the body's head (kinds with a body), meta (8-byte aligned), labels, key, and the body
  * itself where its length is known to be at most STORED_INLINE_BYTES. An object made by update_meta shares the
  * body of the one it came from and holds a reference to it.
  * References: the index holds one, a running fill one, every caller the ones it was given. */

@@ -277,6 +277,23 @@ static void ram_drop(struct storage *storage, struct store_object *object)
     ram_leave(storage, stored_of(object));
 }
 
+static void ram_drop_hash(struct storage *storage, hash128 hash)
+{
+    struct ram *ram = ram_of(storage);
+    struct ram_shard *shard = ram_shard_of(ram, hash.hi);
+    struct stored *stored;
+
+    pthread_mutex_lock(&shard->mutex);
+    stored = index_next(&shard->index, hash.hi);
+    if (stored != NULL && hash128_eq(stored->seen.hash, hash))
+        ram_remove(ram, shard, stored);
+    else
+        stored = NULL;
+    pthread_mutex_unlock(&shard->mutex);
+    if (stored != NULL)
+        store_object_unref(&stored->seen);
+}
+
 static const struct body_host ram_host = {ram_finished, ram_leave};
 
 static struct stored_seed seed_of_fill(const struct store_fill *fill)
@@ -485,6 +502,7 @@ static const struct storage_ops ram_ops = {
     .purge = ram_purge,
     .cancel = ram_cancel,
     .drop = ram_drop,
+    .drop_hash = ram_drop_hash,
     .stats = ram_stats,
     .tenant_bytes = ram_tenant_bytes,
     .browse = ram_browse,

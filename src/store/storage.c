@@ -143,6 +143,11 @@ enum store_status storage_purge(struct storage *storage, struct store_purge *pur
     return op_submitted(&purge->op, storage->ops->purge(storage, purge));
 }
 
+void storage_drop_hash(struct storage *storage, hash128 hash)
+{
+    storage->ops->drop_hash(storage, hash);
+}
+
 void storage_drop(struct storage *storage, struct store_object *object)
 {
     storage->ops->drop(storage, object);

@@ -13,6 +13,7 @@ struct storage_ops {
     enum store_status (*purge)(struct storage *, struct store_purge *);
     void (*cancel)(struct storage *, struct store_op *);
     void (*drop)(struct storage *, struct store_object *);
+    void (*drop_hash)(struct storage *, hash128);
     void (*stats)(const struct storage *, struct store_stats *);
     uint64_t (*tenant_bytes)(const struct storage *, uint16_t tenant);
     uint64_t (*browse)(struct storage *, uint64_t, unsigned,

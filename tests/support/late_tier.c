@@ -178,6 +178,11 @@ struct storage *late_tier_inner(struct storage *storage)
     return late_of(storage)->inner;
 }
 
+static void late_drop_hash(struct storage *storage, hash128 hash)
+{
+    storage_drop_hash(late_of(storage)->inner, hash);
+}
+
 static void late_drop(struct storage *storage, struct store_object *object)
 {
     storage_drop(late_of(storage)->inner, object);
@@ -220,6 +225,7 @@ static const struct storage_ops late_ops = {
     .purge = late_purge,
     .cancel = late_cancel,
     .drop = late_drop,
+    .drop_hash = late_drop_hash,
     .stats = late_stats,
     .tenant_bytes = late_tenant_bytes,
     .browse = late_browse,

@@ -148,6 +148,11 @@ bool os_socket_recv_cancel(struct os_socket *socket)
     return true;
 }
 
+bool os_socket_is_silent(struct os_socket *socket)
+{
+    return socket_is_connected(socket) && !end_can_recv(socket_end(socket));
+}
+
 void os_socket_shutdown(struct os_socket *socket)
 {
     INVARIANT(socket->fd >= 0);
@@ -238,6 +243,14 @@ err os_accept_start(struct os *os, struct os_acceptor *acceptor)
     acceptor->state = 0; /* 1: paused */
     list_push_back(&os->acceptors, &acceptor->link);
     return ERR_OK;
+}
+
+void os_accepted_close(int fd)
+{
+    struct sim_end *end = end_of_fd(fd);
+
+    INVARIANT(end != NULL && end->owner == OWNER_NONE);
+    end_close(end, false);
 }
 
 void os_accept_stop(struct os_acceptor *acceptor)

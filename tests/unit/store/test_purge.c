@@ -3,7 +3,7 @@
 
 static uint64_t append(struct purge_log *log, uint16_t tenant, uint32_t label, bool soft)
 {
-    struct purge_entry entry = {.tenant = tenant, .kind = label != 0 ? LABEL_TAG : LABEL_TENANT, .label = label, .soft = soft};
+    struct purge_entry entry = {.tenant = tenant, .kind = label != 0 ? STORE_LABEL_TAG : STORE_LABEL_TENANT, .label = label, .soft = soft};
 
     return purge_log_append(log, &entry, NULL);
 }

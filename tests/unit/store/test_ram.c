@@ -104,7 +104,7 @@ static void test_purge_during_fill(void **state)
     /* between publication and finish */
     struct miss_handler *miss = put_begin(storage, put, NULL);
     assert_non_null(miss);
-    purge_label(storage, 0, LABEL_TAG, tag, false);
+    purge_label(storage, 0, STORE_LABEL_TAG, tag, false);
     assert_int_equal(find(storage, 1, NULL), STORE_MISS);
     put_bytes(miss, 1, 30000);
     miss_handler_finish(miss);
@@ -133,7 +133,7 @@ static void test_purge_during_fill(void **state)
 static void test_purge_kinds_and_counts(void **state)
 {
     struct storage *storage = tier_new(64 * MIB);
-    struct store_label even = store_label_of(4, LABEL_TAG, SLICE("even")), odd = store_label_of(4, LABEL_TAG, SLICE("odd"));
+    struct store_label even = store_label_of(4, STORE_LABEL_TAG, SLICE("even")), odd = store_label_of(4, STORE_LABEL_TAG, SLICE("odd"));
 
     (void)state;
     for (unsigned i = 0; i < 1000; i++) {
@@ -142,7 +142,7 @@ static void test_purge_kinds_and_counts(void **state)
     }
     assert_true(put_whole(storage, (struct put){.object = 5000, .length = 100, .tenant = 5, .label = even, .has_label = true}));
     assert_true(put_whole(storage, (struct put){.object = 5001, .kind = STORE_VARY, .tenant = 4, .label = even, .has_label = true}));
-    struct store_purge purge = purge_label(storage, 4, LABEL_TAG, odd, true);
+    struct store_purge purge = purge_label(storage, 4, STORE_LABEL_TAG, odd, true);
     assert_int_equal(purge.matched, 500);
     assert_true(purge.matched_is_exact);
     assert_true(purge.durable);
@@ -151,16 +151,16 @@ static void test_purge_kinds_and_counts(void **state)
     sweep(storage); /* the entry retires; the objects remember */
     assert_false(purge_log_is_active(storage->purges, 4));
     assert_int_equal(find(storage, 1, NULL), STORE_HIT_SOFT);
-    purge = purge_label(storage, 4, LABEL_TAG, even, false);
+    purge = purge_label(storage, 4, STORE_LABEL_TAG, even, false);
     assert_int_equal(purge.matched, 500);
     assert_int_equal(find(storage, 2, NULL), STORE_MISS);
     assert_int_equal(find(storage, 5001, NULL), STORE_MISS);
     assert_int_equal(find(storage, 5000, NULL), STORE_HIT); /* another tenant's */
-    purge = purge_label(storage, 4, LABEL_TAG, even, false);
+    purge = purge_label(storage, 4, STORE_LABEL_TAG, even, false);
     assert_int_equal(purge.matched, 0); /* purged before, though not swept */
     sweep(storage);
     assert_int_equal(tier_stats(storage).objects, 501);
-    purge = purge_label(storage, 4, LABEL_TENANT, (struct store_label){0}, false);
+    purge = purge_label(storage, 4, STORE_LABEL_TENANT, (struct store_label){0}, false);
     assert_int_equal(purge.matched, 500);
     assert_true(purge.matched_is_exact);
     sweep(storage);
@@ -173,13 +173,13 @@ static void test_purge_kinds_and_counts(void **state)
 static void test_purge_by_key_frees_at_once(void **state)
 {
     struct storage *storage = tier_new(16 * MIB);
-    struct store_label url = store_label_of(0, LABEL_URL, SLICE("http://example.com/object/1"));
+    struct store_label url = store_label_of(0, STORE_LABEL_URL, SLICE("http://example.com/object/1"));
     uint64_t base = tier_used(storage);
     char buffer[80];
 
     (void)state;
     assert_true(put_whole(storage, (struct put){.object = 1, .length = 100000, .label = url, .has_label = true}));
-    struct store_purge purge = {.kind = LABEL_URL, .label = url};
+    struct store_purge purge = {.kind = STORE_LABEL_URL, .label = url};
     purge.key = storage_key(storage, key_text(buffer, sizeof(buffer), 1));
     storage_purge(storage, &purge);
     assert_int_equal(purge.matched, 1);
@@ -198,7 +198,7 @@ static void test_publication_behind_a_sweep(void **state)
     for (unsigned turns = 0; turns < 20; turns++) {
         struct put put = {.object = turns, .length = 10, .label = tag, .has_label = true, .seq = storage_pin_seq(storage)};
         struct miss_handler *miss = put_begin(storage, put, NULL);
-        purge_label(storage, 0, LABEL_TAG, tag, false);
+        purge_label(storage, 0, STORE_LABEL_TAG, tag, false);
         for (unsigned t = 0; t < turns; t++)
             storage_turn(storage, 0);
         put_bytes(miss, turns, 10);
@@ -230,7 +230,7 @@ static void test_update(void **state)
         struct store_object *object, *again;
         assert_true(put_whole(storage, (struct put){.object = 1, .length = lengths[i], .label = tag, .has_label = true}));
         for (unsigned k = 0; k < 5; k++) { /* each shares the first one's body */
-            purge_label(storage, 0, LABEL_TAG, tag, true);
+            purge_label(storage, 0, STORE_LABEL_TAG, tag, true);
             assert_int_equal(find(storage, 1, &object), STORE_HIT_SOFT);
             struct store_update update = update_of(storage, object);
             storage_update_meta(storage, &update);
@@ -267,7 +267,7 @@ static void test_purge_between_lookup_and_update(void **state)
     assert_true(put_whole(storage, (struct put){.object = 1, .length = 100, .label = tag, .has_label = true}));
     assert_int_equal(find(storage, 1, &object), STORE_HIT);
     struct store_update update = update_of(storage, object);
-    purge_label(storage, 0, LABEL_TAG, tag, false);
+    purge_label(storage, 0, STORE_LABEL_TAG, tag, false);
     storage_update_meta(storage, &update);
     assert_int_equal(update.result.code, ERR_REFUSED);
     hit_handler_open(&hit, update.updated, NULL); /* for those who waited */
@@ -420,7 +420,7 @@ static void random_step(struct storage *storage, struct loop *loop, struct step_
         assert_true(put_whole(storage, (struct put){.object = object, .length = length % 20000, .label = {object % 50},
                                                     .has_label = true}) || true);
     } else {
-        purge_label(storage, 0, LABEL_TAG, (struct store_label){object % 50}, what == 98);
+        purge_label(storage, 0, STORE_LABEL_TAG, (struct store_label){object % 50}, what == 98);
         storage_turn(storage, os_wall_ms());
     }
     (void)loop_turn(loop, loop_now_ns(loop));
@@ -446,7 +446,7 @@ static void test_cap_is_never_exceeded(void **state)
     for (unsigned i = 0; i < 32; i++)
         if (s->is_open[i])
             source_close(&s->hits[i].source);
-    purge_label(storage, 0, LABEL_TENANT, (struct store_label){0}, false);
+    purge_label(storage, 0, STORE_LABEL_TENANT, (struct store_label){0}, false);
     for (unsigned i = 0; i < 10; i++)
         (void)loop_turn(loop, loop_now_ns(loop));
     sweep(storage);

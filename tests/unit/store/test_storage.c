@@ -69,7 +69,7 @@ static void deadlines(bool early)
                               .seq = storage_seq(storage),
                               .length_bytes = 100000};
     struct store_update update = {.op = {.loop = loop, .done = count_done}, .seq = storage_seq(storage)};
-    struct store_purge purge = {.op = {.loop = loop, .done = count_done}, .tenant = 5, .kind = LABEL_TENANT};
+    struct store_purge purge = {.op = {.loop = loop, .done = count_done}, .tenant = 5, .kind = STORE_LABEL_TENANT};
 
     assert_int_equal(find(inner, 1, &update.object), STORE_HIT);
     late_tier_hold_forever(storage, true);
@@ -127,13 +127,13 @@ static void test_cancel(void **state)
 
 static void test_labels(void **state)
 {
-    struct store_label a = store_label_of(1, LABEL_TAG, SLICE("news"));
+    struct store_label a = store_label_of(1, STORE_LABEL_TAG, SLICE("news"));
 
     (void)state;
-    assert_int_equal(a.hash, store_label_of(1, LABEL_TAG, SLICE("news")).hash);
-    assert_int_not_equal(a.hash, store_label_of(2, LABEL_TAG, SLICE("news")).hash);
-    assert_int_not_equal(a.hash, store_label_of(1, LABEL_HOST, SLICE("news")).hash);
-    assert_int_not_equal(a.hash, store_label_of(1, LABEL_TAG, SLICE("newt")).hash);
+    assert_int_equal(a.hash, store_label_of(1, STORE_LABEL_TAG, SLICE("news")).hash);
+    assert_int_not_equal(a.hash, store_label_of(2, STORE_LABEL_TAG, SLICE("news")).hash);
+    assert_int_not_equal(a.hash, store_label_of(1, STORE_LABEL_HOST, SLICE("news")).hash);
+    assert_int_not_equal(a.hash, store_label_of(1, STORE_LABEL_TAG, SLICE("newt")).hash);
 }
 
 int main(void)

@@ -126,7 +126,7 @@ static void stress_update(struct stress *s, struct stress_reader *reader)
 
 static void stress_purge(struct stress *s, unsigned random)
 {
-    struct store_purge purge = {.kind = random % 60 == 0 ? LABEL_TENANT : LABEL_TAG, .label = {(uint32_t)(random % 40)},
+    struct store_purge purge = {.kind = random % 60 == 0 ? STORE_LABEL_TENANT : STORE_LABEL_TAG, .label = {(uint32_t)(random % 40)},
                                 .soft = random % 3 == 0};
 
     storage_purge(s->storage, &purge);
@@ -190,7 +190,7 @@ static void test_threads(void **state)
     print_message("%llu bytes read, %llu ends, %llu failures, %llu evictions\n", (unsigned long long)bytes,
                   (unsigned long long)ended, (unsigned long long)failed, (unsigned long long)tier_stats(storage).evictions);
     assert_true(ended > 100);
-    purge_label(storage, 0, LABEL_TENANT, (struct store_label){0}, false);
+    purge_label(storage, 0, STORE_LABEL_TENANT, (struct store_label){0}, false);
     sweep(storage);
     assert_int_equal(tier_stats(storage).objects, 0);
     assert_int_equal(storage_tenant_bytes(storage, 0), 0);
