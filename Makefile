@@ -1,0 +1,70 @@
+# Meson and Ninja do the work; these are the words to remember.
+#   make          the release binary: build/release/warp
+#   make run      install packages, build, start WARP with its demo origin
+#   make test     install packages, build, pass all tests (what CI runs)
+#   make check    quick: layers, format of the tree, unit tests
+#   make asan     unit and integration tests with AddressSanitizer and UBSan
+#   make tsan     the threaded tests with ThreadSanitizer
+#   make sim      the simulator's seeds (SEEDS=500 FROM=1)
+#   make fuzz T=h1_request    a fuzz target with libFuzzer (TIME=60 seconds)
+#   make bench    the comparisons of docs/performance.md
+#   make fmt      clang-format over the sources
+SHELL := /bin/bash
+SEEDS ?= 500
+FROM  ?= 1
+TIME  ?= 60
+T     ?= h1_request
+PY    := /usr/bin/python3
+
+.PHONY: all run test check asan tsan sim fuzz bench fmt deps clean
+
+all: build/release/build.ninja
+	ninja -C build/release src/main/warp
+	@ln -sf src/main/warp build/release/warp
+
+build/release/build.ninja:
+	meson setup build/release --buildtype=release -Ddebug=true -Db_pie=true
+
+build/asan/build.ninja:
+	meson setup build/asan -Db_sanitize=address,undefined -Db_lundef=false
+
+build/tsan/build.ninja:
+	meson setup build/tsan -Db_sanitize=thread -Db_lundef=false
+
+deps:
+	tools/deps.sh
+
+run: deps all
+	build/release/warp run
+
+test: deps
+	tools/test.sh
+
+check: build/release/build.ninja
+	$(PY) tools/check_layers.py
+	ninja -C build/release
+	meson test -C build/release --no-rebuild --suite unit --suite fuzz --print-errorlogs
+
+asan: build/asan/build.ninja
+	tools/test.sh asan
+
+tsan: build/tsan/build.ninja
+	tools/test.sh tsan
+
+sim: build/release/build.ninja
+	ninja -C build/release tests/sim/sim_cache
+	build/release/tests/sim/sim_cache --from $(FROM) --seeds $(SEEDS)
+
+fuzz:
+	[ -d build/fuzz ] || CC=clang meson setup build/fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
+	ninja -C build/fuzz tests/fuzz/fuzz_$(T)
+	build/fuzz/tests/fuzz/fuzz_$(T) -max_total_time=$(TIME) -max_len=65536 tests/fuzz/corpus/$(T)
+
+bench: all
+	$(PY) tests/bench/bench.py
+
+fmt:
+	git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
+
+clean:
+	rm -rf build
