@@ -262,9 +262,6 @@ static void test_ten_thousand_readers(void **state)
         settle(loop);
         for (unsigned i = 0; i < READERS; i++)
             assert_int_equal(readers[i].total, part * 997);
-        for (unsigned i = part - 1; i < READERS; i += 1000) /* some leave */
-            if (readers[i].hit.object != NULL && i % 2 == 0)
-                continue;
     }
     for (unsigned i = 0; i < READERS; i += 2)
         hit_handler_close(&readers[i].hit, reader_gone);
@@ -310,7 +307,7 @@ static void window_paced(int64_t length, bool private_copy)
     assert_non_null(miss);
     done = put_bytes(miss, object, total);
     assert_true(miss_handler_is_window(miss)); /* nobody reads yet: the window, and the share where that came first */
-    assert_in_range(done, MIB - 4096, length < 0 && !private_copy ? 2 * MIB + 300000 : MIB);
+    assert_in_range(done, MIB, length >= 0 ? MIB : (private_copy ? 1 : 2) * MIB + 300000);
     reader_open(&fast, miss, object, loop);
     while (done < total) {
         uint64_t before = fast.total;
@@ -319,7 +316,8 @@ static void window_paced(int64_t length, bool private_copy)
         assert_true(fast.total > before);
         settle(loop);
         assert_int_equal(writer.rooms, 1);
-        assert_int_equal(find(storage, object, NULL), done > 3 * MIB || private_copy ? STORE_MISS : find(storage, object, NULL));
+        if (done > 3 * MIB || private_copy)
+            assert_int_equal(find(storage, object, NULL), STORE_MISS); /* nobody new */
         done += put_bytes(miss, object, total - done);
         assert_true(tier_used(storage) <= base + 3 * MIB);
         assert_true(done <= fast.total + 2 * MIB + 300000);
