@@ -10,10 +10,16 @@
 
 struct resolver;
 MUST_USE err resolver_new(struct loop *loop, struct resolver **ret_resolver);
+/* What is still being resolved is forgotten: done is not called. */
 struct resolver *resolver_free(struct resolver *resolver);
+/* "192.0.2.1:53,[2001:db8::1]:53" in place of what /etc/resolv.conf says. */
+MUST_USE err resolver_servers_set(struct resolver *resolver, const char *servers);
 
 struct resolve {
-    struct list link; /* the resolver's */
+    struct list link; /* the resolver's, as are the next three */
+    slice name;
+    struct resolve_name *of;
+    uint16_t port;
     /* count 0: no address; why says it ("no such name", "timed out"). IPv6 and IPv4 as the system prefers.
      * Called from the loop, never from inside resolve_start. */
     void (*done)(struct resolve *resolve, const struct os_address *addresses, unsigned count, const char *why);
