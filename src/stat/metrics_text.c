@@ -8,7 +8,6 @@
 
 #define TEXT_BYTES_FIRST (64u * 1024)
 #define TEXT_BYTES_MAX   (256u * 1024 * 1024)
-#define LABELS_MAX       4u
 
 enum metric_kind { KIND_C, KIND_G, KIND_H };
 
@@ -112,7 +111,7 @@ static void text_number(struct metrics_writer *w, double value)
         text_printf(w, " NaN\n");
     else if (isinf(value))
         text_printf(w, value > 0 ? " +Inf\n" : " -Inf\n");
-    else if (value == floor(value) && fabs(value) < 9007199254740992.0)
+    else if (fabs(value) < 9007199254740992.0 && value == (double)(int64_t)value)
         text_printf(w, " %.0f\n", value);
     else
         text_printf(w, " %.17g\n", value);
