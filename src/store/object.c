@@ -4,7 +4,7 @@
 
 #define TAKE_ATTEMPTS_MAX 64 /* other takers may be faster; then the tier is too busy for this one */
 
-/* ---- budget ----------------------------------------------------------------------------------------------- */
+/* ---- budget ------------------------------------------------------------------------------------------ */
 
 /* jemalloc's classes: four to a doubling up to 14 KiB; beyond that whole pages are touched only as used. */
 uint64_t store_charge(size_t size)
@@ -35,7 +35,8 @@ bool store_budget_take(struct store_budget *budget, uint32_t tenant, uint64_t by
     if (bytes > budget->max)
         return false;
     for (unsigned attempt = 0; !budget_try(budget, bytes); attempt++) {
-        if (attempt == TAKE_ATTEMPTS_MAX || budget->make_room == NULL || !budget->make_room(budget, bytes, near))
+        if (attempt == TAKE_ATTEMPTS_MAX || budget->make_room == NULL ||
+            !budget->make_room(budget, bytes, near))
             return false;
     }
     if (tenant != STORE_TENANT_NONE && budget->tenant_bytes != NULL)
@@ -54,12 +55,13 @@ void store_budget_give(struct store_budget *budget, uint32_t tenant, uint64_t by
     }
 }
 
-/* ---- objects ---------------------------------------------------------------------------------------------- */
+/* ---- objects ----------------------------------------------------------------------------------------- */
 
 static size_t stored_size(const struct store_object *object, bool has_body, size_t inline_bytes)
 {
     return (has_body ? sizeof(struct stored_with_body) : sizeof(struct stored)) +
-           object->label_count * sizeof(struct store_label) + object->full_key.len + object->meta.len + inline_bytes;
+           object->label_count * sizeof(struct store_label) + object->full_key.len + object->meta.len +
+           inline_bytes;
 }
 
 static bool stored_has_body(const struct stored *stored)
@@ -85,7 +87,8 @@ static char *copy_into(char *at, const void *from, size_t size)
 static void stored_fill(struct stored *stored, const struct stored_seed *seed)
 {
     struct store_object *seen = &stored->seen;
-    char *labels = (char *)stored + (seed->has_body ? sizeof(struct stored_with_body) : sizeof(struct stored));
+    char *labels =
+        (char *)stored + (seed->has_body ? sizeof(struct stored_with_body) : sizeof(struct stored));
     char *key = copy_into(labels, seed->labels, seed->label_count * sizeof(struct store_label));
     char *meta = copy_into(key, seed->key.full.data, seed->key.full.len);
 
@@ -110,7 +113,8 @@ static void stored_body_init(struct stored *stored, const struct stored_seed *se
 
 struct stored *stored_new(struct store_budget *budget, const struct stored_seed *seed)
 {
-    struct store_object like = {.label_count = (uint16_t)seed->label_count, .full_key = seed->key.full, .meta = seed->meta};
+    struct store_object like = {
+        .label_count = (uint16_t)seed->label_count, .full_key = seed->key.full, .meta = seed->meta};
     size_t size = stored_size(&like, seed->has_body, seed->inline_bytes);
     struct stored *stored;
 

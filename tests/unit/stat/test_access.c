@@ -51,10 +51,11 @@ static void sink_wait(void *event, uint64_t timeout_ns)
 
 static struct access_log *make(unsigned threads, unsigned records)
 {
-    struct access_config config = {.threads = threads,
-                                   .ring_records = records,
-                                   .path = "log",
-                                   .door = {.open = sink_open, .write = sink_write, .close = sink_close, .wait = sink_wait}};
+    struct access_config config = {
+        .threads = threads,
+        .ring_records = records,
+        .path = "log",
+        .door = {.open = sink_open, .write = sink_write, .close = sink_close, .wait = sink_wait}};
     struct access_log *log = NULL;
 
     memset(&sink, 0, sizeof(sink));
@@ -74,20 +75,29 @@ static const char *json(const struct access_record *record, const char *tenant)
 
 static void test_line(void **state)
 {
-    struct access_record record = {.wall_ms = 1767225600123, .key = {0x1234, 0xabcd}, .body_bytes = 77, .total_ns = 1500000,
-                                   .first_byte_ns = 2000, .reason = "no-store", .status = 200, .outcome = OUTCOME_hit,
-                                   .tier = TIER_ram, .version = 11, .client = "::1"};
+    struct access_record record = {.wall_ms = 1767225600123,
+                                   .key = {0x1234, 0xabcd},
+                                   .body_bytes = 77,
+                                   .total_ns = 1500000,
+                                   .first_byte_ns = 2000,
+                                   .reason = "no-store",
+                                   .status = 200,
+                                   .outcome = OUTCOME_hit,
+                                   .tier = TIER_ram,
+                                   .version = 11,
+                                   .client = "::1"};
 
     (void)state;
     access_record_method(&record, SLICE("GET"));
     access_record_url(&record, SLICE("example.com"), SLICE("/a?b"));
     access_record_request_id(&record, SLICE("id1"));
-    assert_string_equal(json(&record, "default"),
-                        "{\"time\":\"2026-01-01T00:00:00.123Z\",\"tenant\":\"default\",\"client\":\"::1\",\"method\":\"GET\","
-                        "\"scheme\":\"http\",\"url\":\"example.com/a?b\",\"version\":\"1.1\",\"status\":200,"
-                        "\"outcome\":\"hit\",\"reason\":\"no-store\",\"tier\":\"ram\","
-                        "\"key\":\"000000000000abcd0000000000001234\",\"bytes\":77,\"duration\":0.001500,"
-                        "\"first_byte\":0.000002,\"request_id\":\"id1\"}\n");
+    assert_string_equal(
+        json(&record, "default"),
+        "{\"time\":\"2026-01-01T00:00:00.123Z\",\"tenant\":\"default\",\"client\":\"::1\",\"method\":\"GET\","
+        "\"scheme\":\"http\",\"url\":\"example.com/a?b\",\"version\":\"1.1\",\"status\":200,"
+        "\"outcome\":\"hit\",\"reason\":\"no-store\",\"tier\":\"ram\","
+        "\"key\":\"000000000000abcd0000000000001234\",\"bytes\":77,\"duration\":0.001500,"
+        "\"first_byte\":0.000002,\"request_id\":\"id1\"}\n");
     record.tenant = 65535;
     assert_non_null(strstr(json(&record, NULL), "\"tenant\":\"65535\""));
 }
@@ -109,9 +119,9 @@ static void test_hostile_bytes(void **state)
     assert_url(SLICE("/\"\\"), "/\\\"\\\\");
     assert_url(SLICE("/\r\n\t\0\x7f"), "/\\u000d\\u000a\\u0009\\u0000\\u007f");
     assert_url(SLICE("/\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"), "/\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
-    assert_url(SLICE("/\xc3"), "/\\u00c3");                         /* cut */
-    assert_url(SLICE("/\xc0\xaf"), "/\\u00c0\\u00af");              /* too long */
-    assert_url(SLICE("/\xed\xa0\x80"), "/\\u00ed\\u00a0\\u0080");   /* a surrogate */
+    assert_url(SLICE("/\xc3"), "/\\u00c3");                       /* cut */
+    assert_url(SLICE("/\xc0\xaf"), "/\\u00c0\\u00af");            /* too long */
+    assert_url(SLICE("/\xed\xa0\x80"), "/\\u00ed\\u00a0\\u0080"); /* a surrogate */
     assert_url(SLICE("/\xf4\x90\x80\x80"), "/\\u00f4\\u0090\\u0080\\u0080");
     assert_url(SLICE("/\xff\xfe"), "/\\u00ff\\u00fe");
 }
@@ -258,8 +268,9 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_line),     cmocka_unit_test(test_hostile_bytes),    cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_rings),    cmocka_unit_test(test_reopen),           cmocka_unit_test(test_tap_without_file),
+        cmocka_unit_test(test_line),    cmocka_unit_test(test_hostile_bytes),
+        cmocka_unit_test(test_cut),     cmocka_unit_test(test_rings),
+        cmocka_unit_test(test_reopen),  cmocka_unit_test(test_tap_without_file),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

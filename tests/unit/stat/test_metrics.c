@@ -104,8 +104,11 @@ static void test_reasons_and_others(void **state)
     assert_shows(metrics, "warp_cache_served_hits_total{tier=\"disk\"} 1\n");
     assert_shows(metrics, "warp_connections{state=\"active\"} 1\n");
     assert_shows(metrics, "warp_connections{state=\"idle\"} 0\n");
-    assert_shows(metrics, "warp_origin_requests_total{tenant=\"t\",origin=\"http://a:80\",code_class=\"2xx\"} 1\n");
-    assert_shows(metrics, "warp_origin_requests_total{tenant=\"unknown\",origin=\"unknown\",code_class=\"error\"} 1\n");
+    assert_shows(metrics,
+                 "warp_origin_requests_total{tenant=\"t\",origin=\"http://a:80\",code_class=\"2xx\"} 1\n");
+    assert_shows(
+        metrics,
+        "warp_origin_requests_total{tenant=\"unknown\",origin=\"unknown\",code_class=\"error\"} 1\n");
     char *text = page(metrics, METRICS_PROMETHEUS);
     assert_null(strstr(text, "warp_origin_healthy"));
     free(text);

@@ -26,7 +26,9 @@ static struct storage *late_new(bool early)
 
 static void test_late_and_shuffled(void **state)
 {
-    enum { CALLS = 50 };
+    enum {
+        CALLS = 50
+    };
     struct loop *loop = test_loop_new();
     struct storage *storage = late_new(false);
     struct store_lookup lookups[CALLS];
