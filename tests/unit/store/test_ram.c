@@ -508,13 +508,15 @@ static void test_memory_per_object(void **state)
     enum {
         OBJECTS = 100000
     };
-    struct storage *storage = tier_new(1024ull * MIB);
-    size_t payload = 0, before = heap_bytes();
+    struct storage *storage;
+    size_t payload = 0, before;
     char buffer[80];
 
     (void)state;
     if (!OWN_MALLOC)
         skip();
+    storage = tier_new(1024ull * MIB);
+    before = heap_bytes();
     for (unsigned i = 0; i < OBJECTS; i++) {
         int64_t length = 1000 + i % 64;
         struct put put = {.object = i, .length = length, .label = tag, .has_label = true};
