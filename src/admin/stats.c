@@ -139,14 +139,11 @@ static json_t *stats_origins(struct admin_context *context)
 
     for (unsigned i = 0; i < context->group->count; i++) {
         struct origin *origin = &context->group->origins[i];
-        json_int_t answers = 0;
-
-        for (unsigned c = 1; c < ARRAY_LEN(origin->requests); c++)
-            answers += (json_int_t)atomic_load_explicit(&origin->requests[c], memory_order_relaxed);
         json_array_append_new(
             origins, json_pack("{s:s, s:b, s:I, s:I}", "url", origin->name, "healthy",
-                               (int)origin_is_healthy(origin, loop_now_ns(context->loop)), "answers", answers, "failures",
-                               (json_int_t)atomic_load_explicit(&origin->requests[0], memory_order_relaxed)));
+                               (int)origin_is_healthy(origin, loop_now_ns(context->loop)), "answers",
+                               (json_int_t)atomic_load_explicit(&origin->answers, memory_order_relaxed), "failures",
+                               (json_int_t)atomic_load_explicit(&origin->fetch_failures, memory_order_relaxed)));
     }
     return origins;
 }

@@ -61,7 +61,7 @@ static void release(struct fill *fill, struct response *response, enum not_store
 {
     struct fill_result result = {.outcome = FILL_HANDED, .reason = reason, .status = response->status};
 
-    atomic_fetch_add_explicit(&fill->context->not_stored[reason], 1, memory_order_relaxed);
+    fill_count_not_stored(fill, reason);
     remember_unshareable(fill);
     result.handed = handed_new(fill, response);
     if (result.handed == NULL) {
@@ -274,7 +274,7 @@ static bool open_miss_handler(struct fill *fill, const struct admission *admissi
         if (put.result.code != ERR_REFUSED)
             return false;
         /* purged since the fill began: only those who waited before may have it */
-        atomic_fetch_add_explicit(&fill->context->not_stored[NOT_STORED_PURGED], 1, memory_order_relaxed);
+        fill_count_not_stored(fill, NOT_STORED_PURGED);
         put.private_copy = true;
     }
     return false;

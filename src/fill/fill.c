@@ -325,7 +325,7 @@ void fill_store_body(struct fill *fill)
             fill_finish(fill);
             return;
         case SOURCE_FAILED:
-            atomic_fetch_add_explicit(&fill->context->not_stored[NOT_STORED_INCOMPLETE], 1, memory_order_relaxed);
+            fill_count_not_stored(fill, NOT_STORED_INCOMPLETE);
             fill_end(fill);
             return;
         }

@@ -87,10 +87,10 @@ struct fill_context {
     int64_t note_ms;    /* how long an unshareable answer is remembered */
     uint32_t node;      /* this node's id, for CDN-Loop */
     unsigned fills_max;
+    struct metrics_block *metrics; /* of this thread; NULL: not counted */
     /* fill_context_init */
     struct list fills;
     unsigned count;
-    _Atomic uint64_t not_stored[NOT_STORED_COUNT];
 };
 void fill_context_init(struct fill_context *context);
 /* Ends every fill of this thread (the end of a drain). */

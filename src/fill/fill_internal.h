@@ -70,4 +70,10 @@ void fill_admit(struct fill *fill, struct response *response);
 void fill_store_body(struct fill *fill);
 void fill_refetch_whole(struct fill *fill);
 
+static inline void fill_count_not_stored(const struct fill *fill, enum not_stored reason)
+{
+    if (fill->context->metrics != NULL)
+        metric_not_stored(fill->context->metrics, reason);
+}
+
 #endif

@@ -40,8 +40,6 @@ void fill_context_init(struct fill_context *context)
 {
     list_init(&context->fills);
     context->count = 0;
-    for (unsigned i = 0; i < NOT_STORED_COUNT; i++)
-        atomic_init(&context->not_stored[i], 0);
 }
 
 static struct list *shard_bucket(struct fill_shard *shard, hash128 hash)

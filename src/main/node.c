@@ -198,7 +198,8 @@ static err worker_contexts(struct worker *worker)
 {
     struct node *node = worker->node;
     struct origin_pool_config pool = {
-        .loop = worker->loop, .resolver = worker->resolver, .limits = &origin_limits_default};
+        .loop = worker->loop, .resolver = worker->resolver, .limits = &origin_limits_default,
+        .metrics = metrics_block_of(node->metrics, worker->index)};
 
     TRY(origin_pool_new(&pool, &worker->origins));
     worker->fills = (struct fill_context){
@@ -211,6 +212,7 @@ static err worker_contexts(struct worker *worker)
         .note_ms = NOTE_MS,
         .node = node->plan->node_id,
         .fills_max = FILLS_MAX,
+        .metrics = metrics_block_of(node->metrics, worker->index),
     };
     fill_context_init(&worker->fills);
     worker->txns = (struct txn_context){

@@ -60,6 +60,17 @@ static uint64_t fetch_now(const struct origin_fetch *fetch)
     return loop_now_ns(fetch->pool->config.loop);
 }
 
+/* status 0: no answer. The duration is the head's: bodies run at their readers' pace. */
+static void fetch_count(struct origin_fetch *fetch, uint16_t status)
+{
+    struct metrics_block *metrics = fetch->pool->config.metrics;
+
+    atomic_fetch_add_explicit(status == 0 ? &fetch->origin->fetch_failures : &fetch->origin->answers, 1,
+                              memory_order_relaxed);
+    if (metrics != NULL)
+        metric_origin(metrics, fetch->origin->metric, code_class_of(status), fetch_now(fetch) - fetch->begun_ns);
+}
+
 static void fetch_fail(struct origin_fetch *fetch, enum client_failure failure, const char *detail)
 {
     const struct origin_events *events = fetch->request.events;
@@ -70,7 +81,7 @@ static void fetch_fail(struct origin_fetch *fetch, enum client_failure failure, 
     if (detail != NULL)
         log_safe(slice_str(detail), text, sizeof(text));
     if (fetch->origin != NULL)
-        atomic_fetch_add_explicit(&fetch->origin->requests[0], 1, memory_order_relaxed);
+        fetch_count(fetch, 0);
     origin_fetch_finish(fetch);
     events->failed(user, failure, text);
 }
@@ -220,7 +231,7 @@ static void exchange_head(void *user, struct response *response)
         return;
     }
     fetch->state = FETCH_ANSWERED;
-    atomic_fetch_add_explicit(&fetch->origin->requests[response->status / 100], 1, memory_order_relaxed);
+    fetch_count(fetch, response->status);
     fetch->request.events->head(fetch->request.user, response);
 }
 

@@ -9,6 +9,7 @@
 #include "net/net.h"
 #include "net/resolve.h"
 #include "proto/stream.h"
+#include "stat/metrics.h"
 
 #include <stdatomic.h>
 
@@ -25,7 +26,7 @@ struct origin {
     struct os_address address;  /* len 0: host is a name, to be resolved */
     _Atomic uint32_t failures;  /* connect failures in a row */
     _Atomic uint64_t down_until_ns; /* loop time; 0: healthy */
-    _Atomic uint64_t requests[6];   /* answers by class: [0] none, [1..5] 1xx..5xx */
+    _Atomic uint64_t answers, fetch_failures; /* for people; the metrics have more */
 };
 
 struct origin_group {
@@ -61,6 +62,7 @@ struct origin_pool_config {
     struct loop *loop;
     struct resolver *resolver;
     const struct origin_limits *limits;
+    struct metrics_block *metrics; /* of this thread; NULL: not counted */
 };
 MUST_USE err origin_pool_new(const struct origin_pool_config *config, struct origin_pool **ret_pool);
 struct origin_pool *origin_pool_free(struct origin_pool *pool); /* every fetch has ended */

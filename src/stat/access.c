@@ -27,7 +27,7 @@ struct access_log {
     char batch[BATCH_BYTES];
 };
 
-/* ---- life ------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 static err rings_new(struct access_log *log)
 {
@@ -86,7 +86,7 @@ struct access_log *access_log_free(struct access_log *log)
     return NULL;
 }
 
-/* ---- the worker's side ------------------------------------------------------------------------------------ */
+/* ---- the worker's side ------------------------------------------------------------------------------- */
 
 struct access_record *access_log_begin(struct access_log *log, unsigned thread)
 {
@@ -115,7 +115,7 @@ void access_log_commit(struct access_log *log, unsigned thread)
         log->config.door.wake(log->config.door.event);
 }
 
-/* ---- the writer's side ------------------------------------------------------------------------------------ */
+/* ---- the writer's side ------------------------------------------------------------------------------- */
 
 static void batch_write(struct access_log *log)
 {
@@ -129,7 +129,8 @@ static void batch_write(struct access_log *log)
 static void record_write(struct access_log *log, const struct access_record *record)
 {
     const struct access_config *config = &log->config;
-    const char *tenant = config->tenant_name != NULL ? config->tenant_name(config->tenant_arg, record->tenant) : NULL;
+    const char *tenant =
+        config->tenant_name != NULL ? config->tenant_name(config->tenant_arg, record->tenant) : NULL;
     char *at;
 
     if (sizeof(log->batch) - log->batch_len < ACCESS_LINE_BYTES)
@@ -160,7 +161,8 @@ static void log_reopen(struct access_log *log)
 {
     int fd;
 
-    if (!atomic_exchange(&log->reopens, false) || log->path == NULL || !err_is_ok(log->config.door.open(log->path, &fd)))
+    if (!atomic_exchange(&log->reopens, false) || log->path == NULL ||
+        !err_is_ok(log->config.door.open(log->path, &fd)))
         return;
     if (log->fd >= 0)
         log->config.door.close(log->fd);

@@ -16,19 +16,19 @@
 
 struct access_record {
     int64_t wall_ms;
-    hash128 key;           /* zero: none */
-    uint64_t body_bytes;   /* sent to the client */
+    hash128 key;                                 /* zero: none */
+    uint64_t body_bytes;                         /* sent to the client */
     uint64_t total_ns, first_byte_ns, origin_ns; /* 0: none */
-    const char *reason;    /* why not stored, refused or ended: static text, NULL: none */
+    const char *reason; /* why not stored, refused or ended: static text, NULL: none */
     uint16_t tenant;
-    uint16_t status;       /* 0: the client left before there was one */
+    uint16_t status; /* 0: the client left before there was one */
     uint16_t url_len;
-    uint8_t outcome;       /* enum outcome */
-    uint8_t tier;          /* enum tier, TIER_COUNT: none */
-    uint8_t version;       /* 10, 11, 20 */
+    uint8_t outcome; /* enum outcome */
+    uint8_t tier;    /* enum tier, TIER_COUNT: none */
+    uint8_t version; /* 10, 11, 20 */
     bool is_tls;
     bool is_url_cut;
-    char client[46];       /* terminated texts */
+    char client[46]; /* terminated texts */
     char method[16];
     char request_id[40];
     char url[ACCESS_URL_BYTES]; /* authority and target, cut where too long; not terminated */
@@ -40,7 +40,8 @@ void access_record_url(struct access_record *record, slice authority, slice targ
 void access_record_method(struct access_record *record, slice method);
 void access_record_request_id(struct access_record *record, slice id);
 
-/* The line for a record with its '\n': JSON whatever the bytes in it. Needs ACCESS_LINE_BYTES; returns its length. */
+/* The line for a record with its '\n': JSON whatever the bytes in it. Needs ACCESS_LINE_BYTES; returns its
+ * length. */
 #define ACCESS_LINE_BYTES 4096u
 size_t access_record_json(const struct access_record *record, const char *tenant_name, char *buffer);
 

@@ -36,7 +36,8 @@ static bool is_continuation(unsigned char c)
     return (c & 0xc0) == 0x80;
 }
 
-/* Length of the well-formed UTF-8 sequence at the start of s (RFC 3629: shortest form, no surrogates), or 0. */
+/* Length of the well-formed UTF-8 sequence at the start of s (RFC 3629: shortest form, no surrogates), or 0.
+ */
 static size_t utf8_length(slice s)
 {
     const unsigned char *u = (const unsigned char *)s.data;
@@ -58,7 +59,8 @@ static size_t utf8_length(slice s)
     return 0;
 }
 
-/* Bytes that are not UTF-8 become the character of the same number: nothing is lost, nothing breaks a reader. */
+/* Bytes that are not UTF-8 become the character of the same number: nothing is lost, nothing breaks a reader.
+ */
 static void line_text(struct line *line, slice s)
 {
     line_bytes(line, "\"", 1);
@@ -158,7 +160,8 @@ size_t access_record_json(const struct access_record *record, const char *tenant
     return (size_t)(line.at - buffer);
 }
 
-/* ---- filling a record -------------------------------------------------------------------------------------- */
+/* ---- filling a record
+ * -------------------------------------------------------------------------------------- */
 
 static size_t put(char *at, size_t room, slice s)
 {

@@ -38,7 +38,7 @@ enum code_class code_class_of(unsigned status)
     return status >= 100 && status <= 599 ? (enum code_class)(status / 100 - 1) : CODE_CLASS_error;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 static err block_init(struct metrics *metrics, struct metrics_block *block)
 {
@@ -121,7 +121,7 @@ struct metrics_block *metrics_block_of(struct metrics *metrics, unsigned thread)
     return &metrics->blocks[thread];
 }
 
-/* ---- tenants, origins ------------------------------------------------------------------------------------- */
+/* ---- tenants, origins -------------------------------------------------------------------------------- */
 
 static err tenant_pages_add(struct metrics *metrics, unsigned page)
 {
@@ -223,7 +223,8 @@ err metrics_collect(struct metrics *metrics, metrics_collector *collector, void 
 
 struct tenant_row *tenant_row_of(struct metrics_block *block, uint16_t tenant)
 {
-    struct tenant_page *page = atomic_load_explicit(&block->tenants[tenant / PAGE_ROWS], memory_order_acquire);
+    struct tenant_page *page =
+        atomic_load_explicit(&block->tenants[tenant / PAGE_ROWS], memory_order_acquire);
 
     return page != NULL ? &page->rows[tenant % PAGE_ROWS] : NULL;
 }
@@ -232,11 +233,12 @@ struct origin_row *origin_row_of(struct metrics_block *block, unsigned origin)
 {
     if (origin >= METRICS_ORIGINS_MAX)
         return NULL;
-    struct origin_page *page = atomic_load_explicit(&block->origins[origin / PAGE_ROWS], memory_order_acquire);
+    struct origin_page *page =
+        atomic_load_explicit(&block->origins[origin / PAGE_ROWS], memory_order_acquire);
     return page != NULL ? &page->rows[origin % PAGE_ROWS] : NULL;
 }
 
-/* ---- counting --------------------------------------------------------------------------------------------- */
+/* ---- counting ---------------------------------------------------------------------------------------- */
 
 static void histogram_add(struct histogram *histogram, uint64_t ns)
 {
@@ -289,7 +291,8 @@ void metric_collapsed(struct metrics_block *block)
     tally_add(&block->collapsed, 1);
 }
 
-void metric_origin(struct metrics_block *block, uint16_t origin, enum code_class code_class, uint64_t duration_ns)
+void metric_origin(struct metrics_block *block, uint16_t origin, enum code_class code_class,
+                   uint64_t duration_ns)
 {
     struct origin_row *row = origin_row_of(block, origin); /* an id is given only to what has a name */
 
@@ -311,7 +314,7 @@ void metric_connection(struct metrics_block *block, enum conn_state from, enum c
         tally_add(&block->connections[to], 1);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------- */
 
 uint64_t metrics_requests(struct metrics *metrics, uint16_t tenant, enum outcome outcome)
 {

@@ -1,10 +1,10 @@
 /* metrics: every number WARP shows at /metrics, from one table.
  *
  * Counters and histograms belong to a thread: one block per thread, written by it alone without locked
- * instructions, summed when somebody scrapes. Numbers that others keep (store tiers, process, health) are asked
- * for by a collector at the scrape. Tenants and origins are added at configuration time, so that counting
- * allocates nothing; what is counted for one that is not there appears under tenant or origin "unknown": no
- * request is uncounted.
+ * instructions, summed when somebody scrapes. Numbers that others keep (store tiers, process, health) are
+ * asked for by a collector at the scrape. Tenants and origins are added at configuration time, so that
+ * counting allocates nothing; what is counted for one that is not there appears under tenant or origin
+ * "unknown": no request is uncounted.
  *
  * Threads: metric_* on the block's own thread; the rest any thread (a mutex inside). */
 #ifndef WARP_STAT_METRICS_H
@@ -13,14 +13,15 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-/* ---- vocabularies ------------------------------------------------------------------------------------------- */
+/* ---- vocabularies
+ * ------------------------------------------------------------------------------------------- */
 
 #define OUTCOMES(X) X(hit) X(stale) X(revalidated) X(miss) X(bypass) X(error) X(synthetic)
 enum outcome {
 #define X(name) OUTCOME_##name,
     OUTCOMES(X)
 #undef X
-        OUTCOME_COUNT
+    OUTCOME_COUNT
 };
 const char *outcome_name(enum outcome outcome);
 
@@ -29,7 +30,7 @@ enum tier {
 #define X(name) TIER_##name,
     TIERS(X)
 #undef X
-        TIER_COUNT
+    TIER_COUNT
 };
 const char *tier_name(enum tier tier);
 
@@ -39,7 +40,7 @@ enum code_class {
 #define X(name) CODE_CLASS_##name,
     CODE_CLASSES(X)
 #undef X
-        CODE_CLASS_COUNT
+    CODE_CLASS_COUNT
 };
 enum code_class code_class_of(unsigned status); /* 0 and what is no status: error */
 
@@ -48,55 +49,58 @@ enum conn_state {
 #define X(name) CONN_##name,
     CONN_STATES(X)
 #undef X
-        CONN_STATE_COUNT
+    CONN_STATE_COUNT
 };
 
-/* ---- the table: name, kind, labels, help ----------------------------------------------------------------- */
+/* ---- the table: name, kind, labels, help ------------------------------------------------------------- */
 
 /* Counters are named without _total here; the writer adds it. C: counter, G: gauge, H: histogram. */
-#define METRICS(X)                                                                                           \
-    X(warp_requests, C, "tenant,outcome", "Requests answered, by outcome")                                   \
-    X(warp_response_bytes, C, "tenant,outcome", "Body bytes sent to clients")                                \
-    X(warp_request_duration_seconds, H, "outcome", "From the first byte of a request to the last byte of its answer") \
-    X(warp_time_to_first_byte_seconds, H, "outcome", "From the first byte of a request to the first of its answer")  \
-    X(warp_cache_lookup_hits, C, "tier", "Lookups that found an object")                                     \
-    X(warp_cache_served_hits, C, "tier", "Requests answered from the tier")                                  \
-    X(warp_cache_misses, C, "tier", "Lookups that found nothing")                                            \
-    X(warp_cache_inserts, C, "tier", "Objects written")                                                      \
-    X(warp_cache_purge_attempts, C, "tier", "Purges asked for")                                              \
-    X(warp_cache_evictions, C, "tier", "Objects removed to make room")                                       \
-    X(warp_cache_evicted_bytes, C, "tier", "Bytes removed to make room")                                     \
-    X(warp_cache_size_bytes, G, "tier", "Bytes in use: bodies, metadata, keys, padding and structures")      \
-    X(warp_cache_objects, G, "tier", "Objects in the index")                                                 \
-    X(warp_cache_index_bytes, G, "tier", "Bytes of the index")                                               \
-    X(warp_cache_max_bytes, G, "tier", "The cap on size and index together")                                 \
-    X(warp_not_stored, C, "reason", "Answers that were not stored, by reason")                               \
-    X(warp_refused_requests, C, "reason", "Requests refused before they were understood, by reason")         \
-    X(warp_limit_hits, C, "limit", "Times a limit was reached")                                              \
-    X(warp_collapsed_requests, C, "", "Requests that followed another request's fetch")                      \
-    X(warp_origin_requests, C, "tenant,origin,code_class", "Requests sent to origins, by class of the answer") \
-    X(warp_origin_duration_seconds, H, "", "From sending a request to an origin to the end of its answer")   \
-    X(warp_origin_healthy, G, "tenant,origin", "1 while the origin is used, 0 while it is left out")         \
-    X(warp_connections, G, "state", "Client connections, by state")                                          \
-    X(warp_purge_duration_seconds, H, "", "From a purge's arrival to its effect")                            \
-    X(warp_tenant_bytes, G, "tenant,tier", "Bytes stored for a tenant")                                      \
-    X(warp_access_log_dropped, C, "", "Access records lost because the log could not keep up")               \
-    X(warp_build_info, G, "version,io", "Constant 1: the version that runs")                                 \
-    X(process_cpu_seconds, C, "", "Total user and system CPU time spent in seconds")                         \
-    X(process_open_fds, G, "", "Number of open file descriptors")                                            \
-    X(process_max_fds, G, "", "Maximum number of open file descriptors")                                     \
-    X(process_virtual_memory_bytes, G, "", "Virtual memory size in bytes")                                   \
-    X(process_resident_memory_bytes, G, "", "Resident memory size in bytes")                                 \
+#define METRICS(X)                                                                                         \
+    X(warp_requests, C, "tenant,outcome", "Requests answered, by outcome")                                 \
+    X(warp_response_bytes, C, "tenant,outcome", "Body bytes sent to clients")                              \
+    X(warp_request_duration_seconds, H, "outcome",                                                         \
+      "From the first byte of a request to the last byte of its answer")                                   \
+    X(warp_time_to_first_byte_seconds, H, "outcome",                                                       \
+      "From the first byte of a request to the first of its answer")                                       \
+    X(warp_cache_lookup_hits, C, "tier", "Lookups that found an object")                                   \
+    X(warp_cache_served_hits, C, "tier", "Requests answered from the tier")                                \
+    X(warp_cache_misses, C, "tier", "Lookups that found nothing")                                          \
+    X(warp_cache_inserts, C, "tier", "Objects written")                                                    \
+    X(warp_cache_purge_attempts, C, "tier", "Purges asked for")                                            \
+    X(warp_cache_evictions, C, "tier", "Objects removed to make room")                                     \
+    X(warp_cache_evicted_bytes, C, "tier", "Bytes removed to make room")                                   \
+    X(warp_cache_size_bytes, G, "tier", "Bytes in use: bodies, metadata, keys, padding and structures")    \
+    X(warp_cache_objects, G, "tier", "Objects in the index")                                               \
+    X(warp_cache_index_bytes, G, "tier", "Bytes of the index")                                             \
+    X(warp_cache_max_bytes, G, "tier", "The cap on size and index together")                               \
+    X(warp_not_stored, C, "reason", "Answers that were not stored, by reason")                             \
+    X(warp_refused_requests, C, "reason", "Requests refused before they were understood, by reason")       \
+    X(warp_limit_hits, C, "limit", "Times a limit was reached")                                            \
+    X(warp_collapsed_requests, C, "", "Requests that followed another request's fetch")                    \
+    X(warp_origin_requests, C, "tenant,origin,code_class",                                                 \
+      "Requests sent to origins, by class of the answer")                                                  \
+    X(warp_origin_duration_seconds, H, "", "From sending a request to an origin to the end of its answer") \
+    X(warp_origin_healthy, G, "tenant,origin", "1 while the origin is used, 0 while it is left out")       \
+    X(warp_connections, G, "state", "Client connections, by state")                                        \
+    X(warp_purge_duration_seconds, H, "", "From a purge's arrival to its effect")                          \
+    X(warp_tenant_bytes, G, "tenant,tier", "Bytes stored for a tenant")                                    \
+    X(warp_access_log_dropped, C, "", "Access records lost because the log could not keep up")             \
+    X(warp_build_info, G, "version,io", "Constant 1: the version that runs")                               \
+    X(process_cpu_seconds, C, "", "Total user and system CPU time spent in seconds")                       \
+    X(process_open_fds, G, "", "Number of open file descriptors")                                          \
+    X(process_max_fds, G, "", "Maximum number of open file descriptors")                                   \
+    X(process_virtual_memory_bytes, G, "", "Virtual memory size in bytes")                                 \
+    X(process_resident_memory_bytes, G, "", "Resident memory size in bytes")                               \
     X(process_start_time_seconds, G, "", "Start time of the process since unix epoch in seconds")
 
 enum metric {
 #define X(name, kind, labels, help) METRIC_##name,
     METRICS(X)
 #undef X
-        METRIC_COUNT
+    METRIC_COUNT
 };
 
-/* ---- set-up ----------------------------------------------------------------------------------------------- */
+/* ---- set-up ------------------------------------------------------------------------------------------ */
 
 #define METRICS_TENANTS_MAX 65536u
 #define METRICS_ORIGINS_MAX 16384u
@@ -107,9 +111,9 @@ struct metric_names {
 };
 
 struct metrics_config {
-    unsigned threads;                /* blocks */
-    struct metric_names not_stored;  /* reasons not to store, indexed by their enum */
-    struct metric_names refused;     /* reasons to refuse a request */
+    unsigned threads;               /* blocks */
+    struct metric_names not_stored; /* reasons not to store, indexed by their enum */
+    struct metric_names refused;    /* reasons to refuse a request */
     struct metric_names limits;
 };
 
@@ -124,9 +128,11 @@ struct metrics_block *metrics_block_of(struct metrics *metrics, unsigned thread)
 MUST_USE err metrics_tenant_set(struct metrics *metrics, uint16_t tenant, slice name);
 /* The same names again give the same id. ERR_LIMIT beyond METRICS_ORIGINS_MAX. */
 MUST_USE err metrics_origin_add(struct metrics *metrics, slice tenant, slice origin, uint16_t *ret_id);
-void metrics_origin_healthy(struct metrics *metrics, uint16_t id, bool is_healthy); /* shown from the first call on */
+void metrics_origin_healthy(struct metrics *metrics, uint16_t id,
+                            bool is_healthy); /* shown from the first call on */
 
-/* ---- counting: on the block's own thread, no allocation ------------------------------------------------------ */
+/* ---- counting: on the block's own thread, no allocation
+ * ------------------------------------------------------ */
 
 void metric_request(struct metrics_block *block, uint16_t tenant, enum outcome outcome, uint64_t body_bytes,
                     uint64_t first_byte_ns, uint64_t total_ns); /* first_byte_ns 0: none was sent */
@@ -135,12 +141,14 @@ void metric_not_stored(struct metrics_block *block, unsigned reason);
 void metric_refused(struct metrics_block *block, unsigned reason);
 void metric_limit(struct metrics_block *block, unsigned limit);
 void metric_collapsed(struct metrics_block *block);
-void metric_origin(struct metrics_block *block, uint16_t origin, enum code_class code_class, uint64_t duration_ns);
+void metric_origin(struct metrics_block *block, uint16_t origin, enum code_class code_class,
+                   uint64_t duration_ns);
 void metric_purge(struct metrics_block *block, uint64_t duration_ns);
 /* A connection goes from one state to another; CONN_STATE_COUNT: is new, or is gone. */
 void metric_connection(struct metrics_block *block, enum conn_state from, enum conn_state to);
 
-/* ---- numbers of others ------------------------------------------------------------------------------------- */
+/* ---- numbers of others
+ * ------------------------------------------------------------------------------------- */
 
 struct metrics_writer;
 /* Called at each scrape once per metric of the table; emits the samples of that one, if it has any. */
@@ -149,7 +157,8 @@ MUST_USE err metrics_collect(struct metrics *metrics, metrics_collector *collect
 /* values: as many as the metric has labels, in the table's order; any bytes. */
 void metrics_emit(struct metrics_writer *writer, const slice *values, double value);
 
-/* ---- reading ------------------------------------------------------------------------------------------------ */
+/* ---- reading
+ * ------------------------------------------------------------------------------------------------ */
 
 /* Sums over all threads; for the API and tests. */
 uint64_t metrics_requests(struct metrics *metrics, uint16_t tenant, enum outcome outcome);
@@ -158,13 +167,18 @@ uint64_t metrics_requests_all(struct metrics *metrics, enum outcome outcome);
 uint64_t metrics_collapsed(struct metrics *metrics);
 uint64_t metrics_served(struct metrics *metrics, enum tier tier);
 int64_t metrics_connections(struct metrics *metrics, enum conn_state state);
-/* Upper bound of the bucket that holds the quantile (0..1) of all request durations, in seconds; 0 without any. */
+/* Upper bound of the bucket that holds the quantile (0..1) of all request durations, in seconds; 0 without
+ * any. */
 double metrics_duration_quantile(struct metrics *metrics, double quantile);
 
-enum metrics_format { METRICS_PROMETHEUS, METRICS_OPENMETRICS };
+enum metrics_format {
+    METRICS_PROMETHEUS,
+    METRICS_OPENMETRICS
+};
 #define METRICS_TYPE_PROMETHEUS  "text/plain; version=0.0.4; charset=utf-8"
 #define METRICS_TYPE_OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
 /* The whole page; free() it. */
-MUST_USE err metrics_text(struct metrics *metrics, enum metrics_format format, char **ret_text, size_t *ret_len);
+MUST_USE err metrics_text(struct metrics *metrics, enum metrics_format format, char **ret_text,
+                          size_t *ret_len);
 
 #endif

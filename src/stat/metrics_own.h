@@ -7,9 +7,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define PAGE_ROWS 64u /* tenants or origins in one allocation */
-#define TENANT_PAGES (METRICS_TENANTS_MAX / PAGE_ROWS)
-#define ORIGIN_PAGES (METRICS_ORIGINS_MAX / PAGE_ROWS)
+#define PAGE_ROWS      64u /* tenants or origins in one allocation */
+#define TENANT_PAGES   (METRICS_TENANTS_MAX / PAGE_ROWS)
+#define ORIGIN_PAGES   (METRICS_ORIGINS_MAX / PAGE_ROWS)
 #define COLLECTORS_MAX 16u
 
 /* Written by one thread, read by another at any time. */
@@ -25,11 +25,12 @@ static inline uint64_t tally_read(const tally *t)
     return atomic_load_explicit(t, memory_order_relaxed);
 }
 
-#define BUCKETS(X)                                                                                            \
-    X(50e3, "5e-05") X(100e3, "0.0001") X(250e3, "0.00025") X(500e3, "0.0005") X(1e6, "0.001")                \
-    X(2.5e6, "0.0025") X(5e6, "0.005") X(10e6, "0.01") X(25e6, "0.025") X(50e6, "0.05") X(100e6, "0.1")       \
-    X(250e6, "0.25") X(500e6, "0.5") X(1e9, "1.0") X(2.5e9, "2.5") X(5e9, "5.0") X(10e9, "10.0")              \
-    X(30e9, "30.0") X(60e9, "60.0")
+#define BUCKETS(X)                                                                                        \
+    X(50e3, "5e-05")                                                                                      \
+    X(100e3, "0.0001") X(250e3, "0.00025") X(500e3, "0.0005") X(1e6, "0.001") X(2.5e6, "0.0025")          \
+        X(5e6, "0.005") X(10e6, "0.01") X(25e6, "0.025") X(50e6, "0.05") X(100e6, "0.1") X(250e6, "0.25") \
+            X(500e6, "0.5") X(1e9, "1.0") X(2.5e9, "2.5") X(5e9, "5.0") X(10e9, "10.0") X(30e9, "30.0")   \
+                X(60e9, "60.0")
 enum {
 #define X(ns, text) +1
     BUCKET_COUNT = 0 BUCKETS(X)
@@ -62,7 +63,7 @@ struct metrics_block {
     struct origin_row unknown_origin;
     struct histogram durations[OUTCOME_COUNT], first_bytes[OUTCOME_COUNT], origin, purge;
     tally served[TIER_COUNT], collapsed;
-    tally connections[CONN_STATE_COUNT]; /* differences, modulo 2^64 */
+    tally connections[CONN_STATE_COUNT];  /* differences, modulo 2^64 */
     tally *not_stored, *refused, *limits; /* one more each: what has no name */
 };
 

@@ -8,9 +8,12 @@
 
 #define TEXT_BYTES_FIRST (64u * 1024)
 #define TEXT_BYTES_MAX   (256u * 1024 * 1024)
-#define LABELS_MAX       4u
 
-enum metric_kind { KIND_C, KIND_G, KIND_H };
+enum metric_kind {
+    KIND_C,
+    KIND_G,
+    KIND_H
+};
 
 static const struct metric_row {
     const char *name, *labels, *help;
@@ -28,7 +31,7 @@ struct metrics_writer {
     const struct metric_row *row;
 };
 
-/* ---- text ------------------------------------------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------------------------------------- */
 
 static bool text_reserve(struct metrics_writer *w, size_t more)
 {
@@ -112,7 +115,7 @@ static void text_number(struct metrics_writer *w, double value)
         text_printf(w, " NaN\n");
     else if (isinf(value))
         text_printf(w, value > 0 ? " +Inf\n" : " -Inf\n");
-    else if (value == floor(value) && fabs(value) < 9007199254740992.0)
+    else if (fabs(value) < 9007199254740992.0 && value == (double)(int64_t)value)
         text_printf(w, " %.0f\n", value);
     else
         text_printf(w, " %.17g\n", value);
@@ -140,10 +143,11 @@ static void emit_count(struct metrics_writer *w, const slice *values, uint64_t c
     metrics_emit(w, values, (double)count);
 }
 
-/* ---- families --------------------------------------------------------------------------------------------- */
+/* ---- families ---------------------------------------------------------------------------------------- */
 
 /* Sums a histogram that lies at the same place in every block. */
-static void emit_histogram(struct metrics_writer *w, struct metrics *metrics, size_t offset, const slice *values)
+static void emit_histogram(struct metrics_writer *w, struct metrics *metrics, size_t offset,
+                           const slice *values)
 {
     uint64_t buckets[BUCKET_COUNT + 1] = {0}, sum_ns = 0, count = 0;
 
@@ -170,7 +174,8 @@ static void emit_histogram(struct metrics_writer *w, struct metrics *metrics, si
 static void emit_by_outcome(struct metrics_writer *w, struct metrics *metrics, size_t offset)
 {
     for (unsigned o = 0; o < OUTCOME_COUNT; o++)
-        emit_histogram(w, metrics, offset + o * sizeof(struct histogram), (slice[]){slice_str(outcome_name(o))});
+        emit_histogram(w, metrics, offset + o * sizeof(struct histogram),
+                       (slice[]){slice_str(outcome_name(o))});
 }
 
 static uint64_t row_read(const struct tenant_row *row, enum outcome outcome, bool is_bytes)
@@ -179,7 +184,8 @@ static uint64_t row_read(const struct tenant_row *row, enum outcome outcome, boo
 }
 
 /* Rows without a name that share a page with one that has one. */
-static uint64_t nameless_sum(struct metrics *metrics, struct metrics_block *block, enum outcome outcome, bool is_bytes)
+static uint64_t nameless_sum(struct metrics *metrics, struct metrics_block *block, enum outcome outcome,
+                             bool is_bytes)
 {
     uint64_t sum = row_read(&block->unknown_tenant, outcome, is_bytes);
 
@@ -205,7 +211,8 @@ static uint64_t tenant_sum(struct metrics *metrics, int tenant, enum outcome out
     return sum;
 }
 
-static void emit_tenant(struct metrics_writer *w, struct metrics *metrics, int tenant, slice name, bool is_bytes)
+static void emit_tenant(struct metrics_writer *w, struct metrics *metrics, int tenant, slice name,
+                        bool is_bytes)
 {
     bool is_used = tenant >= 0;
 
@@ -275,7 +282,8 @@ static uint64_t named_sum(struct metrics *metrics, size_t offset, unsigned at)
     return sum;
 }
 
-static void emit_named(struct metrics_writer *w, struct metrics *metrics, size_t offset, struct metric_names names)
+static void emit_named(struct metrics_writer *w, struct metrics *metrics, size_t offset,
+                       struct metric_names names)
 {
     for (unsigned i = 0; i < names.count; i++)
         if (names.names[i] != NULL)
@@ -303,8 +311,12 @@ static void emit_own(struct metrics_writer *w, struct metrics *metrics, enum met
     const struct metrics_config *config = &metrics->config;
 
     switch (metric) {
-    case METRIC_warp_requests: emit_tenants(w, metrics, false); break;
-    case METRIC_warp_response_bytes: emit_tenants(w, metrics, true); break;
+    case METRIC_warp_requests:
+        emit_tenants(w, metrics, false);
+        break;
+    case METRIC_warp_response_bytes:
+        emit_tenants(w, metrics, true);
+        break;
     case METRIC_warp_request_duration_seconds:
         emit_by_outcome(w, metrics, offsetof(struct metrics_block, durations));
         break;
@@ -324,17 +336,26 @@ static void emit_own(struct metrics_writer *w, struct metrics *metrics, enum met
     case METRIC_warp_limit_hits:
         emit_named(w, metrics, offsetof(struct metrics_block, limits), config->limits);
         break;
-    case METRIC_warp_collapsed_requests: emit_count(w, NULL, metrics_collapsed(metrics)); break;
-    case METRIC_warp_origin_requests: emit_origins(w, metrics); break;
+    case METRIC_warp_collapsed_requests:
+        emit_count(w, NULL, metrics_collapsed(metrics));
+        break;
+    case METRIC_warp_origin_requests:
+        emit_origins(w, metrics);
+        break;
     case METRIC_warp_origin_duration_seconds:
         emit_histogram(w, metrics, offsetof(struct metrics_block, origin), NULL);
         break;
-    case METRIC_warp_origin_healthy: emit_health(w, metrics); break;
-    case METRIC_warp_connections: emit_connections(w, metrics); break;
+    case METRIC_warp_origin_healthy:
+        emit_health(w, metrics);
+        break;
+    case METRIC_warp_connections:
+        emit_connections(w, metrics);
+        break;
     case METRIC_warp_purge_duration_seconds:
         emit_histogram(w, metrics, offsetof(struct metrics_block, purge), NULL);
         break;
-    default: break;
+    default:
+        break;
     }
 }
 

@@ -7,9 +7,12 @@
 #define CHUNK_BYTES_FIRST (16u * 1024) /* of an unknown length; doubles */
 #define CHUNK_BYTES_MIN   (4u * 1024)
 
-/* ---- locks ------------------------------------------------------------------------------------------------ */
+/* ---- locks ------------------------------------------------------------------------------------------- */
 
-#define LOCK    {PTHREAD_MUTEX_INITIALIZER}
+#define LOCK                      \
+    {                             \
+        PTHREAD_MUTEX_INITIALIZER \
+    }
 #define LOCKS_8 LOCK, LOCK, LOCK, LOCK, LOCK, LOCK, LOCK, LOCK
 static struct {
     _Alignas(64) pthread_mutex_t mutex;
@@ -22,7 +25,7 @@ pthread_mutex_t *body_lock_of(const struct store_body *body)
     return &locks[(mixed >> 40) % ARRAY_LEN(locks)].mutex;
 }
 
-/* ---- chunks ----------------------------------------------------------------------------------------------- */
+/* ---- chunks ------------------------------------------------------------------------------------------ */
 
 static uint64_t chunk_charge(const struct body_chunk *chunk)
 {
@@ -93,7 +96,8 @@ static void chunk_append(struct miss_handler *miss, struct body_chunk *chunk)
     }
 }
 
-/* Under the lock: takes the first chunk out. Returns it when nobody reads it; else its last reader frees it. */
+/* Under the lock: takes the first chunk out. Returns it when nobody reads it; else its last reader frees it.
+ */
 static struct body_chunk *chunk_cut(struct miss_handler *miss)
 {
     struct body_chunk *chunk = miss->first;
@@ -111,7 +115,8 @@ static struct body_chunk *chunk_cut(struct miss_handler *miss)
     return NULL;
 }
 
-/* ---- the writer --------------------------------------------------------------------------------------------- */
+/* ---- the writer
+ * --------------------------------------------------------------------------------------------- */
 
 static void miss_mailed(struct mail *mail);
 
@@ -324,7 +329,7 @@ static struct list *miss_take_waiting(struct miss_handler *miss, struct list *re
 {
     list_init(ret_woken);
     list_splice_back(ret_woken, &miss->waiting);
-    LIST_FOREACH(ret_woken, it)
+    LIST_FOREACH (ret_woken, it)
         hit_mark_mailed(container_of(it, struct hit_handler, waiting));
     return ret_woken;
 }
@@ -344,8 +349,9 @@ void miss_handler_wrote(struct miss_handler *miss, size_t n)
 {
     struct list woken;
 
-    INVARIANT(miss->body->is_inline ? miss->written + n <= (uint64_t)miss->length
-                                    : miss->last != NULL && miss->written + n <= miss->last->at + miss->last->size);
+    INVARIANT(miss->body->is_inline
+                  ? miss->written + n <= (uint64_t)miss->length
+                  : miss->last != NULL && miss->written + n <= miss->last->at + miss->last->size);
     miss->written += n;
     pthread_mutex_lock(miss->lock);
     atomic_store_explicit(&miss->body->written, miss->written, memory_order_release);
@@ -391,7 +397,7 @@ bool miss_handler_has_readers(const struct miss_handler *miss)
     return has;
 }
 
-/* ---- mail to the writer ----------------------------------------------------------------------------------- */
+/* ---- mail to the writer ------------------------------------------------------------------------------ */
 
 bool miss_mark_mailed(struct miss_handler *miss)
 {
@@ -415,10 +421,10 @@ static void miss_mailed(struct mail *mail)
         miss->on_room(miss->writer);
 }
 
-/* ---- the end ---------------------------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------------------------- */
 
-/* An unknown length leaves room at the end of its last chunk: a smaller copy takes its place while nobody reads
- * it. Returns what is to be freed. */
+/* An unknown length leaves room at the end of its last chunk: a smaller copy takes its place while nobody
+ * reads it. Returns what is to be freed. */
 static struct body_chunk *chunk_trim(struct miss_handler *miss)
 {
     struct body_chunk *last = miss->last, *copy, **at = &miss->first;
@@ -426,7 +432,8 @@ static struct body_chunk *chunk_trim(struct miss_handler *miss)
     if (last == NULL || miss->length >= 0 || miss_handler_is_window(miss))
         return NULL;
     size_t used = (size_t)(miss->written - last->at);
-    if (store_charge(sizeof(*last) + used) >= chunk_charge(last) || (copy = chunk_new(miss->object, last->at, used)) == NULL)
+    if (store_charge(sizeof(*last) + used) >= chunk_charge(last) ||
+        (copy = chunk_new(miss->object, last->at, used)) == NULL)
         return NULL;
     memcpy(copy->bytes, last->bytes, used);
     pthread_mutex_lock(miss->lock);

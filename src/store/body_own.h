@@ -10,10 +10,10 @@
 
 struct body_chunk {
     struct body_chunk *next, *skip;
-    uint64_t at;    /* of its first byte in the body */
+    uint64_t at; /* of its first byte in the body */
     uint32_t size;
-    bool is_cut;    /* out of the chain; the last pin frees it */
-    uint32_t pins;  /* readers on it while the body is being filled or is a window; under the lock */
+    bool is_cut;   /* out of the chain; the last pin frees it */
+    uint32_t pins; /* readers on it while the body is being filled or is a window; under the lock */
     char bytes[];
 };
 
@@ -52,7 +52,8 @@ MUST_USE bool miss_mark_mailed(struct miss_handler *miss);
 /* Under the lock, or of a complete body. */
 static inline struct body_chunk *body_first(struct store_body *body)
 {
-    return atomic_load_explicit(&body->state, memory_order_acquire) == BODY_FILLING ? body->fill->first : body->chunks;
+    return atomic_load_explicit(&body->state, memory_order_acquire) == BODY_FILLING ? body->fill->first
+                                                                                    : body->chunks;
 }
 
 #endif

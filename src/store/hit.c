@@ -43,7 +43,8 @@ void hit_handler_open(struct hit_handler *hit, struct store_object *object, stru
     struct store_body *body = object->body;
 
     INVARIANT(body != NULL);
-    *hit = (struct hit_handler){.source = {.ops = &hit_ops}, .object = object, .loop = loop, .end = UINT64_MAX};
+    *hit =
+        (struct hit_handler){.source = {.ops = &hit_ops}, .object = object, .loop = loop, .end = UINT64_MAX};
     hit->mail.run = hit_mailed;
     list_init(&hit->waiting);
     if (!body_is(body, BODY_FILLING))
@@ -91,7 +92,7 @@ static void chunk_let_go(struct store_body *body, struct body_chunk *chunk)
         body_chunk_free(stored_of_body(body), chunk);
 }
 
-/* ---- peek ------------------------------------------------------------------------------------------------- */
+/* ---- peek -------------------------------------------------------------------------------------------- */
 
 static slice chunk_slice(const struct body_chunk *chunk, uint64_t at, uint64_t limit)
 {
@@ -116,7 +117,8 @@ static unsigned show_inline(const struct hit_handler *hit, uint64_t limit, slice
 /* A complete body keeps all its chunks as long as the object: no lock. */
 static unsigned show_complete(struct hit_handler *hit, uint64_t limit, slice *ret_slices, unsigned max)
 {
-    struct body_chunk *from = hit->chunk != NULL && hit->chunk->at <= hit->at ? hit->chunk : hit->object->body->chunks;
+    struct body_chunk *from =
+        hit->chunk != NULL && hit->chunk->at <= hit->at ? hit->chunk : hit->object->body->chunks;
     struct body_chunk *chunk = chunk_find(from, hit->at);
     unsigned count = 0;
 
@@ -161,7 +163,8 @@ static bool hit_wait(struct hit_handler *hit, struct store_body *body)
     struct body_chunk *freed = NULL;
 
     pthread_mutex_lock(body_lock_of(body));
-    if (body_is(body, BODY_FILLING) && atomic_load_explicit(&body->written, memory_order_relaxed) <= hit->at) {
+    if (body_is(body, BODY_FILLING) &&
+        atomic_load_explicit(&body->written, memory_order_relaxed) <= hit->at) {
         waits = true;
         miss = body->fill;
         if (hit->own & HIT_PINNED && hit->at >= hit->chunk->at + hit->chunk->size)
@@ -179,8 +182,8 @@ static bool hit_wait(struct hit_handler *hit, struct store_body *body)
     return waits;
 }
 
-static enum source_state hit_show(struct hit_handler *hit, enum body_state state, uint64_t limit, slice *ret_slices,
-                                  unsigned max, unsigned *ret_count)
+static enum source_state hit_show(struct hit_handler *hit, enum body_state state, uint64_t limit,
+                                  slice *ret_slices, unsigned max, unsigned *ret_count)
 {
     struct store_body *body = hit->object->body;
     bool is_whole = atomic_load_explicit(&body->window, memory_order_acquire) == BODY_WHOLE;
@@ -221,7 +224,7 @@ static enum source_state hit_peek(struct source *source, slice *ret_slices, unsi
     }
 }
 
-/* ---- the rest --------------------------------------------------------------------------------------------- */
+/* ---- the rest ---------------------------------------------------------------------------------------- */
 
 /* A window wants to know at once where its readers are; else a chunk is let go at the next one. */
 static void hit_moved(struct hit_handler *hit, bool lets_go)
@@ -324,7 +327,8 @@ static void hit_close(struct source *source)
 
 static const struct source_ops hit_ops = {hit_peek, hit_consume, hit_close};
 
-/* ---- what others ask about an object -------------------------------------------------------------------------- */
+/* ---- what others ask about an object
+ * -------------------------------------------------------------------------- */
 
 int64_t store_object_length(const struct store_object *object)
 {

@@ -51,7 +51,8 @@ static uint32_t slot_find(const struct store_index *index, const struct stored *
 {
     uint64_t slot = slot_of(stored);
 
-    for (uint32_t i = home_of(index, stored->seen.hash.hi); i < index->slot_count && index->slots[i] != 0; i++)
+    for (uint32_t i = home_of(index, stored->seen.hash.hi); i < index->slot_count && index->slots[i] != 0;
+         i++)
         if (index->slots[i] == slot)
             return i;
     return index->slot_count;

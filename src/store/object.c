@@ -5,7 +5,7 @@
 
 #define TAKE_ATTEMPTS_MAX 64 /* other takers may be faster; then the tier is too busy for this one */
 
-/* ---- budget ----------------------------------------------------------------------------------------------- */
+/* ---- budget ------------------------------------------------------------------------------------------ */
 
 /* jemalloc's classes: four to a doubling up to 14 KiB; beyond that whole pages are touched only as used. */
 uint64_t store_charge(size_t size)
@@ -36,7 +36,8 @@ bool store_budget_take(struct store_budget *budget, uint32_t tenant, uint64_t by
     if (bytes > budget->max)
         return false;
     for (unsigned attempt = 0; !budget_try(budget, bytes); attempt++) {
-        if (attempt == TAKE_ATTEMPTS_MAX || budget->make_room == NULL || !budget->make_room(budget, bytes, near))
+        if (attempt == TAKE_ATTEMPTS_MAX || budget->make_room == NULL ||
+            !budget->make_room(budget, bytes, near))
             return false;
     }
     if (tenant != STORE_TENANT_NONE && budget->tenant_bytes != NULL)
@@ -55,7 +56,7 @@ void store_budget_give(struct store_budget *budget, uint32_t tenant, uint64_t by
     }
 }
 
-/* ---- objects ---------------------------------------------------------------------------------------------- */
+/* ---- objects ----------------------------------------------------------------------------------------- */
 
 /* Metadata comes first, so that it is aligned for whoever looks at it in place; labels behind it. */
 static size_t meta_room(size_t len)
@@ -118,7 +119,8 @@ static void stored_body_init(struct stored *stored, const struct stored_seed *se
 
 struct stored *stored_new(struct store_budget *budget, const struct stored_seed *seed)
 {
-    struct store_object like = {.label_count = (uint16_t)seed->label_count, .full_key = seed->key.full, .meta = seed->meta};
+    struct store_object like = {
+        .label_count = (uint16_t)seed->label_count, .full_key = seed->key.full, .meta = seed->meta};
     size_t size = stored_size(&like, seed->has_body, seed->inline_bytes);
     struct stored *stored;
 

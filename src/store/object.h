@@ -17,8 +17,8 @@
 struct store_budget {
     _Atomic uint64_t used;
     uint64_t max; /* UINT64_MAX: counted only */
-    /* Frees at least bytes from the tier's own objects, as far as it can; near: a hash whose shard goes first.
-     * False when nothing could be freed. Called without locks. */
+    /* Frees at least bytes from the tier's own objects, as far as it can; near: a hash whose shard goes
+     * first. False when nothing could be freed. Called without locks. */
     bool (*make_room)(struct store_budget *budget, uint64_t bytes, hash128 near);
     _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them, zero pages until used */
 };
@@ -34,12 +34,12 @@ struct stored {
     struct list link;         /* in a queue of the eviction; guarded by the shard */
     struct store_budget *budget;
     _Atomic uint32_t refs;
-    uint32_t charge_units;  /* STORED_UNIT_BYTES: what the queues count for it; set when it enters one */
-    _Atomic uint32_t hits;  /* all of them, for people */
-    _Atomic uint8_t use;    /* 0..3, for the eviction */
-    uint8_t queue;          /* s3fifo.h; guarded by the shard */
+    uint32_t charge_units;   /* STORED_UNIT_BYTES: what the queues count for it; set when it enters one */
+    _Atomic uint32_t hits;   /* all of them, for people */
+    _Atomic uint8_t use;     /* 0..3, for the eviction */
+    uint8_t queue;           /* s3fifo.h; guarded by the shard */
     _Atomic uint8_t is_soft; /* a soft purge that has retired matched it */
-    uint8_t is_indexed;     /* guarded by the shard */
+    uint8_t is_indexed;      /* guarded by the shard */
 };
 #define STORED_UNIT_BYTES 16u
 
@@ -58,9 +58,9 @@ struct stored_seed {
     int64_t stored_ms, expires_ms;
     uint16_t tenant;
     uint8_t kind;
-    bool has_body;           /* its own */
-    size_t inline_bytes;     /* of the body, 0: none inside */
-    struct stored *share;    /* the object whose body it uses, NULL: none */
+    bool has_body;        /* its own */
+    size_t inline_bytes;  /* of the body, 0: none inside */
+    struct stored *share; /* the object whose body it uses, NULL: none */
 };
 /* One reference, the caller's. NULL when the budget or memory has no room. */
 struct stored *stored_new(struct store_budget *budget, const struct stored_seed *seed);

@@ -3,10 +3,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define TENANTS          65536u
-#define TABLE_SLOTS_MIN  1024u
-#define KEY_USED         (1ull << 63)
-#define PINS_FIRST       64u
+#define TENANTS         65536u
+#define TABLE_SLOTS_MIN 1024u
+#define KEY_USED        (1ull << 63)
+#define PINS_FIRST      64u
 
 /* A slot is written by whoever holds the log's mutex, sequences first and key last, and read without. */
 struct slot {
@@ -14,8 +14,8 @@ struct slot {
     _Atomic uint64_t hard, soft;
 };
 
-/* Grows by replacement; those outgrown stay until the end, so that a reader needs no lock: they are together no
- * larger than the one in use. */
+/* Grows by replacement; those outgrown stay until the end, so that a reader needs no lock: they are together
+ * no larger than the one in use. */
 struct table {
     struct table *outgrown;
     uint32_t slots; /* power of two */
@@ -23,7 +23,7 @@ struct table {
 };
 
 struct tenant_purges {
-    _Atomic uint64_t latest; /* of anything not retired; 0: nothing to look for */
+    _Atomic uint64_t latest;     /* of anything not retired; 0: nothing to look for */
     _Atomic uint64_t hard, soft; /* the epochs */
 };
 
@@ -46,7 +46,7 @@ struct purge_log {
     struct purge_entry ring[PURGE_RING_ENTRIES];
 };
 
-/* ---- the table -------------------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------------------- */
 
 static uint64_t slot_key(uint16_t tenant, uint32_t label)
 {
@@ -90,7 +90,8 @@ static void table_put(struct table *table, uint64_t key, uint64_t hard, uint64_t
 
 static bool table_grow(struct purge_log *log)
 {
-    struct table *old = atomic_load_explicit(&log->table, memory_order_relaxed), *table = table_new(old->slots * 2);
+    struct table *old = atomic_load_explicit(&log->table, memory_order_relaxed),
+                 *table = table_new(old->slots * 2);
 
     if (table == NULL)
         return false;
@@ -106,7 +107,7 @@ static bool table_grow(struct purge_log *log)
     return true;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 struct purge_log *purge_log_new(unsigned labels_max)
 {
@@ -148,7 +149,7 @@ uint64_t purge_log_seq(const struct purge_log *log)
     return atomic_load_explicit(&log->seq, memory_order_acquire);
 }
 
-/* ---- append ----------------------------------------------------------------------------------------------- */
+/* ---- append ------------------------------------------------------------------------------------------ */
 
 static uint64_t epoch_raise(struct purge_log *log, uint16_t tenant, uint64_t seq, bool soft)
 {
@@ -217,7 +218,7 @@ void purge_log_counted(struct purge_log *log, uint64_t seq, uint64_t matched, bo
     pthread_mutex_unlock(&log->mutex);
 }
 
-/* ---- check ------------------------------------------------------------------------------------------------ */
+/* ---- check ------------------------------------------------------------------------------------------- */
 
 struct question {
     uint64_t seq;
@@ -246,12 +247,13 @@ static enum purge_verdict labels_check(const struct purge_log *log, const struct
     return verdict;
 }
 
-/* Entries retire in place under an odd version: who meets one waits for the mutex. All loads above acquire, so
- * none of them moves behind the second look at the version. */
+/* Entries retire in place under an odd version: who meets one waits for the mutex. All loads above acquire,
+ * so none of them moves behind the second look at the version. */
 static enum purge_verdict labels_check_stable(const struct purge_log *log, const struct question *q)
 {
     uint64_t version = atomic_load_explicit(&log->version, memory_order_acquire);
-    pthread_mutex_t *mutex = (pthread_mutex_t *)(uintptr_t)&log->mutex; /* the log is not changed by looking */
+    pthread_mutex_t *mutex =
+        (pthread_mutex_t *)(uintptr_t)&log->mutex; /* the log is not changed by looking */
     enum purge_verdict verdict;
 
     if ((version & 1) == 0) {
@@ -297,7 +299,7 @@ bool purge_log_is_active(const struct purge_log *log, uint16_t tenant)
     return atomic_load_explicit(&log->tenants[tenant].latest, memory_order_acquire) != 0;
 }
 
-/* ---- pins ------------------------------------------------------------------------------------------------- */
+/* ---- pins -------------------------------------------------------------------------------------------- */
 
 static struct pin *pin_at(struct purge_log *log, uint32_t i)
 {
@@ -319,8 +321,8 @@ static bool pins_grow(struct purge_log *log)
     return true;
 }
 
-/* Without memory for another entry the fill shares the last one: to be taken for older than it is costs at most
- * a miss. */
+/* Without memory for another entry the fill shares the last one: to be taken for older than it is costs at
+ * most a miss. */
 uint64_t purge_log_pin(struct purge_log *log)
 {
     pthread_mutex_lock(&log->mutex);
@@ -358,7 +360,7 @@ void purge_log_unpin(struct purge_log *log, uint64_t seq)
     pthread_mutex_unlock(&log->mutex);
 }
 
-/* ---- retiring --------------------------------------------------------------------------------------------- */
+/* ---- retiring ---------------------------------------------------------------------------------------- */
 
 uint64_t purge_log_sweep_begin(struct purge_log *log)
 {
@@ -390,7 +392,8 @@ static uint32_t table_survivors(struct table *table, uint64_t up_to, struct surv
     return count;
 }
 
-static void table_rebuild(struct purge_log *log, struct table *table, const struct survivor *survivors, uint32_t count)
+static void table_rebuild(struct purge_log *log, struct table *table, const struct survivor *survivors,
+                          uint32_t count)
 {
     uint64_t version = atomic_load_explicit(&log->version, memory_order_relaxed);
 
@@ -405,8 +408,8 @@ static void table_rebuild(struct purge_log *log, struct table *table, const stru
     atomic_store_explicit(&log->version, version + 2, memory_order_release);
 }
 
-/* A tenant's latest may fall only when nothing of it is left; it goes to 0 then. A tenant's own newest label is
- * its latest, unless the epoch is, so it is enough to look at the latest itself. */
+/* A tenant's latest may fall only when nothing of it is left; it goes to 0 then. A tenant's own newest label
+ * is its latest, unless the epoch is, so it is enough to look at the latest itself. */
 static void tenants_retire(struct purge_log *log, uint64_t up_to)
 {
     for (unsigned i = 0; i < TENANTS; i++) {
@@ -441,7 +444,7 @@ void purge_log_retire(struct purge_log *log, uint64_t up_to_seq)
     pthread_mutex_unlock(&log->mutex);
 }
 
-/* ---- the API's view --------------------------------------------------------------------------------------- */
+/* ---- the API's view ---------------------------------------------------------------------------------- */
 
 unsigned purge_log_read(struct purge_log *log, uint64_t since, struct purge_entry *ret_entries, unsigned max)
 {
@@ -461,10 +464,11 @@ void purge_log_stats(struct purge_log *log, struct purge_log_stats *ret_stats)
 {
     pthread_mutex_lock(&log->mutex);
     uint64_t bytes = sizeof(*log) + log->pin_slots * sizeof(struct pin);
-    for (struct table *t = atomic_load_explicit(&log->table, memory_order_relaxed); t != NULL; t = t->outgrown)
+    for (struct table *t = atomic_load_explicit(&log->table, memory_order_relaxed); t != NULL;
+         t = t->outgrown)
         bytes += sizeof(*t) + t->slots * sizeof(struct slot);
-    *ret_stats = (struct purge_log_stats){.labels = log->used, .overflows = log->overflows, .retired = log->retired,
-                                          .bytes = bytes};
+    *ret_stats = (struct purge_log_stats){
+        .labels = log->used, .overflows = log->overflows, .retired = log->retired, .bytes = bytes};
     for (uint32_t i = 0; i < log->pin_count; i++)
         ret_stats->pins += pin_at(log, i)->count;
     pthread_mutex_unlock(&log->mutex);

@@ -1,9 +1,9 @@
 /* purge_log: what was purged, and when. A purge is a log, not a search.
  *
- * The sequence starts at 1 and grows by one with each purge. Every object carries the sequence at the START of
- * its fill; a purge with a greater sequence that names one of the object's labels (or its tenant) matches it. So
- * an object whose fill began before a purge is purged, one whose fill began after it is not, whatever the order
- * in which the two end.
+ * The sequence starts at 1 and grows by one with each purge. Every object carries the sequence at the START
+ * of its fill; a purge with a greater sequence that names one of the object's labels (or its tenant) matches
+ * it. So an object whose fill began before a purge is purged, one whose fill began after it is not, whatever
+ * the order in which the two end.
  *
  *   purge_log_append -> entry {tenant, label, hard, soft} -> compared at lookup, join, update, publication
  *                    -> the tier's sweep removes what it matched -> purge_log_retire
@@ -11,9 +11,9 @@
  * An entry may retire only when a sweep that began after it has ended, and no fill is in flight that began
  * before it: a fill pins its sequence (purge_log_pin) until its object is published or given up.
  *
- * Limits: labels_max entries; when it is full, the tenant's epoch is raised instead: everything of that tenant
- * is purged (softly for a soft purge). That is counted, never wrong.
- * Threads: any. purge_log_check takes no lock except while entries retire. */
+ * Limits: labels_max entries; when it is full, the tenant's epoch is raised instead: everything of that
+ * tenant is purged (softly for a soft purge). That is counted, never wrong. Threads: any. purge_log_check
+ * takes no lock except while entries retire. */
 #ifndef WARP_STORE_PURGE_H
 #define WARP_STORE_PURGE_H
 
@@ -31,12 +31,16 @@ struct purge_entry {
     uint64_t matched; /* set by purge_log_counted */
     uint32_t label;   /* 0 for STORE_LABEL_TENANT */
     uint16_t tenant;
-    uint8_t kind;     /* enum store_label_kind */
+    uint8_t kind; /* enum store_label_kind */
     bool soft;
     bool matched_is_exact;
 };
 
-enum purge_verdict { PURGE_NONE, PURGE_SOFT, PURGE_HARD };
+enum purge_verdict {
+    PURGE_NONE,
+    PURGE_SOFT,
+    PURGE_HARD
+};
 
 /* labels_max 0: the default. NULL when memory ends. */
 struct purge_log *purge_log_new(unsigned labels_max);
@@ -45,8 +49,9 @@ struct purge_log *purge_log_free(struct purge_log *log);
 /* The sequence now. */
 uint64_t purge_log_seq(const struct purge_log *log);
 
-/* In effect when it returns. entry->seq is ignored. ret_before (may be NULL): the sequence of the last hard purge
- * of the same label, 0 when there is none; for counting what this one adds. Returns the new sequence. */
+/* In effect when it returns. entry->seq is ignored. ret_before (may be NULL): the sequence of the last hard
+ * purge of the same label, 0 when there is none; for counting what this one adds. Returns the new sequence.
+ */
 uint64_t purge_log_append(struct purge_log *log, const struct purge_entry *entry, uint64_t *ret_before);
 /* Completes the record of a purge with what it matched. */
 void purge_log_counted(struct purge_log *log, uint64_t seq, uint64_t matched, bool is_exact);

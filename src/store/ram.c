@@ -1,6 +1,8 @@
-/* The RAM tier: shards of an index with their eviction, one budget over all. Purge and sweep are in ram_purge.c.
+/* The RAM tier: shards of an index with their eviction, one budget over all. Purge and sweep are in
+ * ram_purge.c.
  *
- * Lock order: a shard's lock alone, or a body's lock alone; never two. Room is made before a lock is taken. */
+ * Lock order: a shard's lock alone, or a body's lock alone; never two. Room is made before a lock is taken.
+ */
 #include "store/ram_own.h"
 
 #include <stdlib.h>
@@ -12,7 +14,7 @@
 #define MAX_BYTES_MIN  (1024u * 1024)
 #define ROUNDS_MAX     8u /* over all shards, when room is made: enough for every `use` to run down */
 
-/* ---- index ------------------------------------------------------------------------------------------------ */
+/* ---- index ------------------------------------------------------------------------------------------- */
 
 void ram_remove(struct ram *ram, struct ram_shard *shard, struct stored *stored)
 {
@@ -34,7 +36,8 @@ static void ram_added(struct ram *ram, struct stored *stored)
 
 static size_t table_bytes(uint32_t homes)
 {
-    return index_slot_count(homes) * sizeof(uint64_t) + (homes / S3_GHOST_WAYS) * S3_GHOST_WAYS * sizeof(uint32_t);
+    return index_slot_count(homes) * sizeof(uint64_t) +
+           (homes / S3_GHOST_WAYS) * S3_GHOST_WAYS * sizeof(uint32_t);
 }
 
 /* Slots, and the ghosts behind them in the same allocation. */
@@ -102,7 +105,7 @@ static void shard_grow_if_crowded(struct ram *ram, struct ram_shard *shard, uint
         (void)shard_grow(ram, shard, near_hi); /* else it is fuller than it should be for a while */
 }
 
-/* ---- making room ------------------------------------------------------------------------------------------ */
+/* ---- making room ------------------------------------------------------------------------------------- */
 
 static bool shard_evict(struct ram *ram, struct ram_shard *shard)
 {
@@ -138,12 +141,12 @@ static bool ram_make_room(struct store_budget *budget, uint64_t bytes, hash128 n
     return freed;
 }
 
-/* ---- lookup ----------------------------------------------------------------------------------------------- */
+/* ---- lookup ------------------------------------------------------------------------------------------ */
 
 enum purge_verdict ram_verdict(const struct ram *ram, const struct store_object *object)
 {
-    enum purge_verdict verdict =
-        purge_log_check(ram->storage.purges, object->seq, object->tenant, object->labels, object->label_count);
+    enum purge_verdict verdict = purge_log_check(ram->storage.purges, object->seq, object->tenant,
+                                                 object->labels, object->label_count);
     const struct stored *stored = stored_of_const(object);
 
     if (verdict == PURGE_NONE && atomic_load_explicit(&stored->is_soft, memory_order_relaxed))
@@ -159,10 +162,12 @@ static bool object_is_over(const struct store_lookup *lookup, const struct store
     }
     /* An updated object does not hear of the end of the fill it shares a body with. */
     return store_object_is_failed(object) ||
-           (object->body != NULL && atomic_load_explicit(&object->body->window, memory_order_acquire) == BODY_START_GONE);
+           (object->body != NULL &&
+            atomic_load_explicit(&object->body->window, memory_order_acquire) == BODY_START_GONE);
 }
 
-/* The verdict is asked for under the lock: while an object is in the index, no purge that matches it has retired. */
+/* The verdict is asked for under the lock: while an object is in the index, no purge that matches it has
+ * retired. */
 static enum store_status ram_lookup(struct storage *storage, struct store_lookup *lookup)
 {
     struct ram *ram = ram_of(storage);
@@ -198,7 +203,7 @@ static enum store_status ram_lookup(struct storage *storage, struct store_lookup
     return STORE_DONE;
 }
 
-/* ---- fill ------------------------------------------------------------------------------------------------- */
+/* ---- fill -------------------------------------------------------------------------------------------- */
 
 /* Puts the object into the index in the place of what was there. */
 static err ram_put(struct ram *ram, struct stored *stored, bool is_whole)
@@ -322,7 +327,8 @@ static enum store_status ram_get_miss_handler(struct storage *storage, struct st
     struct stored *stored;
 
     fill->private_copy = fill->private_copy || ram->is_off;
-    if (!fill->private_copy && storage_is_purged(storage, fill->seq, fill->tenant, fill->labels, fill->label_count)) {
+    if (!fill->private_copy &&
+        storage_is_purged(storage, fill->seq, fill->tenant, fill->labels, fill->label_count)) {
         fill->result = ERR(REFUSED);
         return STORE_DONE;
     }
@@ -343,7 +349,7 @@ static enum store_status ram_get_miss_handler(struct storage *storage, struct st
     return STORE_DONE;
 }
 
-/* ---- update ----------------------------------------------------------------------------------------------- */
+/* ---- update ------------------------------------------------------------------------------------------ */
 
 static struct stored *stored_of_update(struct ram *ram, const struct store_update *update)
 {
@@ -353,7 +359,8 @@ static struct stored *stored_of_update(struct ram *ram, const struct store_updat
                                .labels = update->labels,
                                .label_count = update->label_count,
                                .seq = update->seq,
-                               .stored_ms = update->op.loop != NULL ? loop_wall_ms(update->op.loop) : os_wall_ms(),
+                               .stored_ms =
+                                   update->op.loop != NULL ? loop_wall_ms(update->op.loop) : os_wall_ms(),
                                .tenant = old->tenant,
                                .kind = old->kind,
                                .share = old->body != NULL ? stored_of_body(old->body) : NULL};
@@ -362,7 +369,8 @@ static struct stored *stored_of_update(struct ram *ram, const struct store_updat
 }
 
 /* A purge of the old object between its fill and the validation has hit the body that both share. */
-static bool update_is_purged(const struct ram *ram, const struct store_object *old, const struct store_object *updated)
+static bool update_is_purged(const struct ram *ram, const struct store_object *old,
+                             const struct store_object *updated)
 {
     return ram_verdict(ram, old) == PURGE_HARD || ram_verdict(ram, updated) == PURGE_HARD;
 }
@@ -385,8 +393,10 @@ static enum store_status ram_update_meta(struct storage *storage, struct store_u
     } else if (!old->is_indexed) {
         update->result = ERR(NOT_FOUND);
     } else {
-        atomic_store_explicit(&stored->use, atomic_load_explicit(&old->use, memory_order_relaxed), memory_order_relaxed);
-        atomic_store_explicit(&stored->hits, atomic_load_explicit(&old->hits, memory_order_relaxed), memory_order_relaxed);
+        atomic_store_explicit(&stored->use, atomic_load_explicit(&old->use, memory_order_relaxed),
+                              memory_order_relaxed);
+        atomic_store_explicit(&stored->hits, atomic_load_explicit(&old->hits, memory_order_relaxed),
+                              memory_order_relaxed);
         index_replace(&shard->index, old, stored);
         if (old->queue != S3_NONE)
             s3fifo_replace(&shard->queues, old, stored, bytes);
@@ -403,7 +413,7 @@ static enum store_status ram_update_meta(struct storage *storage, struct store_u
     return STORE_DONE;
 }
 
-/* ---- numbers ---------------------------------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------------------------------- */
 
 static void ram_stats(const struct storage *storage, struct store_stats *stats)
 {
@@ -433,7 +443,8 @@ static uint64_t ram_tenant_bytes(const struct storage *storage, uint16_t tenant)
 }
 
 static uint64_t ram_browse(struct storage *storage, uint64_t cursor, unsigned limit,
-                           void (*visit)(void *arg, const struct store_object *object, uint64_t hits), void *arg)
+                           void (*visit)(void *arg, const struct store_object *object, uint64_t hits),
+                           void *arg)
 {
     struct ram *ram = ram_of(storage);
     unsigned at = (unsigned)(ram_shard_of(ram, cursor) - ram->shards);
@@ -460,7 +471,7 @@ static uint64_t ram_browse(struct storage *storage, uint64_t cursor, unsigned li
     return 0;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 static void ram_cancel(struct storage *storage, struct store_op *op)
 {
@@ -541,7 +552,8 @@ static err ram_allocate(struct ram *ram)
     ram->storage.purges = purge_log_new(purge_labels_max(ram->is_off ? 0 : ram->budget.max));
     ram->budget.tenant_bytes = calloc(STORE_TENANTS, sizeof(*ram->budget.tenant_bytes));
     ram->tenant_objects = calloc(STORE_TENANTS, sizeof(*ram->tenant_objects));
-    ENSURE(ram->storage.purges != NULL && ram->budget.tenant_bytes != NULL && ram->tenant_objects != NULL, MEMORY);
+    ENSURE(ram->storage.purges != NULL && ram->budget.tenant_bytes != NULL && ram->tenant_objects != NULL,
+           MEMORY);
     ram->shards = aligned_alloc(64, ram->shard_count * sizeof(*ram->shards));
     ENSURE(ram->shards != NULL, MEMORY);
     memset(ram->shards, 0, ram->shard_count * sizeof(*ram->shards));

@@ -44,8 +44,8 @@ static inline struct ram_shard *ram_shard_of(struct ram *ram, uint64_t hash_hi)
     return &ram->shards[ram->shard_bits == 0 ? 0 : hash_hi >> (64 - ram->shard_bits)];
 }
 
-/* Under the shard's lock: out of the index and the queues. The index's reference is the caller's then, to be let
- * go without the lock. */
+/* Under the shard's lock: out of the index and the queues. The index's reference is the caller's then, to be
+ * let go without the lock. */
 void ram_remove(struct ram *ram, struct ram_shard *shard, struct stored *stored);
 enum purge_verdict ram_verdict(const struct ram *ram, const struct store_object *object);
 

@@ -2,11 +2,11 @@
  * was purged and lets entries retire. */
 #include "store/ram_own.h"
 
-#define COUNT_OBJECTS_MAX  100000u /* as many are looked at to count what a purge matches */
-#define STRETCH_SLOTS      128u    /* under one lock */
-#define TURN_SLOTS         4096u   /* in one turn */
+#define COUNT_OBJECTS_MAX 100000u /* as many are looked at to count what a purge matches */
+#define STRETCH_SLOTS     128u    /* under one lock */
+#define TURN_SLOTS        4096u   /* in one turn */
 
-/* ---- counting --------------------------------------------------------------------------------------------- */
+/* ---- counting ---------------------------------------------------------------------------------------- */
 
 struct count {
     const struct ram *ram;
@@ -64,8 +64,8 @@ static uint64_t ram_objects(struct ram *ram)
     return objects;
 }
 
-/* Looks at all objects where there are few, else at some shards of them: hashes have no order, so what is true
- * of some is about true of all. */
+/* Looks at all objects where there are few, else at some shards of them: hashes have no order, so what is
+ * true of some is about true of all. */
 static void count_by_scan(struct ram *ram, struct store_purge *purge, uint64_t before)
 {
     struct count count = {ram, purge, before, 0, 0};
@@ -83,7 +83,7 @@ static void count_by_scan(struct ram *ram, struct store_purge *purge, uint64_t b
         purge->matched = (uint64_t)((double)count.matched * (double)objects / (double)count.looked_at);
 }
 
-/* ---- purge ------------------------------------------------------------------------------------------------ */
+/* ---- purge ------------------------------------------------------------------------------------------- */
 
 /* Its memory comes free now rather than with the sweep. */
 static void free_by_key(struct ram *ram, const struct store_key *key)
@@ -120,11 +120,13 @@ enum store_status ram_purge(struct storage *storage, struct store_purge *purge)
     uint64_t before;
 
     atomic_fetch_add_explicit(&ram->purge_attempts, 1, memory_order_relaxed);
-    purge->matched = atomic_load_explicit(&ram->tenant_objects[purge->tenant], memory_order_relaxed);
+    purge->matched = 0;
+    if (is_tenant || !purge->uncounted)
+        purge->matched = atomic_load_explicit(&ram->tenant_objects[purge->tenant], memory_order_relaxed);
     purge->matched_is_exact = !was_active; /* some may be purged already and not swept */
     purge->seq = purge_log_append(storage->purges, &entry, &before);
     purge->durable = true; /* nothing outlives the process, so nothing purged can come back */
-    if (!is_tenant && is_overflow(storage->purges, purge))
+    if (!is_tenant && (purge->uncounted || is_overflow(storage->purges, purge)))
         purge->matched_is_exact = false;
     else if (!is_tenant)
         count_by_scan(ram, purge, before);
@@ -134,10 +136,11 @@ enum store_status ram_purge(struct storage *storage, struct store_purge *purge)
     return STORE_DONE;
 }
 
-/* ---- sweep ------------------------------------------------------------------------------------------------ */
+/* ---- sweep ------------------------------------------------------------------------------------------- */
 
-/* Under the lock: takes what is over out of [from, to) into gone; the rest remembers that it was softly purged,
- * because the entry that says so may retire. Backwards, because removing moves only what lies behind. */
+/* Under the lock: takes what is over out of [from, to) into gone; the rest remembers that it was softly
+ * purged, because the entry that says so may retire. Backwards, because removing moves only what lies behind.
+ */
 static void sweep_slots(struct ram *ram, struct ram_shard *shard, uint32_t from, uint32_t to, int64_t wall_ms,
                         struct list *gone)
 {

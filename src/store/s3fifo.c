@@ -9,7 +9,7 @@ void s3fifo_init(struct s3fifo *q)
     list_init(&q->main);
 }
 
-/* ---- ghosts ----------------------------------------------------------------------------------------------- */
+/* ---- ghosts ------------------------------------------------------------------------------------------ */
 
 void s3fifo_set_ghosts(struct s3fifo *q, uint32_t *ghosts, uint32_t sets)
 {
@@ -53,7 +53,7 @@ static bool ghost_take(struct s3fifo *q, hash128 hash)
     return false;
 }
 
-/* ---- queues ----------------------------------------------------------------------------------------------- */
+/* ---- queues ------------------------------------------------------------------------------------------ */
 
 static void queue_join(struct s3fifo *q, struct stored *stored, enum s3_queue queue)
 {

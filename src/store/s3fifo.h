@@ -4,8 +4,8 @@
  *                |                             ^
  *                '--not used--> gone, ghost ---'  (comes back while its ghost is there)
  *
- * Size-aware: what is larger than S3_LARGE_BYTES needs two uses to leave SMALL. A hit only raises `use` (0..3);
- * nothing moves. An object that somebody still holds is passed over: its memory would not come free.
+ * Size-aware: what is larger than S3_LARGE_BYTES needs two uses to leave SMALL. A hit only raises `use`
+ * (0..3); nothing moves. An object that somebody still holds is passed over: its memory would not come free.
  * Threads: the shard's lock; `use` is atomic. */
 #ifndef WARP_STORE_S3FIFO_H
 #define WARP_STORE_S3FIFO_H
@@ -16,12 +16,16 @@
 #define S3_LARGE_BYTES   (256u * 1024)
 #define S3_GHOST_WAYS    4u
 
-enum s3_queue { S3_NONE, S3_SMALL, S3_MAIN };
+enum s3_queue {
+    S3_NONE,
+    S3_SMALL,
+    S3_MAIN
+};
 
 struct s3fifo {
-    struct list small, main; /* the oldest first */
+    struct list small, main;          /* the oldest first */
     uint64_t small_units, main_units; /* of STORED_UNIT_BYTES */
-    uint32_t *ghosts; /* fingerprints, in sets of S3_GHOST_WAYS, the newest first; 0: none */
+    uint32_t *ghosts;                 /* fingerprints, in sets of S3_GHOST_WAYS, the newest first; 0: none */
     uint32_t ghost_sets;
 };
 

@@ -16,7 +16,7 @@ struct store_label store_label_of(uint16_t tenant, enum store_label_kind kind, s
     return (struct store_label){(uint32_t)(hash ^ hash >> 32)};
 }
 
-/* ---- deadlines -------------------------------------------------------------------------------------------- */
+/* ---- deadlines --------------------------------------------------------------------------------------- */
 
 static void op_begin(struct storage *storage, struct store_op *op, void (*fire)(struct timer *timer))
 {
@@ -107,7 +107,7 @@ static void purge_late(struct timer *timer)
     op->done(op);
 }
 
-/* ---- calls ------------------------------------------------------------------------------------------------ */
+/* ---- calls ------------------------------------------------------------------------------------------- */
 
 enum store_status storage_lookup(struct storage *storage, struct store_lookup *lookup)
 {
@@ -168,8 +168,8 @@ void storage_unpin_seq(struct storage *storage, uint64_t seq)
     purge_log_unpin(storage->purges, seq);
 }
 
-bool storage_is_purged(const struct storage *storage, uint64_t seq, uint16_t tenant, const struct store_label *labels,
-                       unsigned label_count)
+bool storage_is_purged(const struct storage *storage, uint64_t seq, uint16_t tenant,
+                       const struct store_label *labels, unsigned label_count)
 {
     return purge_log_check(storage->purges, seq, tenant, labels, label_count) == PURGE_HARD;
 }

@@ -153,6 +153,7 @@ struct store_purge {
     struct store_label label; /* STORE_LABEL_TENANT: everything of the tenant */
     struct store_key key;     /* STORE_LABEL_URL with a key: the objects freed at once and counted; hash zero: none */
     bool soft;
+    bool uncounted;   /* in: do not count what it matches (invalidation by a request: costs no walk) */
     uint64_t seq;     /* out */
     uint64_t matched; /* out: objects known to match */
     bool matched_is_exact;

@@ -26,6 +26,7 @@ void txn_purge_label(struct txn *txn, enum store_label_kind kind, slice text)
     purge->label = store_label_of(txn->tenant, kind, text);
     purge->op.loop = txn->context->loop;
     purge->op.done = purge_done;
+    purge->uncounted = true;
     if (storage_purge(txn->context->storage, purge) == STORE_DONE)
         free(purge);
 }

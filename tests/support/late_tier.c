@@ -4,7 +4,12 @@
 
 #include <stdlib.h>
 
-enum call_kind { CALL_LOOKUP, CALL_FILL, CALL_UPDATE, CALL_PURGE };
+enum call_kind {
+    CALL_LOOKUP,
+    CALL_FILL,
+    CALL_UPDATE,
+    CALL_PURGE
+};
 
 /* Beside the op, because op.link alone cannot say what the op is. */
 struct call {
@@ -33,10 +38,18 @@ static void call_run(struct late_tier *late, const struct call *call)
     enum store_status status = STORE_DONE;
 
     switch (call->kind) {
-    case CALL_LOOKUP: status = inner->ops->lookup(inner, container_of(call->op, struct store_lookup, op)); break;
-    case CALL_FILL: status = inner->ops->get_miss_handler(inner, container_of(call->op, struct store_fill, op)); break;
-    case CALL_UPDATE: status = inner->ops->update_meta(inner, container_of(call->op, struct store_update, op)); break;
-    case CALL_PURGE: status = inner->ops->purge(inner, container_of(call->op, struct store_purge, op)); break;
+    case CALL_LOOKUP:
+        status = inner->ops->lookup(inner, container_of(call->op, struct store_lookup, op));
+        break;
+    case CALL_FILL:
+        status = inner->ops->get_miss_handler(inner, container_of(call->op, struct store_fill, op));
+        break;
+    case CALL_UPDATE:
+        status = inner->ops->update_meta(inner, container_of(call->op, struct store_update, op));
+        break;
+    case CALL_PURGE:
+        status = inner->ops->purge(inner, container_of(call->op, struct store_purge, op));
+        break;
     }
     INVARIANT(status == STORE_DONE); /* the inner tier is one that never waits */
 }
@@ -94,7 +107,8 @@ static void results_let_go(const struct call *call)
         update->updated = store_object_unref(update->updated);
         break;
     }
-    case CALL_PURGE: break;
+    case CALL_PURGE:
+        break;
     }
 }
 
@@ -108,7 +122,7 @@ static void late_cancel(struct storage *storage, struct store_op *op)
 {
     struct late_tier *late = late_of(storage);
 
-    LIST_FOREACH_SAFE(&late->calls, it) {
+    LIST_FOREACH_SAFE (&late->calls, it) {
         struct call *call = container_of(it, struct call, link);
         if (call->op != op)
             continue;

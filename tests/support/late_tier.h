@@ -1,8 +1,8 @@
 /* late_tier: a tier over another one that completes its calls late, out of order, or never, as the test says.
  *
- * Every call is STORE_PENDING. late_tier_release runs the next n of them (in order, or shuffled) and completes
- * them: on the thread of their loop. With early, the call takes effect when it is submitted and only its
- * completion is late, so that a cancelled call has results to let go of. */
+ * Every call is STORE_PENDING. late_tier_release runs the next n of them (in order, or shuffled) and
+ * completes them: on the thread of their loop. With early, the call takes effect when it is submitted and
+ * only its completion is late, so that a cancelled call has results to let go of. */
 #ifndef WARP_TESTS_LATE_TIER_H
 #define WARP_TESTS_LATE_TIER_H
 

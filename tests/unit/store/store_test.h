@@ -132,7 +132,8 @@ static inline bool put_whole(struct storage *storage, struct put put)
     return true;
 }
 
-static inline enum store_found find(struct storage *storage, uint64_t object, struct store_object **ret_object)
+static inline enum store_found find(struct storage *storage, uint64_t object,
+                                    struct store_object **ret_object)
 {
     char buffer[80];
     struct store_lookup lookup = {.key = storage_key(storage, key_text(buffer, sizeof(buffer), object))};
@@ -183,8 +184,8 @@ static inline uint64_t read_whole(struct storage *storage, uint64_t object)
     return total;
 }
 
-static inline struct store_purge purge_label(struct storage *storage, uint16_t tenant, enum store_label_kind kind,
-                                             struct store_label label, bool soft)
+static inline struct store_purge purge_label(struct storage *storage, uint16_t tenant,
+                                             enum store_label_kind kind, struct store_label label, bool soft)
 {
     struct store_purge purge = {.tenant = tenant, .kind = kind, .label = label, .soft = soft};
 

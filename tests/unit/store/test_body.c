@@ -37,8 +37,8 @@ static void settle(struct loop *loop)
 
 static void test_sizes(void **state)
 {
-    static const int64_t lengths[] = {0,      1,       16383,   16384,      16385,      65536,      262144, 300000,
-                                      1 << 20, -1,     -2,      -1 - 16384, -1 - 20000, -1 - 700000, 7000000};
+    static const int64_t lengths[] = {0,       1,  16383, 16384,      16385,      65536,       262144, 300000,
+                                      1 << 20, -1, -2,    -1 - 16384, -1 - 20000, -1 - 700000, 7000000};
     struct storage *storage = tier_new(64 * MIB);
     uint64_t base = tier_used(storage);
 
@@ -94,7 +94,8 @@ static void follow(int64_t length, uint64_t bytes)
 {
     struct loop *loop = test_loop_new();
     struct storage *storage = tier_new(64 * MIB);
-    struct miss_handler *miss = put_begin(storage, (struct put){.object = 3, .length = length, .loop = loop}, NULL);
+    struct miss_handler *miss =
+        put_begin(storage, (struct put){.object = 3, .length = length, .loop = loop}, NULL);
     struct reader readers[5];
     struct store_object *joined;
 
@@ -150,7 +151,8 @@ static void test_drop_fails_readers(void **state)
 
     (void)state;
     for (int64_t length = -1; length < 1000000; length += 300000) {
-        struct miss_handler *miss = put_begin(storage, (struct put){.object = 4, .length = length, .loop = loop}, NULL);
+        struct miss_handler *miss =
+            put_begin(storage, (struct put){.object = 4, .length = length, .loop = loop}, NULL);
         struct reader reader, unread;
         reader_open(&reader, miss, 4, loop);
         reader_open(&unread, miss, 4, loop);
@@ -190,7 +192,8 @@ static void test_close_with_mail_under_way(void **state)
 {
     struct loop *loop = test_loop_new();
     struct storage *storage = tier_new(16 * MIB);
-    struct miss_handler *miss = put_begin(storage, (struct put){.object = 6, .length = 50000, .loop = loop}, NULL);
+    struct miss_handler *miss =
+        put_begin(storage, (struct put){.object = 6, .length = 50000, .loop = loop}, NULL);
     struct reader *reader = malloc(sizeof(*reader));
     struct reader quiet;
 
@@ -218,7 +221,8 @@ static void test_no_wake_up_after_a_look(void **state)
 {
     struct loop *loop = test_loop_new();
     struct storage *storage = tier_new(16 * MIB);
-    struct miss_handler *miss = put_begin(storage, (struct put){.object = 7, .length = 50000, .loop = loop}, NULL);
+    struct miss_handler *miss =
+        put_begin(storage, (struct put){.object = 7, .length = 50000, .loop = loop}, NULL);
     struct reader reader;
     slice s;
     unsigned count;
@@ -246,10 +250,13 @@ static void test_no_wake_up_after_a_look(void **state)
 
 static void test_ten_thousand_readers(void **state)
 {
-    enum { READERS = 10000 };
+    enum {
+        READERS = 10000
+    };
     struct loop *loop = test_loop_new();
     struct storage *storage = tier_new(64 * MIB);
-    struct miss_handler *miss = put_begin(storage, (struct put){.object = 8, .length = -1, .loop = loop}, NULL);
+    struct miss_handler *miss =
+        put_begin(storage, (struct put){.object = 8, .length = -1, .loop = loop}, NULL);
     struct reader *readers = calloc(READERS, sizeof(*readers));
 
     (void)state;
@@ -262,9 +269,6 @@ static void test_ten_thousand_readers(void **state)
         settle(loop);
         for (unsigned i = 0; i < READERS; i++)
             assert_int_equal(readers[i].total, part * 997);
-        for (unsigned i = part - 1; i < READERS; i += 1000) /* some leave */
-            if (readers[i].hit.object != NULL && i % 2 == 0)
-                continue;
     }
     for (unsigned i = 0; i < READERS; i += 2)
         hit_handler_close(&readers[i].hit, reader_gone);
@@ -285,7 +289,7 @@ static void test_ten_thousand_readers(void **state)
     loop_free(loop);
 }
 
-/* ---- windows ---------------------------------------------------------------------------------------------- */
+/* ---- windows ----------------------------------------------------------------------------------------- */
 
 struct writer {
     unsigned rooms;
@@ -302,15 +306,20 @@ static void window_paced(int64_t length, bool private_copy)
     struct storage *storage = tier_new(16 * MIB); /* share 2 MiB, window 1 MiB */
     uint64_t base = tier_used(storage), object = 9, total = 20 * MIB, done;
     struct writer writer = {0};
-    struct put put = {.object = object, .length = length, .loop = loop, .on_room = writer_room, .writer = &writer,
+    struct put put = {.object = object,
+                      .length = length,
+                      .loop = loop,
+                      .on_room = writer_room,
+                      .writer = &writer,
                       .private_copy = private_copy};
     struct miss_handler *miss = put_begin(storage, put, NULL);
     struct reader fast;
 
     assert_non_null(miss);
     done = put_bytes(miss, object, total);
-    assert_true(miss_handler_is_window(miss)); /* nobody reads yet: the window, and the share where that came first */
-    assert_in_range(done, MIB - 4096, length < 0 && !private_copy ? 2 * MIB + 300000 : MIB);
+    assert_true(
+        miss_handler_is_window(miss)); /* nobody reads yet: the window, and the share where that came first */
+    assert_in_range(done, MIB, length >= 0 ? MIB : (private_copy ? 1 : 2) * MIB + 300000);
     reader_open(&fast, miss, object, loop);
     while (done < total) {
         uint64_t before = fast.total;
@@ -319,7 +328,8 @@ static void window_paced(int64_t length, bool private_copy)
         assert_true(fast.total > before);
         settle(loop);
         assert_int_equal(writer.rooms, 1);
-        assert_int_equal(find(storage, object, NULL), done > 3 * MIB || private_copy ? STORE_MISS : find(storage, object, NULL));
+        if (done > 3 * MIB || private_copy)
+            assert_int_equal(find(storage, object, NULL), STORE_MISS); /* nobody new */
         done += put_bytes(miss, object, total - done);
         assert_true(tier_used(storage) <= base + 3 * MIB);
         assert_true(done <= fast.total + 2 * MIB + 300000);
@@ -353,7 +363,8 @@ static void test_window_slow_reader(void **state)
     struct storage *storage = tier_new(16 * MIB);
     uint64_t base = tier_used(storage);
     struct writer writer = {0};
-    struct put put = {.object = 10, .length = 10 * MIB, .loop = loop, .on_room = writer_room, .writer = &writer};
+    struct put put = {
+        .object = 10, .length = 10 * MIB, .loop = loop, .on_room = writer_room, .writer = &writer};
     struct miss_handler *miss = put_begin(storage, put, NULL);
     struct reader fast, slow;
     slice peeked;
@@ -394,7 +405,8 @@ static void test_window_drop_with_mail_to_the_writer(void **state)
     struct storage *storage = tier_new(16 * MIB);
     uint64_t base = tier_used(storage);
     struct writer writer = {0};
-    struct put put = {.object = 11, .length = 10 * MIB, .loop = loop, .on_room = writer_room, .writer = &writer};
+    struct put put = {
+        .object = 11, .length = 10 * MIB, .loop = loop, .on_room = writer_room, .writer = &writer};
     struct miss_handler *miss = put_begin(storage, put, NULL);
     struct reader fast;
 
@@ -418,7 +430,8 @@ static void test_window_seek_ahead(void **state)
     struct loop *loop = test_loop_new();
     struct storage *storage = tier_new(16 * MIB);
     struct writer writer = {0};
-    struct put put = {.object = 12, .length = 10 * MIB, .loop = loop, .on_room = writer_room, .writer = &writer};
+    struct put put = {
+        .object = 12, .length = 10 * MIB, .loop = loop, .on_room = writer_room, .writer = &writer};
     struct miss_handler *miss = put_begin(storage, put, NULL);
     struct reader reader;
 
@@ -445,7 +458,8 @@ static void test_no_room_makes_a_window(void **state)
     struct loop *loop = test_loop_new();
     struct storage *storage = tier_new(4 * MIB);
     struct writer writer = {0};
-    struct put put = {.object = 13, .length = 400000, .loop = loop, .on_room = writer_room, .writer = &writer};
+    struct put put = {
+        .object = 13, .length = 400000, .loop = loop, .on_room = writer_room, .writer = &writer};
     struct miss_handler *miss = put_begin(storage, put, NULL);
     struct hit_handler held[200];
     struct reader reader;

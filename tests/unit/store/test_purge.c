@@ -3,7 +3,8 @@
 
 static uint64_t append(struct purge_log *log, uint16_t tenant, uint32_t label, bool soft)
 {
-    struct purge_entry entry = {.tenant = tenant, .kind = label != 0 ? STORE_LABEL_TAG : STORE_LABEL_TENANT, .label = label, .soft = soft};
+    struct purge_entry entry = {
+        .tenant = tenant, .kind = label != 0 ? STORE_LABEL_TAG : STORE_LABEL_TENANT, .label = label, .soft = soft};
 
     return purge_log_append(log, &entry, NULL);
 }
@@ -42,8 +43,8 @@ struct model_entry {
     bool soft;
 };
 
-static enum purge_verdict model_check(const struct model_entry *model, uint64_t count, uint64_t seq, uint16_t tenant,
-                                      const struct store_label *labels, unsigned n)
+static enum purge_verdict model_check(const struct model_entry *model, uint64_t count, uint64_t seq,
+                                      uint16_t tenant, const struct store_label *labels, unsigned n)
 {
     enum purge_verdict verdict = PURGE_NONE;
 
@@ -59,15 +60,17 @@ static enum purge_verdict model_check(const struct model_entry *model, uint64_t 
 
 static void test_against_model(void **state)
 {
-    enum { ENTRIES = 3000 };
+    enum {
+        ENTRIES = 3000
+    };
     static struct model_entry model[ENTRIES];
     struct purge_log *log = purge_log_new(0);
     unsigned seed = 4711;
 
     (void)state;
     for (unsigned i = 0; i < ENTRIES; i++) {
-        model[i] = (struct model_entry){(uint16_t)((unsigned)rand_r(&seed) % 3), 1 + (uint32_t)rand_r(&seed) % 2000,
-                                        rand_r(&seed) % 3 == 0};
+        model[i] = (struct model_entry){(uint16_t)((unsigned)rand_r(&seed) % 3),
+                                        1 + (uint32_t)rand_r(&seed) % 2000, rand_r(&seed) % 3 == 0};
         if (rand_r(&seed) % 500 == 0)
             model[i].label = 0;
         assert_int_equal(append(log, model[i].tenant, model[i].label, model[i].soft), i + 2);
@@ -77,7 +80,8 @@ static void test_against_model(void **state)
                 labels[l].hash = 1 + (uint32_t)rand_r(&seed) % 2000;
             uint64_t seq = 1 + (uint64_t)rand_r(&seed) % (i + 2);
             uint16_t tenant = (uint16_t)((unsigned)rand_r(&seed) % 3);
-            if (purge_log_check(log, seq, tenant, labels, 3) != model_check(model, i + 1, seq, tenant, labels, 3))
+            if (purge_log_check(log, seq, tenant, labels, 3) !=
+                model_check(model, i + 1, seq, tenant, labels, 3))
                 fail_msg("seed 4711, entry %u", i);
         }
     }
@@ -116,7 +120,9 @@ static void test_retire_waits_for_pins(void **state)
 
 static void test_pins_in_any_order(void **state)
 {
-    enum { PINS = 1000 };
+    enum {
+        PINS = 1000
+    };
     struct purge_log *log = purge_log_new(0);
     uint64_t pins[PINS];
 

@@ -1,4 +1,5 @@
-/* The eviction: against a plain model of the same policy, against LRU on a Zipf trace; and the index under it. */
+/* The eviction: against a plain model of the same policy, against LRU on a Zipf trace; and the index under
+ * it. */
 #include "store_test.h"
 
 #include "store/index.h"
@@ -6,7 +7,10 @@
 
 #include <math.h>
 
-enum { KEYS = 20000, REQUESTS = 400000 };
+enum {
+    KEYS = 20000,
+    REQUESTS = 400000
+};
 
 /* A seeded Zipf trace (exponent .9) with one request in five for something asked for once. */
 static void trace_new(uint32_t *ret_trace)
@@ -32,7 +36,7 @@ static void trace_new(uint32_t *ret_trace)
     free(cumulative);
 }
 
-/* ---- LRU and the model: arrays and linked numbers --------------------------------------------------------- */
+/* ---- LRU and the model: arrays and linked numbers ---------------------------------------------------- */
 
 struct node {
     struct list link;
@@ -73,8 +77,10 @@ struct model {
 static void model_evict(struct model *m)
 {
     for (;;) {
-        bool from_small = m->small_count * 100 > (m->small_count + m->main_count) * S3_SMALL_PERCENT || m->main_count == 0;
-        struct node *node = container_of(list_pop_front(from_small ? &m->small : &m->main), struct node, link);
+        bool from_small =
+            m->small_count * 100 > (m->small_count + m->main_count) * S3_SMALL_PERCENT || m->main_count == 0;
+        struct node *node =
+            container_of(list_pop_front(from_small ? &m->small : &m->main), struct node, link);
         if (from_small) {
             m->small_count--;
             if (node->use > 0) {
@@ -149,11 +155,13 @@ static void test_zipf(void **state)
 
     (void)state;
     trace_new(trace);
-    unsigned tier = tier_hits(trace, &capacity), model = model_hits(trace, capacity), lru = lru_hits(trace, capacity);
+    unsigned tier = tier_hits(trace, &capacity), model = model_hits(trace, capacity),
+             lru = lru_hits(trace, capacity);
     print_message("%u objects: tier %.4f, model %.4f, LRU %.4f\n", capacity, (double)tier / REQUESTS,
                   (double)model / REQUESTS, (double)lru / REQUESTS);
     assert_true(tier >= lru);
-    assert_true(fabs((double)tier - (double)model) / REQUESTS < 0.01); /* shards and ghost sets cost less than that */
+    assert_true(fabs((double)tier - (double)model) / REQUESTS <
+                0.01); /* shards and ghost sets cost less than that */
     free(trace);
 }
 
@@ -171,7 +179,8 @@ static void test_size_aware_and_held(void **state)
 {
     struct store_budget budget = {.max = UINT64_MAX};
     struct s3fifo q;
-    struct stored *large = stored_make(&budget, 1), *small = stored_make(&budget, 2), *held = stored_make(&budget, 3);
+    struct stored *large = stored_make(&budget, 1), *small = stored_make(&budget, 2),
+                  *held = stored_make(&budget, 3);
 
     (void)state;
     s3fifo_init(&q);
@@ -224,7 +233,9 @@ static void test_ghost_goes_to_main(void **state)
 /* Random puts and removes, growing; found exactly what is there, and walks see each once. */
 static void test_index(void **state)
 {
-    enum { N = 3000 };
+    enum {
+        N = 3000
+    };
     struct store_budget budget = {.max = UINT64_MAX};
     struct store_index index;
     static struct stored *all[N];
@@ -245,7 +256,8 @@ static void test_index(void **state)
         } else {
             while (index_is_crowded(&index) || !index_put(&index, all[i])) {
                 uint32_t homes = MAX(index_next_homes(&index), index.homes + 8);
-                uint64_t *old = index_regrow(&index, calloc(index_slot_count(homes), sizeof(uint64_t)), homes);
+                uint64_t *old =
+                    index_regrow(&index, calloc(index_slot_count(homes), sizeof(uint64_t)), homes);
                 assert_non_null(old);
                 free(old);
             }

@@ -1,8 +1,14 @@
-/* Four threads, each with its own loop: fills, readers that follow other threads' fills, updates, purges, sweeps,
- * in a tier too small for all of it. Every byte is checked. Meant for the thread sanitizer as well. */
+/* Four threads, each with its own loop: fills, readers that follow other threads' fills, updates, purges,
+ * sweeps, in a tier too small for all of it. Every byte is checked. Meant for the thread sanitizer as well.
+ */
 #include "store_test.h"
 
-enum { THREADS = 4, STEPS = 6000, OBJECTS = 300, READERS = 24 };
+enum {
+    THREADS = 4,
+    STEPS = 6000,
+    OBJECTS = 300,
+    READERS = 24
+};
 
 struct stress_reader {
     struct hit_handler hit;
@@ -87,7 +93,8 @@ static void stress_fill(struct stress *s, unsigned random)
         char buffer[80];
         struct store_label label = {(uint32_t)(random % 40)};
         uint64_t seq = storage_pin_seq(s->storage);
-        struct store_fill fill = {.op = {.loop = s->loop}, .seq = seq, .meta = SLICE("meta"), .labels = &label, .label_count = 1};
+        struct store_fill fill = {
+            .op = {.loop = s->loop}, .seq = seq, .meta = SLICE("meta"), .labels = &label, .label_count = 1};
         s->object = random % OBJECTS;
         s->left = random % 7 == 0 ? random % 600000 : random % 30000;
         fill.key = storage_key(s->storage, key_text(buffer, sizeof(buffer), s->object));
@@ -126,7 +133,8 @@ static void stress_update(struct stress *s, struct stress_reader *reader)
 
 static void stress_purge(struct stress *s, unsigned random)
 {
-    struct store_purge purge = {.kind = random % 60 == 0 ? STORE_LABEL_TENANT : STORE_LABEL_TAG, .label = {(uint32_t)(random % 40)},
+    struct store_purge purge = {.kind = random % 60 == 0 ? STORE_LABEL_TENANT : STORE_LABEL_TAG,
+                                .label = {(uint32_t)(random % 40)},
                                 .soft = random % 3 == 0};
 
     storage_purge(s->storage, &purge);
@@ -142,11 +150,28 @@ static void stress_run(void *arg)
         unsigned random = (unsigned)rand_r(&s->seed);
         struct stress_reader *reader = &s->readers[random / 64 % READERS];
         switch (random % 16) {
-        case 0: case 1: case 2: stress_open(s, reader, (unsigned)rand_r(&s->seed) % OBJECTS); break;
-        case 3: stress_update(s, reader); break;
-        case 4: if (random % 5 == 0) stress_purge(s, (unsigned)rand_r(&s->seed)); break;
-        case 5: case 6: case 7: case 8: if (reader->is_open) stress_drain(s, reader); break;
-        default: stress_fill(s, (unsigned)rand_r(&s->seed)); break;
+        case 0:
+        case 1:
+        case 2:
+            stress_open(s, reader, (unsigned)rand_r(&s->seed) % OBJECTS);
+            break;
+        case 3:
+            stress_update(s, reader);
+            break;
+        case 4:
+            if (random % 5 == 0)
+                stress_purge(s, (unsigned)rand_r(&s->seed));
+            break;
+        case 5:
+        case 6:
+        case 7:
+        case 8:
+            if (reader->is_open)
+                stress_drain(s, reader);
+            break;
+        default:
+            stress_fill(s, (unsigned)rand_r(&s->seed));
+            break;
         }
         (void)loop_turn(s->loop, loop_now_ns(s->loop));
     }
@@ -188,7 +213,8 @@ static void test_threads(void **state)
         failed += all[i].failed;
     }
     print_message("%llu bytes read, %llu ends, %llu failures, %llu evictions\n", (unsigned long long)bytes,
-                  (unsigned long long)ended, (unsigned long long)failed, (unsigned long long)tier_stats(storage).evictions);
+                  (unsigned long long)ended, (unsigned long long)failed,
+                  (unsigned long long)tier_stats(storage).evictions);
     assert_true(ended > 100);
     purge_label(storage, 0, STORE_LABEL_TENANT, (struct store_label){0}, false);
     sweep(storage);
