@@ -43,7 +43,8 @@ struct loop *loop_free(struct loop *loop)
     return NULL;
 }
 
-/* ---- mail: a stack that senders push to without locks, taken whole and turned round by the loop ---------- */
+/* ---- mail: a stack that senders push to without locks, taken whole and turned round by the loop ----------
+ */
 
 void loop_post(struct loop *loop, struct mail *mail)
 {
@@ -81,7 +82,8 @@ static unsigned loop_run_mail(struct loop *loop)
     return ran;
 }
 
-/* ---- tasks ---------------------------------------------------------------------------------------------- */
+/* ---- tasks ----------------------------------------------------------------------------------------------
+ */
 
 void task_init(struct task *task, void (*run)(struct task *task))
 {
@@ -115,7 +117,8 @@ static unsigned loop_run_tasks(struct loop *loop)
     return ran;
 }
 
-/* ---- timers ---------------------------------------------------------------------------------------------- */
+/* ---- timers ----------------------------------------------------------------------------------------------
+ */
 
 void timer_init(struct timer *timer, void (*fire)(struct timer *timer))
 {
@@ -133,12 +136,12 @@ void loop_timer_stop(struct loop *loop, struct timer *timer)
     wheel_stop(&loop->wheel, timer);
 }
 
-/* ---- turns ------------------------------------------------------------------------------------------------ */
+/* ---- turns ------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t loop_wait_until(struct loop *loop, uint64_t deadline_ns)
 {
-    if (!list_is_empty(&loop->tasks) ||
-        atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL)
+    if (!list_is_empty(&loop->tasks) || atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL)
         return 0;
     return MIN(deadline_ns, wheel_next_ns(&loop->wheel));
 }

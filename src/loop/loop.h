@@ -1,6 +1,7 @@
 /* loop: one thread's event loop: completions (os), timers, tasks to run soon, mail from other threads.
  *
- * Order of one turn: mail, tasks, timers that are due, then completions. now_ns is read once per turn.
+ * Order of one turn: mail, tasks, timers that are due, then completions. now_ns is read once per turn, and
+ * once more, when asked for, after a turn has slept.
  * Thread: everything but loop_post belongs to the loop's thread. */
 #ifndef WARP_LOOP_LOOP_H
 #define WARP_LOOP_LOOP_H
@@ -42,7 +43,8 @@ struct loop_config {
 MUST_USE err loop_new(const struct loop_config *config, struct loop **ret_loop);
 struct loop *loop_free(struct loop *loop);
 
-/* One turn, waiting at most until the next timer, deadline_ns, or mail. Returns false when nothing ran. */
+/* One turn, waiting at most until the next timer, deadline_ns, or mail, and not at all when mail, a task or a
+ * timer ran: the caller looks between turns. Returns false when nothing ran. */
 bool loop_turn(struct loop *loop, uint64_t deadline_ns);
 /* Turns until loop_stop. */
 void loop_run(struct loop *loop);

@@ -23,7 +23,8 @@ static void wheel_link(struct wheel *wheel, struct timer *timer, uint64_t tick)
     list_push_back(&wheel->slots[level][slot], &timer->link);
 }
 
-/* By the deadline, rounded up: never early. Beyond the last level it is looked at on the way and put again. */
+/* By the deadline, rounded up: never early. Beyond the last level it is looked at on the way and put again.
+ */
 static void wheel_place(struct wheel *wheel, struct timer *timer)
 {
     uint64_t tick = timer->deadline_ns / WHEEL_TICK_NS + (timer->deadline_ns % WHEEL_TICK_NS != 0);

@@ -9,10 +9,10 @@
 
 #include "loop/loop.h"
 
-#define WHEEL_TICK_NS  1000000u
-#define WHEEL_LEVELS   4u
-#define WHEEL_SLOTS    256u
-#define WHEEL_BITS     8u
+#define WHEEL_TICK_NS 1000000u
+#define WHEEL_LEVELS  4u
+#define WHEEL_SLOTS   256u
+#define WHEEL_BITS    8u
 
 struct wheel {
     uint64_t tick;   /* all slots up to this tick have been looked at */

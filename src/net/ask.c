@@ -30,7 +30,8 @@ struct question {
     void *arg;
 };
 
-/* ---- c-ares' sockets, by way of os.h --------------------------------------------------------------------------- */
+/* ---- c-ares' sockets, by way of os.h
+ * --------------------------------------------------------------------------- */
 
 static int errno_return(ssize_t result)
 {
@@ -74,7 +75,8 @@ static ares_ssize_t dns_send(ares_socket_t fd, const struct iovec *iov, int coun
     return errno_return(os_resolver_send(fd, iov, count));
 }
 
-/* ---- events ------------------------------------------------------------------------------------------------------ */
+/* ---- events
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void ask_timer_set(struct ask *ask)
 {
@@ -85,7 +87,8 @@ static void ask_timer_set(struct ask *ask)
         return;
     }
     loop_timer_set(ask->loop, &ask->timer,
-                   loop_now_ns(ask->loop) + (uint64_t)room.tv_sec * 1000000000u + (uint64_t)room.tv_usec * 1000u);
+                   loop_now_ns(ask->loop) + (uint64_t)room.tv_sec * 1000000000u +
+                       (uint64_t)room.tv_usec * 1000u);
 }
 
 static void ask_process(struct ask *ask, ares_socket_t readable, ares_socket_t writable)
@@ -140,7 +143,9 @@ static void ask_socket_state(void *arg, ares_socket_t fd, int readable, int writ
         watch->fd = -1;
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void library_init(void)
 {
@@ -179,15 +184,17 @@ struct ask *ask_free(struct ask *ask)
 
 static int ask_open(struct ask *ask)
 {
-    static const struct ares_socket_functions functions = {dns_socket, dns_close, dns_connect, dns_recv, dns_send};
-    struct ares_options options = {.timeout = TRY_MS, .tries = TRIES, .sock_state_cb = ask_socket_state,
-                                   .sock_state_cb_data = ask};
+    static const struct ares_socket_functions functions = {dns_socket, dns_close, dns_connect, dns_recv,
+                                                           dns_send};
+    struct ares_options options = {
+        .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = ask_socket_state, .sock_state_cb_data = ask};
     ares_channel channel;
     int status;
 
     if (ask->channel != NULL)
         return ARES_SUCCESS;
-    status = ares_init_options(&channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+    status =
+        ares_init_options(&channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
     if (status != ARES_SUCCESS)
         return status;
     ares_set_socket_functions(channel, &functions, ask);
@@ -213,7 +220,8 @@ err ask_servers_set(struct ask *ask, const char *servers)
     return ERR_OK;
 }
 
-/* ---- questions -------------------------------------------------------------------------------------------------------- */
+/* ---- questions
+ * -------------------------------------------------------------------------------------------------------- */
 
 static const char *why_of(int status)
 {
@@ -264,8 +272,8 @@ static void question_done(void *arg, int status, int timeouts, struct ares_addri
     free(question);
 }
 
-void ask_start(struct ask *ask, const char *name, void (*answered)(void *arg, const struct ask_answer *answer),
-               void *arg)
+void ask_start(struct ask *ask, const char *name,
+               void (*answered)(void *arg, const struct ask_answer *answer), void *arg)
 {
     static const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct question *question = malloc(sizeof(*question));

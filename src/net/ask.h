@@ -19,7 +19,7 @@ struct ask *ask_new(struct loop *loop); /* NULL: no memory */
 struct ask *ask_free(struct ask *ask);
 MUST_USE err ask_servers_set(struct ask *ask, const char *servers);
 /* answered is called exactly once, perhaps before this returns. name stays until then. */
-void ask_start(struct ask *ask, const char *name, void (*answered)(void *arg, const struct ask_answer *answer),
-               void *arg);
+void ask_start(struct ask *ask, const char *name,
+               void (*answered)(void *arg, const struct ask_answer *answer), void *arg);
 
 #endif

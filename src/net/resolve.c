@@ -8,13 +8,13 @@
 
 #include <stdlib.h>
 
-#define NAMES_MAX       256u
-#define DEADLINE_NS     UINT64_C(5000000000)
-#define TTL_MIN_S       1u
-#define TTL_MAX_S       3600u
-#define HOLD_NS         UINT64_C(1000000000) /* after "no such name": that long it is believed */
-#define HOLD_STALE_NS   UINT64_C(5000000000) /* after a failure with a last good answer in hand */
-#define NAME_BYTES_MAX  255u                 /* RFC 1035 2.3.4 */
+#define NAMES_MAX      256u
+#define DEADLINE_NS    UINT64_C(5000000000)
+#define TTL_MIN_S      1u
+#define TTL_MAX_S      3600u
+#define HOLD_NS        UINT64_C(1000000000) /* after "no such name": that long it is believed */
+#define HOLD_STALE_NS  UINT64_C(5000000000) /* after a failure with a last good answer in hand */
+#define NAME_BYTES_MAX 255u                 /* RFC 1035 2.3.4 */
 
 struct resolve_name {
     struct list link; /* in resolver.names, the longest unused first */
@@ -39,7 +39,8 @@ struct resolver {
     struct task task;
 };
 
-/* ---- telling ------------------------------------------------------------------------------------------------ */
+/* ---- telling
+ * ------------------------------------------------------------------------------------------------ */
 
 static struct os_address address_of(const struct os_peer *peer, uint16_t port)
 {
@@ -123,7 +124,8 @@ static void resolver_tell_soon(struct resolver *resolver, struct resolve *resolv
     loop_defer(resolver->loop, &resolver->task);
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------- */
+/* ---- names
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void name_tell(struct resolve_name *name)
 {
@@ -200,7 +202,8 @@ static struct resolve_name *name_new(struct resolver *resolver, slice text)
 {
     struct resolve_name *name;
 
-    if (text.len == 0 || text.len > NAME_BYTES_MAX || slice_find(text, '\0') >= 0 || !names_make_room(resolver))
+    if (text.len == 0 || text.len > NAME_BYTES_MAX || slice_find(text, '\0') >= 0 ||
+        !names_make_room(resolver))
         return NULL;
     name = calloc(1, sizeof(*name));
     if (name == NULL)
@@ -225,7 +228,8 @@ static void name_ask(struct resolve_name *name)
     ask_start(name->resolver->ask, name->text, name_answered, name);
 }
 
-/* ---- the interface ---------------------------------------------------------------------------------------------- */
+/* ---- the interface
+ * ---------------------------------------------------------------------------------------------- */
 
 err resolver_new(struct loop *loop, struct resolver **ret_resolver)
 {

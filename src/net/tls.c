@@ -9,20 +9,26 @@
  *
  * tls_pump makes all progress and all callbacks; it runs from the plain stream's callbacks or from a task,
  * never inside a call of the stream's user. */
-#include "net/stream_ops.h"
 #include "net/tls.h"
+#include "net/stream_ops.h"
 
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
 
-#define RECORD_BYTES    16384u                 /* RFC 8446 5.1: the most plaintext in a record */
-#define RECORD_OVERHEAD 256u                   /* RFC 8446 5.2: the most that protection may add */
-#define RECORD_WORTH_BYTES 1024u               /* a smaller one waits for room, unless it is all there is */
-#define OUT_BYTES       (RECORD_BYTES + 1024u) /* a record and an alert */
+#define RECORD_BYTES       16384u /* RFC 8446 5.1: the most plaintext in a record */
+#define RECORD_OVERHEAD    256u   /* RFC 8446 5.2: the most that protection may add */
+#define RECORD_WORTH_BYTES 1024u  /* a smaller one waits for room, unless it is all there is */
+#define OUT_BYTES          (RECORD_BYTES + 1024u) /* a record and an alert */
 
-enum tls_state { TLS_CONNECTING, TLS_HANDSHAKE, TLS_OPEN, TLS_FAILED, TLS_CLOSED };
+enum tls_state {
+    TLS_CONNECTING,
+    TLS_HANDSHAKE,
+    TLS_OPEN,
+    TLS_FAILED,
+    TLS_CLOSED
+};
 
 struct net_tls {
     struct net_stream stream;
@@ -56,7 +62,8 @@ static struct net_tls *tls_of(struct net_stream *stream)
     return container_of(stream, struct net_tls, stream);
 }
 
-/* ---- OpenSSL's view of the wire --------------------------------------------------------------------------- */
+/* ---- OpenSSL's view of the wire ---------------------------------------------------------------------------
+ */
 
 static int wire_read(BIO *bio, char *into, int size)
 {
@@ -127,7 +134,8 @@ BIO_METHOD *net_tls_bio_method_new(void)
     return method;
 }
 
-/* ---- errors ------------------------------------------------------------------------------------------------ */
+/* ---- errors
+ * ------------------------------------------------------------------------------------------------ */
 
 /* What a result <= 0 of OpenSSL means: 0 it waits for the wire, else -errno. */
 static int32_t tls_error(struct net_tls *tls, int result)
@@ -156,7 +164,8 @@ static const char *tls_handshake_detail(struct net_tls *tls)
     return reason;
 }
 
-/* ---- progress ------------------------------------------------------------------------------------------------ */
+/* ---- progress
+ * ------------------------------------------------------------------------------------------------ */
 
 static void tls_flush(struct net_tls *tls)
 {
@@ -316,7 +325,8 @@ static void tls_task(struct task *task)
     tls_pump(container_of(task, struct net_tls, task));
 }
 
-/* ---- the plain stream's callbacks ---------------------------------------------------------------------------- */
+/* ---- the plain stream's callbacks
+ * ---------------------------------------------------------------------------- */
 
 static struct net_tls *tls_of_tcp(struct net_stream *stream)
 {
@@ -409,7 +419,8 @@ static void wire_closed(struct net_stream *stream)
     tls_free(tls);
 }
 
-/* ---- the stream's calls ---------------------------------------------------------------------------------------- */
+/* ---- the stream's calls
+ * ---------------------------------------------------------------------------------------- */
 
 static void tls_op_recv(struct net_stream *stream, void *into, uint32_t into_bytes)
 {
@@ -503,8 +514,8 @@ err net_tls_connect(struct net_tls_config *config, struct loop *loop, const stru
         tls_free(tls);
         return result;
     }
-    tls->stream = (struct net_stream){.ops = &ops, .handler = handler, .loop = loop,
-                                      .peer = tls->tcp.stream.peer, .scheme = NET_TLS};
+    tls->stream = (struct net_stream){
+        .ops = &ops, .handler = handler, .loop = loop, .peer = tls->tcp.stream.peer, .scheme = NET_TLS};
     *ret_stream = &tls->stream;
     return ERR_OK;
 }

@@ -19,6 +19,7 @@ struct origin {
     char name[ORIGIN_NAME_MAX]; /* as configured, for metrics and messages */
     slice host;                 /* into name; without brackets */
     uint16_t port;
+    uint16_t metric; /* its id in the metrics */
     bool https;
     struct net_tls_config *tls; /* NULL for http */
     struct os_address address;  /* len 0: host is a name, to be resolved */

@@ -47,15 +47,15 @@ MUST_USE static err unix_parse(slice path, struct os_address *ret_address)
 
 err os_address_parse(slice text, struct os_address *ret_address)
 {
-    const char *colon = text.len > 0 ? memrchr(text.data, ':', text.len) : NULL;
-    slice host, port_text;
+    slice host = text, port_text;
     uint64_t port;
 
     if (slice_starts(text, SLICE("unix:")))
         return unix_parse(slice_from(text, 5), ret_address);
-    ENSURE(colon != NULL, INVALID);
-    host = slice_of(text.data, (size_t)(colon - text.data));
-    port_text = slice_from(text, host.len + 1);
+    while (host.len > 0 && host.data[host.len - 1] != ':')
+        host.len--;
+    ENSURE(host.len > 0, INVALID);
+    port_text = slice_from(text, host.len--);
     ENSURE(slice_to_u64(port_text, &port) && port <= UINT16_MAX, INVALID);
 
     if (host.len == 0) {

@@ -30,7 +30,8 @@ static bool text_read(const char *path, char *ret_text, size_t size)
  * parent binds its children. In a container the group named in /proc may not be visible: then only the
  * root is found. */
 static void cgroup_walk(const char *root, const char *group, const char *file,
-                        void (*visit)(const char *root, const char *group, const char *text, void *arg), void *arg)
+                        void (*visit)(const char *root, const char *group, const char *text, void *arg),
+                        void *arg)
 {
     char at[PATH_MAX], path[PATH_MAX], text[256];
 
@@ -55,13 +56,15 @@ static bool cgroup_find(const char *controller, char *ret_group, size_t size)
 
     if (!text_read("/proc/self/cgroup", text, sizeof(text)))
         return false;
-    for (char *line = strtok_r(text, "\n", &line_save); line != NULL; line = strtok_r(NULL, "\n", &line_save)) {
+    for (char *line = strtok_r(text, "\n", &line_save); line != NULL;
+         line = strtok_r(NULL, "\n", &line_save)) {
         char *list = strchr(line, ':'), *group, *name_save = NULL;
         if (list == NULL || (group = strchr(++list, ':')) == NULL)
             continue;
         *group++ = '\0';
         bool found = list[0] == '\0' && controller[0] == '\0';
-        for (char *name = strtok_r(list, ",", &name_save); name != NULL; name = strtok_r(NULL, ",", &name_save))
+        for (char *name = strtok_r(list, ",", &name_save); name != NULL;
+             name = strtok_r(NULL, ",", &name_save))
             found |= strcmp(name, controller) == 0;
         if (found && group[0] == '/') {
             snprintf(ret_group, size, "%s", group);

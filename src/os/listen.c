@@ -30,14 +30,14 @@ MUST_USE static err listen_probe(struct os_address *address)
     err result = ERR_OK;
 
     TRY(listen_socket(address->any.sa_family, &fd));
-    if (bind(fd, &address->any, address->len) != 0 ||
-        getsockname(fd, &address->any, &address->len) != 0)
+    if (bind(fd, &address->any, address->len) != 0 || getsockname(fd, &address->any, &address->len) != 0)
         result = ERR_SYS(errno);
     close(fd);
     return result;
 }
 
-MUST_USE static err listen_one(const struct os_address *address, int backlog, struct os_listener *ret_listener)
+MUST_USE static err listen_one(const struct os_address *address, int backlog,
+                               struct os_listener *ret_listener)
 {
     int fd, on = 1;
 
@@ -103,7 +103,8 @@ static bool listen_wants_ipv4(const struct os_address *address, err failed)
            (failed.sys == EAFNOSUPPORT || failed.sys == EADDRNOTAVAIL);
 }
 
-err os_listen(const struct os_address *address, unsigned shards, int backlog, struct os_listener *ret_listeners)
+err os_listen(const struct os_address *address, unsigned shards, int backlog,
+              struct os_listener *ret_listeners)
 {
     struct os_address at = *address;
     err result;

@@ -4,7 +4,11 @@
 
 #include "os/os.h"
 
-enum op_kind { OP_RECV = 1, OP_SEND, OP_CONNECT };
+enum op_kind {
+    OP_RECV = 1,
+    OP_SEND,
+    OP_CONNECT
+};
 
 #define OS_RECV_BUFFER_BYTES 65536u
 #define OS_IOV_MAX           1024u /* IOV_MAX of Linux */

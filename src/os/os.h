@@ -145,13 +145,14 @@ struct os_listener {
 
 /* shards: how many sockets share the address, one per thread (SO_REUSEPORT); the array is the caller's. An
  * address that another process listens on is -EADDRINUSE whatever that process has set. A stale unix socket
- * file is replaced. Unix sockets have one descriptor in all shards. */
+ * file is replaced. A unix socket is one socket in all shards, with a descriptor to close in each. */
 MUST_USE err os_listen(const struct os_address *address, unsigned shards, int backlog, struct os_listener *ret_listeners);
 void os_listener_close(struct os_listener *listener);
 
 struct os_acceptor {
     struct os *os;
     struct os_listener *listener;
+    void *owner; /* the receiver's own */
     /* fd is the receiver's. Not called after os_accept_stop. */
     void (*accepted)(struct os_acceptor *acceptor, int fd, const struct os_peer *peer);
     /* The process or system is out of descriptors or memory (errno); accepting goes on by itself after

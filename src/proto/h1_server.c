@@ -25,7 +25,7 @@ const struct h1_server_limits h1_server_limits_default = {
     .connections_max = 1u << 20,
 };
 
-enum conn_state { CONN_IDLE, CONN_HEAD, CONN_BUSY, CONN_LINGER, CONN_CLOSING };
+enum h1_state { H1_STATE_IDLE, H1_STATE_HEAD, H1_STATE_BUSY, H1_STATE_LINGER, H1_STATE_CLOSING };
 
 struct h1_conn;
 
@@ -61,7 +61,6 @@ struct h1_server {
     struct h1_server_config config;
     struct list conns;
     struct pool conn_pool, exchange_pool, head_pool;
-    struct h1_server_counters counters;
     unsigned connections;
     bool draining;
     void (*on_empty)(void *arg);
@@ -71,31 +70,37 @@ struct h1_server {
 static void conn_next(struct h1_conn *conn);
 static void conn_close(struct h1_conn *conn, bool reset);
 
-static inline void count(_Atomic uint64_t *counter, int64_t by)
+static void count_limit(const struct h1_server *server, enum stream_limit limit)
 {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + (uint64_t)by,
-                          memory_order_relaxed);
+    if (server->config.metrics != NULL)
+        metric_limit(server->config.metrics, limit);
 }
 
-static _Atomic uint64_t *state_gauge(struct h1_server *server, enum conn_state state)
+/* CONN_STATE_COUNT: not there yet, or no more. */
+static void count_connection(const struct h1_server *server, enum conn_state from, enum conn_state to)
+{
+    if (server->config.metrics != NULL && from != to)
+        metric_connection(server->config.metrics, from, to);
+}
+
+static enum conn_state shown_state(enum h1_state state)
 {
     switch (state) {
-    case CONN_IDLE:
-        return &server->counters.idle;
-    case CONN_HEAD:
-    case CONN_BUSY:
-        return &server->counters.busy;
-    case CONN_LINGER:
-    case CONN_CLOSING:
+    case H1_STATE_IDLE:
+        return CONN_idle;
+    case H1_STATE_HEAD:
+    case H1_STATE_BUSY:
+        return CONN_active;
+    case H1_STATE_LINGER:
+    case H1_STATE_CLOSING:
         break;
     }
-    return &server->counters.closing;
+    return CONN_closing;
 }
 
-static void conn_set_state(struct h1_conn *conn, enum conn_state state)
+static void conn_set_state(struct h1_conn *conn, enum h1_state state)
 {
-    count(state_gauge(conn->server, (enum conn_state)conn->state), -1);
-    count(state_gauge(conn->server, state), 1);
+    count_connection(conn->server, shown_state((enum h1_state)conn->state), shown_state(state));
     conn->state = (uint8_t)state;
 }
 
@@ -154,7 +159,7 @@ static void exchange_end(struct h1_exchange *exchange, enum stream_end end)
 
 static void conn_linger(struct h1_conn *conn)
 {
-    conn_set_state(conn, CONN_LINGER);
+    conn_set_state(conn, H1_STATE_LINGER);
     h1_inbuf_done(&conn->in);
     net_shutdown(&conn->tcp.stream);
     conn_deadline(conn, LINGER_MS);
@@ -189,7 +194,7 @@ static void exchange_complete(struct h1_exchange *exchange)
 /* Ended in the middle: the client must see that. The rest follows when the socket is closed. */
 static void exchange_failed(struct h1_exchange *exchange, enum stream_end end)
 {
-    if (exchange->conn->state == CONN_CLOSING)
+    if (exchange->conn->state == H1_STATE_CLOSING)
         return;
     exchange->end = end;
     conn_close(exchange->conn, true);
@@ -228,7 +233,7 @@ static void answer_ready(void *reader)
 {
     struct h1_exchange *exchange = reader;
 
-    if (exchange->conn->state == CONN_CLOSING)
+    if (exchange->conn->state == H1_STATE_CLOSING)
         return;
     h1_writer_pump(&exchange->writer);
     if (exchange->writer.sending && !timer_is_set(&exchange->conn->timer))
@@ -389,7 +394,7 @@ static bool exchange_begin(struct h1_conn *conn, struct arena **ret_arena)
     }
     h1_reader_init(&exchange->reader, &conn->tcp.stream, &conn->in, BODY_NONE, 0, *ret_arena);
     conn->exchange = exchange;
-    conn_set_state(conn, CONN_BUSY);
+    conn_set_state(conn, H1_STATE_BUSY);
     return true;
 }
 
@@ -411,7 +416,7 @@ static void conn_refuse_timeout(struct h1_conn *conn)
 {
     struct arena *arena;
 
-    count(&conn->server->counters.head_timeouts, 1);
+    count_limit(conn->server, STREAM_LIMIT_HEAD_TIME);
     if (conn->receiving && net_recv_cancel(&conn->tcp.stream))
         conn->receiving = false;
     if (!exchange_begin(conn, &arena)) {
@@ -469,8 +474,8 @@ static bool conn_try_head(struct h1_conn *conn, slice data, bool in_inbuf)
 {
     enum h1_error error = H1_OK;
 
-    if (conn->state == CONN_IDLE) {
-        conn_set_state(conn, CONN_HEAD);
+    if (conn->state == H1_STATE_IDLE) {
+        conn_set_state(conn, H1_STATE_HEAD);
         conn->head_begun_ns = loop_now_ns(conn_loop(conn));
         conn_deadline(conn, conn->server->config.limits->head_ms);
         conn->finder = (struct h1_finder){0};
@@ -502,7 +507,7 @@ static void conn_receive(struct h1_conn *conn)
 /* Ready for the next request: from bytes already here, else from the client. */
 static void conn_next(struct h1_conn *conn)
 {
-    conn_set_state(conn, CONN_IDLE);
+    conn_set_state(conn, H1_STATE_IDLE);
     if (conn->in.end > conn->in.start) {
         if (conn_try_head(conn, h1_inbuf_slice(&conn->in), true))
             return;
@@ -560,26 +565,26 @@ static void conn_received(struct net_stream *stream, int32_t result, const char 
 {
     struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
 
-    if (conn->state == CONN_BUSY && conn->exchange->reader.receiving) {
+    if (conn->state == H1_STATE_BUSY && conn->exchange->reader.receiving) {
         h1_reader_received(&conn->exchange->reader, result, data);
         return;
     }
     conn->receiving = false;
-    switch ((enum conn_state)conn->state) {
-    case CONN_IDLE:
-    case CONN_HEAD:
+    switch ((enum h1_state)conn->state) {
+    case H1_STATE_IDLE:
+    case H1_STATE_HEAD:
         if (result > 0)
             conn_received_head(conn, slice_of(data, (size_t)result));
         else
             conn_close(conn, result < 0);
         break;
-    case CONN_BUSY:
+    case H1_STATE_BUSY:
         conn_received_busy(conn, result, data);
         break;
-    case CONN_LINGER:
+    case H1_STATE_LINGER:
         conn_received_linger(conn, result);
         break;
-    case CONN_CLOSING:
+    case H1_STATE_CLOSING:
         break;
     }
 }
@@ -588,10 +593,10 @@ static void conn_sent(struct net_stream *stream, int32_t result)
 {
     struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
 
-    if (conn->state != CONN_BUSY)
+    if (conn->state != H1_STATE_BUSY)
         return;
     h1_writer_sent(&conn->exchange->writer, result);
-    if (conn->state == CONN_BUSY && conn->exchange->writer.waiting)
+    if (conn->state == H1_STATE_BUSY && conn->exchange->writer.waiting)
         conn_watch_client(conn);
 }
 
@@ -604,7 +609,7 @@ static void conn_closed(struct net_stream *stream)
         exchange_end(conn->exchange, conn->exchange->end);
     h1_inbuf_done(&conn->in);
     list_remove(&conn->link);
-    count(&server->counters.closing, -1);
+    count_connection(server, CONN_closing, CONN_STATE_COUNT);
     pool_put(&server->conn_pool, conn);
     server->connections--;
     if (server->connections == 0 && server->on_empty != NULL)
@@ -613,9 +618,9 @@ static void conn_closed(struct net_stream *stream)
 
 static void conn_close(struct h1_conn *conn, bool reset)
 {
-    if (conn->state == CONN_CLOSING)
+    if (conn->state == H1_STATE_CLOSING)
         return;
-    conn_set_state(conn, CONN_CLOSING);
+    conn_set_state(conn, H1_STATE_CLOSING);
     loop_timer_stop(conn_loop(conn), &conn->timer);
     net_close(&conn->tcp.stream, reset);
 }
@@ -630,12 +635,12 @@ static void conn_check_rates(struct h1_conn *conn)
 
     if (exchange->writer.sending && moved < limits->send_min_bytes_per_s * seconds) {
         if (++exchange->slow_checks * RATE_CHECK_NS >= limits->send_idle_ms * MS) {
-            count(&conn->server->counters.slow_reader, 1);
+            count_limit(conn->server, STREAM_LIMIT_SEND_RATE);
             exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
             return;
         }
     } else if (exchange->reader.receiving && !exchange->tunnel && moved < limits->body_min_bytes_per_s * seconds) {
-        count(&conn->server->counters.slow_body, 1);
+        count_limit(conn->server, STREAM_LIMIT_BODY_RATE);
         exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
         return;
     } else if (exchange->tunnel && moved == 0) {
@@ -653,21 +658,21 @@ static void conn_timer(struct timer *timer)
 {
     struct h1_conn *conn = container_of(timer, struct h1_conn, timer);
 
-    switch ((enum conn_state)conn->state) {
-    case CONN_IDLE:
-        count(&conn->server->counters.idle_timeouts, 1);
+    switch ((enum h1_state)conn->state) {
+    case H1_STATE_IDLE:
+        count_limit(conn->server, STREAM_LIMIT_IDLE_TIME);
         conn_close(conn, false);
         break;
-    case CONN_HEAD:
+    case H1_STATE_HEAD:
         conn_refuse_timeout(conn);
         break;
-    case CONN_BUSY:
+    case H1_STATE_BUSY:
         conn_check_rates(conn);
         break;
-    case CONN_LINGER:
+    case H1_STATE_LINGER:
         conn_close(conn, false);
         break;
-    case CONN_CLOSING:
+    case H1_STATE_CLOSING:
         break;
     }
 }
@@ -708,7 +713,7 @@ void h1_server_accept(struct h1_server *server, int fd, const struct os_peer *pe
     if (server->connections < server->config.limits->connections_max && !server->draining)
         conn = pool_get(&server->conn_pool);
     if (conn == NULL) {
-        count(&server->counters.over_limit, 1);
+        count_limit(server, STREAM_LIMIT_CONNECTIONS);
         os_accepted_close(fd);
         return;
     }
@@ -718,12 +723,11 @@ void h1_server_accept(struct h1_server *server, int fd, const struct os_peer *pe
         return;
     }
     conn->server = server;
-    conn->state = CONN_IDLE;
+    conn->state = H1_STATE_IDLE;
     timer_init(&conn->timer, conn_timer);
     list_push_back(&server->conns, &conn->link);
     server->connections++;
-    count(&server->counters.accepted, 1);
-    count(&server->counters.idle, 1);
+    count_connection(server, CONN_STATE_COUNT, CONN_idle);
     conn_deadline(conn, server->config.limits->idle_ms);
     conn_receive(conn);
 }
@@ -736,7 +740,7 @@ void h1_server_drain(struct h1_server *server, void (*on_empty)(void *arg), void
     LIST_FOREACH_SAFE(&server->conns, it)
     {
         struct h1_conn *conn = container_of(it, struct h1_conn, link);
-        if (conn->state == CONN_IDLE)
+        if (conn->state == H1_STATE_IDLE)
             conn_close(conn, false);
     }
     if (server->connections == 0 && on_empty != NULL)
@@ -759,11 +763,6 @@ void h1_server_stop(struct h1_server *server)
 unsigned h1_server_connections(const struct h1_server *server)
 {
     return server->connections;
-}
-
-const struct h1_server_counters *h1_server_counters(const struct h1_server *server)
-{
-    return &server->counters;
 }
 
 size_t h1_server_idle_bytes(void)

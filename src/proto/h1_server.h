@@ -12,8 +12,7 @@
 #include "http/h1_parse.h"
 #include "net/net.h"
 #include "proto/stream.h"
-
-#include <stdatomic.h>
+#include "stat/metrics.h"
 
 /* Times in milliseconds; security.md section 3 has the reasons. */
 struct h1_server_limits {
@@ -29,29 +28,12 @@ struct h1_server_limits {
 };
 extern const struct h1_server_limits h1_server_limits_default;
 
-/* Gauges and counters; written by the loop's thread, read by any. */
-#define H1_SERVER_COUNTERS(X)                                                                                \
-    X(accepted, "Connections accepted")                                                                      \
-    X(idle, "Connections waiting for a request")                                                             \
-    X(busy, "Connections with a request under way")                                                          \
-    X(closing, "Connections being closed")                                                                   \
-    X(over_limit, "Connections closed at once: too many")                                                    \
-    X(head_timeouts, "Heads that did not come in time")                                                      \
-    X(idle_timeouts, "Idle connections closed")                                                              \
-    X(slow_body, "Request bodies below the minimum rate")                                                    \
-    X(slow_reader, "Clients that read below the minimum rate")
-
-struct h1_server_counters {
-#define X(name, text) _Atomic uint64_t name;
-    H1_SERVER_COUNTERS(X)
-#undef X
-};
-
 struct h1_server_config {
     struct loop *loop;
     const struct server_events *events;
     void *context; /* of events->begin */
     const struct h1_server_limits *limits;
+    struct metrics_block *metrics; /* connections by state, limits hit; NULL: not counted */
     bool https;
 };
 
@@ -66,7 +48,6 @@ void h1_server_drain(struct h1_server *server, void (*on_empty)(void *arg), void
 /* Resets what is left. */
 void h1_server_stop(struct h1_server *server);
 unsigned h1_server_connections(const struct h1_server *server);
-const struct h1_server_counters *h1_server_counters(const struct h1_server *server);
 /* User memory of one idle connection, in bytes. */
 size_t h1_server_idle_bytes(void);
 

@@ -10,6 +10,12 @@ const char *const stream_refusals[] = {
 };
 const unsigned stream_refusals_count = ARRAY_LEN(stream_refusals);
 
+const char *const stream_limits[STREAM_LIMIT_COUNT] = {
+#define X(name, word) word,
+    STREAM_LIMITS(X)
+#undef X
+};
+
 const char *client_failure_type(enum client_failure failure)
 {
     static const char *const types[] = {

@@ -125,6 +125,25 @@ struct client_request {
     struct arena *arena;         /* the answer's head goes here */
 };
 
+/* Limits that a connection can run into, by name of their metric. */
+#define STREAM_LIMITS(X)                                                                                     \
+    X(CONNECTIONS, "connections")                                                                            \
+    X(CONNECTIONS_PER_IP, "connections_per_ip")                                                              \
+    X(HEAD_TIME, "head_time")                                                                                \
+    X(IDLE_TIME, "idle_time")                                                                                \
+    X(BODY_RATE, "body_rate")                                                                                \
+    X(SEND_RATE, "send_rate")                                                                                \
+    X(TUNNEL_TIME, "tunnel_time")                                                                            \
+    X(PIPELINE, "pipeline_bytes")
+
+enum stream_limit {
+#define X(name, word) STREAM_LIMIT_##name,
+    STREAM_LIMITS(X)
+#undef X
+        STREAM_LIMIT_COUNT
+};
+extern const char *const stream_limits[STREAM_LIMIT_COUNT];
+
 /* The words of every reason to refuse a head, by index; for the metrics' table. */
 extern const char *const stream_refusals[];
 extern const unsigned stream_refusals_count;

@@ -30,7 +30,7 @@ static bool budget_try(struct store_budget *budget, uint64_t bytes)
     return true;
 }
 
-bool store_budget_take(struct store_budget *budget, uint16_t tenant, uint64_t bytes, hash128 near)
+bool store_budget_take(struct store_budget *budget, uint32_t tenant, uint64_t bytes, hash128 near)
 {
     if (bytes > budget->max)
         return false;
@@ -38,17 +38,17 @@ bool store_budget_take(struct store_budget *budget, uint16_t tenant, uint64_t by
         if (attempt == TAKE_ATTEMPTS_MAX || budget->make_room == NULL || !budget->make_room(budget, bytes, near))
             return false;
     }
-    if (budget->tenant_bytes != NULL)
+    if (tenant != STORE_TENANT_NONE && budget->tenant_bytes != NULL)
         atomic_fetch_add_explicit(&budget->tenant_bytes[tenant], bytes, memory_order_relaxed);
     return true;
 }
 
-void store_budget_give(struct store_budget *budget, uint16_t tenant, uint64_t bytes)
+void store_budget_give(struct store_budget *budget, uint32_t tenant, uint64_t bytes)
 {
     uint64_t before = atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
 
     INVARIANT(before >= bytes);
-    if (budget->tenant_bytes != NULL) {
+    if (tenant != STORE_TENANT_NONE && budget->tenant_bytes != NULL) {
         before = atomic_fetch_sub_explicit(&budget->tenant_bytes[tenant], bytes, memory_order_relaxed);
         INVARIANT(before >= bytes);
     }

@@ -22,8 +22,9 @@ struct store_budget {
     bool (*make_room)(struct store_budget *budget, uint64_t bytes, hash128 near);
     _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them, zero pages until used */
 };
-MUST_USE bool store_budget_take(struct store_budget *budget, uint16_t tenant, uint64_t bytes, hash128 near);
-void store_budget_give(struct store_budget *budget, uint16_t tenant, uint64_t bytes);
+#define STORE_TENANT_NONE UINT32_MAX /* the tier's own: index tables */
+MUST_USE bool store_budget_take(struct store_budget *budget, uint32_t tenant, uint64_t bytes, hash128 near);
+void store_budget_give(struct store_budget *budget, uint32_t tenant, uint64_t bytes);
 /* What an allocation of that size really costs: the allocator's size classes and its own bytes. */
 uint64_t store_charge(size_t size);
 

@@ -374,8 +374,8 @@ struct survivor {
     uint64_t key, hard, soft;
 };
 
-/* What of the table is newer, and what it leaves of each tenant's latest. */
-static uint32_t table_survivors(struct purge_log *log, struct table *table, uint64_t up_to, struct survivor *ret)
+/* What of the table is newer. */
+static uint32_t table_survivors(struct table *table, uint64_t up_to, struct survivor *ret)
 {
     uint32_t count = 0;
 
@@ -429,7 +429,7 @@ void purge_log_retire(struct purge_log *log, uint64_t up_to_seq)
     struct table *table = atomic_load_explicit(&log->table, memory_order_relaxed);
     struct survivor *survivors = malloc((log->used + 1) * sizeof(*survivors));
     if (survivors != NULL) {
-        uint32_t count = table_survivors(log, table, up_to_seq, survivors);
+        uint32_t count = table_survivors(table, up_to_seq, survivors);
         if (count < log->used) {
             table_rebuild(log, table, survivors, count);
             log->retired += log->used - count;

@@ -42,12 +42,11 @@ static uint64_t *table_take(struct ram *ram, uint32_t homes, uint64_t near_hi)
 {
     uint64_t charge = store_charge(table_bytes(homes)), *slots;
 
-    if (!store_budget_take(&ram->budget, 0, charge, (hash128){0, near_hi}))
+    if (!store_budget_take(&ram->budget, STORE_TENANT_NONE, charge, (hash128){0, near_hi}))
         return NULL;
-    atomic_fetch_sub_explicit(&ram->budget.tenant_bytes[0], charge, memory_order_relaxed);
     slots = calloc(1, table_bytes(homes));
     if (slots == NULL)
-        atomic_fetch_sub_explicit(&ram->budget.used, charge, memory_order_relaxed);
+        store_budget_give(&ram->budget, STORE_TENANT_NONE, charge);
     else
         atomic_fetch_add_explicit(&ram->index_bytes, charge, memory_order_relaxed);
     return slots;
@@ -58,7 +57,7 @@ static void table_give(struct ram *ram, uint64_t *slots, uint32_t homes)
     uint64_t charge = store_charge(table_bytes(homes));
 
     free(slots);
-    atomic_fetch_sub_explicit(&ram->budget.used, charge, memory_order_relaxed);
+    store_budget_give(&ram->budget, STORE_TENANT_NONE, charge);
     atomic_fetch_sub_explicit(&ram->index_bytes, charge, memory_order_relaxed);
 }
 
@@ -280,13 +279,12 @@ static void ram_drop(struct storage *storage, struct store_object *object)
 
 static const struct body_host ram_host = {ram_finished, ram_leave};
 
-static struct stored_seed seed_of_fill(const struct ram *ram, const struct store_fill *fill)
+static struct stored_seed seed_of_fill(const struct store_fill *fill)
 {
     int64_t now_ms = fill->op.loop != NULL ? loop_wall_ms(fill->op.loop) : os_wall_ms();
     bool has_body = fill->kind == STORE_ANSWER;
     bool is_inline = has_body && fill->length_bytes >= 0 && fill->length_bytes <= STORED_INLINE_BYTES;
 
-    (void)ram;
     return (struct stored_seed){.key = fill->key,
                                 .meta = fill->meta,
                                 .labels = fill->labels,
@@ -303,7 +301,7 @@ static struct stored_seed seed_of_fill(const struct ram *ram, const struct store
 static enum store_status ram_get_miss_handler(struct storage *storage, struct store_fill *fill)
 {
     struct ram *ram = ram_of(storage);
-    struct stored_seed seed = seed_of_fill(ram, fill);
+    struct stored_seed seed = seed_of_fill(fill);
     struct stored *stored;
 
     fill->private_copy = fill->private_copy || ram->is_off;

@@ -29,7 +29,7 @@ struct ram {
     _Atomic uint64_t index_bytes;
     /* the sweep; one thread */
     unsigned sweep_shard;
-    uint64_t sweep_cursor, sweep_up_to;
+    uint64_t sweep_cursor, sweep_up_to, sweep_seq; /* the sequence when it began */
     bool is_sweeping;
     _Atomic uint64_t sweeps_done;
 };

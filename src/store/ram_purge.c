@@ -101,6 +101,12 @@ static void free_by_key(struct ram *ram, const struct store_key *key)
         store_object_unref(&stored->seen);
 }
 
+/* The table of labels is full: the purge has taken everything of the tenant. */
+static bool is_overflow(const struct purge_log *log, const struct store_purge *purge)
+{
+    return purge_log_check(log, purge->seq - 1, purge->tenant, NULL, 0) != PURGE_NONE;
+}
+
 enum store_status ram_purge(struct storage *storage, struct store_purge *purge)
 {
     struct ram *ram = ram_of(storage);
@@ -118,7 +124,9 @@ enum store_status ram_purge(struct storage *storage, struct store_purge *purge)
     purge->matched_is_exact = !was_active; /* some may be purged already and not swept */
     purge->seq = purge_log_append(storage->purges, &entry, &before);
     purge->durable = true; /* nothing outlives the process, so nothing purged can come back */
-    if (!is_tenant)
+    if (!is_tenant && is_overflow(storage->purges, purge))
+        purge->matched_is_exact = false;
+    else if (!is_tenant)
         count_by_scan(ram, purge, before);
     if (!purge->soft && (purge->key.hash.lo | purge->key.hash.hi) != 0)
         free_by_key(ram, &purge->key);
@@ -167,12 +175,11 @@ static uint32_t sweep_stretch(struct ram *ram, int64_t wall_ms)
 
 static bool sweep_begin(struct ram *ram)
 {
-    struct purge_log_stats stats;
+    uint64_t seq = purge_log_seq(ram->storage.purges), up_to = purge_log_sweep_begin(ram->storage.purges);
 
-    purge_log_stats(ram->storage.purges, &stats);
-    uint64_t up_to = purge_log_sweep_begin(ram->storage.purges);
-    if (up_to == ram->sweep_up_to)
-        return false; /* nothing could retire that has not */
+    if (seq == ram->sweep_seq && up_to == ram->sweep_up_to)
+        return false; /* nothing to free, nothing that could retire */
+    ram->sweep_seq = seq;
     ram->sweep_up_to = up_to;
     ram->sweep_shard = 0;
     ram->sweep_cursor = 0;

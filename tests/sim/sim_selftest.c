@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CHECK(cond)                                                                                          \
-    do {                                                                                                     \
-        if (!(cond)) {                                                                                       \
-            fprintf(stderr, "seed %llu: %s failed, %s:%d\n", (unsigned long long)seed_now, #cond, __FILE__,  \
-                    __LINE__);                                                                               \
-            exit(1);                                                                                         \
-        }                                                                                                    \
+#define CHECK(cond)                                                                                         \
+    do {                                                                                                    \
+        if (!(cond)) {                                                                                      \
+            fprintf(stderr, "seed %llu: %s failed, %s:%d\n", (unsigned long long)seed_now, #cond, __FILE__, \
+                    __LINE__);                                                                              \
+            exit(1);                                                                                        \
+        }                                                                                                   \
     } while (0)
 
 #define LOOPS       2u
@@ -21,7 +21,8 @@
 
 static uint64_t seed_now;
 
-/* ---- the code under test: an echo over net ---------------------------------------------------------------- */
+/* ---- the code under test: an echo over net ----------------------------------------------------------------
+ */
 
 struct echo {
     struct net_tcp tcp;
@@ -111,7 +112,8 @@ static void echo_accepted(struct os_acceptor *acceptor, int fd, const struct os_
     net_recv(&echo->tcp.stream, echo->bytes, sizeof(echo->bytes));
 }
 
-/* ---- the peers ---------------------------------------------------------------------------------------------- */
+/* ---- the peers
+ * ---------------------------------------------------------------------------------------------- */
 
 struct client {
     struct sim_peer peer;
@@ -169,11 +171,11 @@ static void client_reset(struct sim_peer *peer)
 
 static void client_start(struct client *client, const struct os_address *to, bool resets)
 {
-    *client = (struct client){.peer = {.connected = client_connected, .received = client_received,
-                                       .reset = client_reset},
-                              .unpause = {.fire = client_unpause},
-                              .size = 1 + sim_random(MESSAGE_MAX),
-                              .resets = resets};
+    *client = (struct client){
+        .peer = {.connected = client_connected, .received = client_received, .reset = client_reset},
+        .unpause = {.fire = client_unpause},
+        .size = 1 + sim_random(MESSAGE_MAX),
+        .resets = resets};
     client->message = malloc(client->size);
     os_entropy(client->message, client->size);
     sim_connect(&client->peer, to, NULL);
@@ -228,7 +230,8 @@ static uint64_t echo_run(uint64_t seed)
     return hash;
 }
 
-/* ---- the code under test as a client ---------------------------------------------------------------------------- */
+/* ---- the code under test as a client
+ * ---------------------------------------------------------------------------- */
 
 static int32_t connect_result = 1, receive_result = 1;
 static unsigned closes;

@@ -128,7 +128,10 @@ unsigned acceptors_run(struct os *os)
 }
 
 /* os_watch.want: what is ready, above what is wanted, until its turn to run. */
-enum { WATCH_READY_SHIFT = 8, WATCH_WANT_MASK = 3 };
+enum {
+    WATCH_READY_SHIFT = 8,
+    WATCH_WANT_MASK = 3
+};
 
 err os_watch_start(struct os *os, struct os_watch *watch)
 {

@@ -31,7 +31,13 @@ struct os {
 };
 
 /* Which kind of object an event belongs to, in the low bits of its pointer. */
-enum event_tag { TAG_SOCKET, TAG_ACCEPTOR, TAG_WATCH, TAG_WAKE, TAG_MASK = 3 };
+enum event_tag {
+    TAG_SOCKET,
+    TAG_ACCEPTOR,
+    TAG_WATCH,
+    TAG_WAKE,
+    TAG_MASK = 3
+};
 
 MUST_USE int door_epoll_add(struct os *os, int fd, uint32_t events, void *object, enum event_tag tag);
 

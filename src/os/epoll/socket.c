@@ -314,8 +314,13 @@ static unsigned socket_run(struct os *os, struct os_socket *socket)
     if (socket->state & S_CLOSING)
         return ran + socket_finish(socket);
 
-    if ((socket->state & S_SEND_DUE) || (socket->recv != NULL && (socket->state & S_READABLE)))
+    if ((socket->state & S_SEND_DUE) || (socket->recv != NULL && (socket->state & S_READABLE))) {
         socket_queue(os, socket);
+    } else if (socket->state & S_QUEUED) {
+        /* Queued by its own callbacks for what has been done since: the next turn may sleep. */
+        socket->state &= ~(uint32_t)S_QUEUED;
+        list_remove(&socket->link);
+    }
     return ran;
 }
 

@@ -49,7 +49,8 @@ void os_wake(struct os *os)
     os->woken = true;
 }
 
-/* ---- sockets ------------------------------------------------------------------------------------------------ */
+/* ---- sockets
+ * ------------------------------------------------------------------------------------------------ */
 
 static void socket_init(struct os *os, struct os_socket *socket, int fd)
 {
@@ -92,7 +93,8 @@ static void socket_connected(void *arg, struct sim_end *end, int32_t result)
 
 err os_socket_connect(struct os *os, struct os_socket *socket, struct os_connect *connect)
 {
-    struct os_peer from = {.family = AF_INET, .ip = {[10] = 0xff, 0xff, 127, 0, 0, 1}, .port = world->next_port++};
+    struct os_peer from = {
+        .family = AF_INET, .ip = {[10] = 0xff, 0xff, 127, 0, 0, 1}, .port = world->next_port++};
 
     socket_init(os, socket, world->next_fd++); /* a number until it is connected */
     socket->state = S_CONNECTING;
@@ -110,7 +112,8 @@ static bool socket_is_connected(const struct os_socket *socket)
 static void send_try(struct os_socket *socket)
 {
     struct os_send *op = socket->send;
-    ssize_t n = socket_is_connected(socket) ? end_send(socket_end(socket), op->iov, op->iov_count) : -ENOTCONN;
+    ssize_t n =
+        socket_is_connected(socket) ? end_send(socket_end(socket), op->iov, op->iov_count) : -ENOTCONN;
 
     if (n == -EAGAIN)
         return;
@@ -170,7 +173,8 @@ uint32_t os_socket_unsent_bytes(const struct os_socket *socket)
     return socket_end(socket)->other->in.used; /* unread by the peer: more than Linux would say */
 }
 
-/* ---- listeners ------------------------------------------------------------------------------------------------- */
+/* ---- listeners
+ * ------------------------------------------------------------------------------------------------- */
 
 static bool address_taken(const struct os_address *address)
 {
@@ -183,7 +187,8 @@ static bool address_taken(const struct os_address *address)
     return false;
 }
 
-err os_listen(const struct os_address *address, unsigned shards, int backlog, struct os_listener *ret_listeners)
+err os_listen(const struct os_address *address, unsigned shards, int backlog,
+              struct os_listener *ret_listeners)
 {
     struct os_address at = *address;
 
@@ -256,7 +261,8 @@ static void accept_one(struct os_acceptor *acceptor)
     acceptor->accepted(acceptor, end->fd, &end->address);
 }
 
-/* ---- a turn --------------------------------------------------------------------------------------------------- */
+/* ---- a turn
+ * --------------------------------------------------------------------------------------------------- */
 
 static bool socket_is_due(const struct os_socket *socket)
 {
@@ -370,7 +376,8 @@ unsigned os_turn(struct os *os, uint64_t deadline_ns)
     return ran;
 }
 
-/* ---- not simulated -------------------------------------------------------------------------------------------- */
+/* ---- not simulated
+ * -------------------------------------------------------------------------------------------- */
 
 int os_resolver_socket(int family, int type)
 {

@@ -51,7 +51,8 @@ struct sim_end *end_of_fd(int fd)
     return fd >= SIM_FD_FIRST && at < world->by_fd_room ? world->by_fd[at] : NULL;
 }
 
-/* ---- what happens on the way -------------------------------------------------------------------------------- */
+/* ---- what happens on the way
+ * -------------------------------------------------------------------------------- */
 
 static void end_notify(struct sim_end *end)
 {
@@ -119,7 +120,8 @@ static void pipe_schedule(struct sim_end *to)
     world_later(world_latency_ns(), pipe_deliver, to);
 }
 
-/* ---- as the kernel's calls ---------------------------------------------------------------------------------- */
+/* ---- as the kernel's calls
+ * ---------------------------------------------------------------------------------- */
 
 uint32_t end_room(const struct sim_end *from)
 {

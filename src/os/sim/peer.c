@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* ---- connecting ------------------------------------------------------------------------------------------- */
+/* ---- connecting -------------------------------------------------------------------------------------------
+ */
 
 static bool address_serves(const struct os_address *listening, const struct os_address *to)
 {
@@ -108,7 +109,8 @@ void sim_fail_accepts(int error, unsigned times)
     world->accept_failures = times;
 }
 
-/* ---- peers ---------------------------------------------------------------------------------------------------- */
+/* ---- peers
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void peer_flush(struct sim_peer *peer)
 {
@@ -168,7 +170,8 @@ static void peer_connected(void *arg, struct sim_end *end, int32_t result)
 
 void sim_connect(struct sim_peer *peer, const struct os_address *to, const struct os_peer *from)
 {
-    struct os_peer own = {.family = AF_INET, .ip = {[10] = 0xff, 0xff, 10, 0, 0, 1}, .port = world->next_port++};
+    struct os_peer own = {
+        .family = AF_INET, .ip = {[10] = 0xff, 0xff, 10, 0, 0, 1}, .port = world->next_port++};
     world_connect(to, from != NULL ? from : &own, peer_connected, peer);
 }
 

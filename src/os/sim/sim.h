@@ -12,8 +12,8 @@
 #include "os/os.h"
 
 void sim_begin(uint64_t seed);
-void sim_end(void); /* after every os_free */
-uint64_t sim_hash(void); /* of all that happened so far */
+void sim_end(void);                  /* after every os_free */
+uint64_t sim_hash(void);             /* of all that happened so far */
 uint64_t sim_random(uint64_t below); /* from the seed; for the driver's own choices */
 
 /* One simulated thread, in practice a loop: turn says whether anything ran, next_ns when its next timer is
@@ -25,16 +25,19 @@ struct sim_thread {
 };
 /* Runs until done(arg) says so (true is returned), the clock reaches until_ns, or nothing can ever happen
  * again. done may be NULL. */
-bool sim_run(const struct sim_thread *threads, unsigned count, uint64_t until_ns, bool (*done)(void *arg), void *arg);
+bool sim_run(const struct sim_thread *threads, unsigned count, uint64_t until_ns, bool (*done)(void *arg),
+             void *arg);
 #define SIM_FOREVER (UINT64_MAX - 1)
 
-/* ---- scripted peers: clients and origins of the code under test ------------------------------------------- */
+/* ---- scripted peers: clients and origins of the code under test -------------------------------------------
+ */
 
 struct sim_end;
 
-/* Callbacks may be NULL and may call any of the functions below. Memory: until sim_close, sim_reset or sim_end. */
+/* Callbacks may be NULL and may call any of the functions below. Memory: until sim_close, sim_reset or
+ * sim_end. */
 struct sim_peer {
-    void (*connected)(struct sim_peer *peer, int32_t result);             /* of sim_connect: 0 or -errno */
+    void (*connected)(struct sim_peer *peer, int32_t result);               /* of sim_connect: 0 or -errno */
     void (*received)(struct sim_peer *peer, const char *data, size_t size); /* size 0: FIN */
     void (*reset)(struct sim_peer *peer);
     struct sim_end *end;

@@ -21,7 +21,8 @@ void sim_begin(uint64_t seed)
     INVARIANT(world == NULL);
     world = world_alloc(sizeof(*world));
     world->seed_state = seed;
-    world->entropy_state = seed ^ 0x656e74726f7079u; /* its own, so that using more of it moves nothing else */
+    world->entropy_state =
+        seed ^ 0x656e74726f7079u; /* its own, so that using more of it moves nothing else */
     world->hash = 0xcbf29ce484222325u;
     world->now_ns = START_NS;
     world->next_fd = SIM_FD_FIRST;
@@ -100,7 +101,8 @@ void world_trace(unsigned what, uint64_t a, uint64_t b)
     }
 }
 
-/* ---- the kernel's clock and entropy ---------------------------------------------------------------------- */
+/* ---- the kernel's clock and entropy ----------------------------------------------------------------------
+ */
 
 uint64_t os_clock_ns(void)
 {
@@ -130,7 +132,8 @@ const char *os_backend_name(void)
     return "sim";
 }
 
-/* ---- events: a binary heap ------------------------------------------------------------------------------- */
+/* ---- events: a binary heap -------------------------------------------------------------------------------
+ */
 
 static bool event_before(const struct sim_event *a, const struct sim_event *b)
 {
@@ -153,7 +156,8 @@ void world_later(uint64_t delay_ns, void (*run)(void *arg), void *arg)
         world->events = realloc(world->events, world->events_room * sizeof(world->events[0]));
         INVARIANT(world->events != NULL);
     }
-    world->events[i] = (struct sim_event){world->now_ns + delay_ns, random_next(&world->seed_state), run, arg};
+    world->events[i] =
+        (struct sim_event){world->now_ns + delay_ns, random_next(&world->seed_state), run, arg};
     while (i > 0 && event_before(&world->events[i], &world->events[(i - 1) / 2])) {
         event_swap(i, (i - 1) / 2);
         i = (i - 1) / 2;
@@ -179,7 +183,8 @@ static struct sim_event event_pop(void)
     }
 }
 
-/* ---- timers of the driver -------------------------------------------------------------------------------- */
+/* ---- timers of the driver --------------------------------------------------------------------------------
+ */
 
 void sim_timer_set(struct sim_timer *timer, uint64_t at_ns)
 {
@@ -207,7 +212,8 @@ static struct sim_timer *timer_first(void)
     return first;
 }
 
-/* ---- running ---------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------
+ */
 
 /* One thing of the network or the driver that is due; false when there is none. */
 static bool world_step(void)
@@ -264,7 +270,8 @@ static uint64_t world_next_ns(const struct sim_thread *threads, unsigned count)
     return next;
 }
 
-bool sim_run(const struct sim_thread *threads, unsigned count, uint64_t until_ns, bool (*done)(void *arg), void *arg)
+bool sim_run(const struct sim_thread *threads, unsigned count, uint64_t until_ns, bool (*done)(void *arg),
+             void *arg)
 {
     uint64_t passes = 0;
 

@@ -22,7 +22,11 @@ struct sim_pipe {
     bool scheduled; /* a delivery is under way; one at a time keeps the order */
 };
 
-enum sim_owner { OWNER_NONE, OWNER_SOCKET, OWNER_PEER };
+enum sim_owner {
+    OWNER_NONE,
+    OWNER_SOCKET,
+    OWNER_PEER
+};
 
 /* One end of a connection. Lives until sim_end, its buffer until it is closed. */
 struct sim_end {
@@ -79,7 +83,7 @@ void *world_alloc(size_t size); /* zeroed; stops the process when memory ends */
 /* A connected pair; *ret_a's other is *ret_b. */
 void ends_new(const struct os_peer *address_of_a, const struct os_peer *address_of_b, struct sim_end **ret_a,
               struct sim_end **ret_b);
-struct sim_end *end_of_fd(int fd); /* NULL: the number is no connection's */
+struct sim_end *end_of_fd(int fd);             /* NULL: the number is no connection's */
 uint32_t end_room(const struct sim_end *from); /* what could be sent now */
 bool end_can_send(const struct sim_end *from); /* or learn why not */
 bool end_can_recv(const struct sim_end *end);
@@ -97,7 +101,17 @@ void world_connect(const struct os_address *to, const struct os_peer *from,
                    void (*connected)(void *arg, struct sim_end *end, int32_t result), void *arg);
 void world_connect_cancel(void *arg);
 
-enum sim_trace { TRACE_DELIVER = 1, TRACE_RESET, TRACE_CONNECT, TRACE_SEND, TRACE_RECV, TRACE_CLOSE, TRACE_ACCEPT,
-                 TRACE_TURN, TRACE_CLOCK, TRACE_DONE };
+enum sim_trace {
+    TRACE_DELIVER = 1,
+    TRACE_RESET,
+    TRACE_CONNECT,
+    TRACE_SEND,
+    TRACE_RECV,
+    TRACE_CLOSE,
+    TRACE_ACCEPT,
+    TRACE_TURN,
+    TRACE_CLOCK,
+    TRACE_DONE
+};
 
 #endif

@@ -60,10 +60,22 @@ static void sleep_until_fired(struct alarm *alarm)
 
 static void never_early_and_hardly_late(void **state)
 {
-    static const uint64_t distances[] = {1,           MS - 1,       MS,           255 * MS,      256 * MS,
-                                         257 * MS,    65535 * MS,   65536 * MS,   65537 * MS,    3600000 * MS,
-                                         16777215 * MS, 16777216 * MS, 16777217 * MS, 4294967295 * MS,
-                                         4294967296 * MS, 9000000000 * MS};
+    static const uint64_t distances[] = {1,
+                                         MS - 1,
+                                         MS,
+                                         255 * MS,
+                                         256 * MS,
+                                         257 * MS,
+                                         65535 * MS,
+                                         65536 * MS,
+                                         65537 * MS,
+                                         3600000 * MS,
+                                         16777215 * MS,
+                                         16777216 * MS,
+                                         16777217 * MS,
+                                         4294967295 * MS,
+                                         4294967296 * MS,
+                                         9000000000 * MS};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(distances); i++) {

@@ -94,13 +94,13 @@ static inline void conn_connect(struct os *os, struct conn *c, const struct os_a
 }
 
 /* Turns until cond; a test that hangs fails after ten seconds. */
-#define TURN_UNTIL(os, cond)                                                                                 \
-    do {                                                                                                     \
-        uint64_t until_ = os_clock_ns() + 10000000000u;                                                      \
-        while (!(cond)) {                                                                                    \
-            assert_true(os_clock_ns() < until_);                                                             \
-            os_turn((os), until_);                                                                           \
-        }                                                                                                    \
+#define TURN_UNTIL(os, cond)                            \
+    do {                                                \
+        uint64_t until_ = os_clock_ns() + 10000000000u; \
+        while (!(cond)) {                               \
+            assert_true(os_clock_ns() < until_);        \
+            os_turn((os), until_);                      \
+        }                                               \
     } while (0)
 
 struct acceptor {

@@ -1,0 +1,36 @@
+/* admin: the operator's listener: health, metrics, statistics, what is stored, purges.
+ *
+ * Thread: worker 0's loop. Every handler is short; what it reads of other threads are counters. */
+#ifndef WARP_ADMIN_ADMIN_H
+#define WARP_ADMIN_ADMIN_H
+
+#include "origin/origin.h"
+#include "proto/stream.h"
+#include "stat/access.h"
+#include "stat/metrics.h"
+#include "store/storage.h"
+
+enum admin_readiness { ADMIN_STARTING, ADMIN_READY, ADMIN_DRAINING };
+
+struct admin_context {
+    struct loop *loop;
+    struct storage *storage;
+    struct metrics *metrics;
+    struct metrics_block *block; /* of the loop's thread */
+    struct access_log *access;   /* NULL: off */
+    struct origin_group *group;
+    const char *token;
+    const char *version;
+    const char *const *notes; /* sentences for /readyz: what is degraded */
+    unsigned note_count;
+    int64_t started_ms;
+    unsigned workers;
+    bool is_loopback, is_unix; /* where it listens */
+    _Atomic int readiness; /* enum admin_readiness */
+};
+
+extern const struct server_events admin_events;
+/* Collector for what the store, the origins and the process know. arg: struct admin_context. */
+void admin_collect(void *arg, enum metric metric, struct metrics_writer *writer);
+
+#endif

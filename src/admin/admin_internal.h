@@ -1,0 +1,58 @@
+/* Between the files of admin/. */
+#ifndef WARP_ADMIN_INTERNAL_H
+#define WARP_ADMIN_INTERNAL_H
+
+#include "admin/admin.h"
+
+#include <jansson.h>
+
+#define ADMIN_BODY_BYTES_MAX 65536u
+#define ADMIN_BLOCK_BYTES    4096u
+
+/* One request to the admin listener. */
+struct admin_request {
+    struct admin_context *context;
+    struct server_stream *stream;
+    struct arena arena;
+    struct request request;
+    slice path, query;
+    char *body; /* of the request, malloc */
+    size_t body_len;
+    const struct admin_route *route;
+    char *answer; /* malloc: what source reads */
+    struct source_memory source;
+    bool answered;
+};
+
+enum admin_access {
+    ADMIN_OPEN,     /* no token needed */
+    ADMIN_LOCAL,    /* none on loopback while no tenant is configured by name */
+    ADMIN_SECRET,   /* always, but over the unix socket */
+};
+
+struct admin_route {
+    const char *path;
+    enum method method;
+    enum admin_access access;
+    void (*handle)(struct admin_request *request);
+};
+
+/* Answers; the text is copied. */
+void admin_answer(struct admin_request *request, uint16_t status, slice type, slice text);
+/* text is malloc's and is taken over. */
+void admin_answer_owned(struct admin_request *request, uint16_t status, slice type, char *text, size_t len);
+/* root is taken over. */
+void admin_answer_json(struct admin_request *request, uint16_t status, json_t *root);
+/* RFC 9457 problem details. */
+void admin_problem(struct admin_request *request, uint16_t status, const char *detail);
+bool admin_wants(const struct admin_request *request, slice type);
+/* A parameter of the query, decoded into the arena; data NULL when it is not there. */
+slice admin_param(struct admin_request *request, slice name);
+
+/* handlers */
+void admin_stats(struct admin_request *request);
+void admin_cache(struct admin_request *request);
+void admin_purge(struct admin_request *request);
+void admin_dashboard(struct admin_request *request);
+
+#endif

@@ -1,0 +1,168 @@
+/* What the store, the origins and the process say of themselves: /stats, /metrics. */
+#include "admin/admin_internal.h"
+#include "os/process.h"
+
+/* ---- /metrics: numbers that others keep ------------------------------------------------------------------------ */
+
+static void emit_tier(struct admin_context *context, struct metrics_writer *writer, uint64_t value)
+{
+    slice tier = slice_str(storage_name(context->storage));
+    metrics_emit(writer, &tier, (double)value);
+}
+
+static void collect_store(struct admin_context *context, enum metric metric, struct metrics_writer *writer)
+{
+    struct store_stats stats;
+
+    storage_stats(context->storage, &stats);
+    switch (metric) {
+#define X(name, text)                                                                                        \
+    case METRIC_warp_cache_##name:                                                                           \
+        emit_tier(context, writer, stats.name);                                                              \
+        break;
+        STORE_COUNTERS(X)
+        STORE_GAUGES(X)
+#undef X
+    default:
+        break;
+    }
+}
+
+static void collect_process(enum metric metric, struct metrics_writer *writer)
+{
+    struct os_process_numbers numbers;
+
+    os_process_numbers(&numbers);
+    switch (metric) {
+    case METRIC_process_cpu_seconds:
+        metrics_emit(writer, NULL, numbers.cpu_seconds);
+        break;
+    case METRIC_process_open_fds:
+        metrics_emit(writer, NULL, (double)numbers.open_fds);
+        break;
+    case METRIC_process_max_fds:
+        metrics_emit(writer, NULL, (double)numbers.max_fds);
+        break;
+    case METRIC_process_virtual_memory_bytes:
+        metrics_emit(writer, NULL, (double)numbers.virtual_bytes);
+        break;
+    case METRIC_process_resident_memory_bytes:
+        metrics_emit(writer, NULL, (double)numbers.resident_bytes);
+        break;
+    case METRIC_process_start_time_seconds:
+        metrics_emit(writer, NULL, numbers.start_time_seconds);
+        break;
+    default:
+        break;
+    }
+}
+
+static void collect_origins(struct admin_context *context, struct metrics_writer *writer)
+{
+    for (unsigned i = 0; i < context->group->count; i++) {
+        const struct origin *origin = &context->group->origins[i];
+        slice labels[2] = {SLICE("default"), slice_str(origin->name)};
+        metrics_emit(writer, labels, origin_is_healthy(origin, loop_now_ns(context->loop)) ? 1 : 0);
+    }
+}
+
+void admin_collect(void *arg, enum metric metric, struct metrics_writer *writer)
+{
+    struct admin_context *context = arg;
+
+    switch (metric) {
+    case METRIC_warp_build_info: {
+        slice labels[2] = {slice_str(context->version), slice_str(os_backend_name())};
+        metrics_emit(writer, labels, 1);
+        break;
+    }
+    case METRIC_warp_tenant_bytes: {
+        slice labels[2] = {SLICE("default"), slice_str(storage_name(context->storage))};
+        metrics_emit(writer, labels, (double)storage_tenant_bytes(context->storage, 1));
+        break;
+    }
+    case METRIC_warp_access_log_dropped:
+        metrics_emit(writer, NULL, context->access != NULL ? (double)access_log_dropped(context->access) : 0);
+        break;
+    case METRIC_warp_origin_healthy:
+        collect_origins(context, writer);
+        break;
+    default:
+        collect_store(context, metric, writer);
+        collect_process(metric, writer);
+        break;
+    }
+}
+
+/* ---- /stats --------------------------------------------------------------------------------------------------------- */
+
+static json_t *stats_requests(struct admin_context *context)
+{
+    json_t *requests = json_object();
+    uint64_t all = 0, hits = 0;
+
+    for (unsigned i = 0; i < OUTCOME_COUNT; i++) {
+        uint64_t n = metrics_requests_all(context->metrics, (enum outcome)i);
+        json_object_set_new(requests, outcome_name((enum outcome)i), json_integer((json_int_t)n));
+        all += n;
+        if (i == OUTCOME_hit || i == OUTCOME_stale || i == OUTCOME_revalidated)
+            hits += n;
+    }
+    json_object_set_new(requests, "all", json_integer((json_int_t)all));
+    json_object_set_new(requests, "hit_ratio", json_real(all > 0 ? (double)hits / (double)all : 0));
+    return requests;
+}
+
+static json_t *stats_tier(struct admin_context *context)
+{
+    struct store_stats stats;
+    json_t *tier = json_object();
+
+    storage_stats(context->storage, &stats);
+#define X(name, text) json_object_set_new(tier, #name, json_integer((json_int_t)stats.name));
+    STORE_COUNTERS(X)
+    STORE_GAUGES(X)
+#undef X
+    return json_pack("{s:o}", storage_name(context->storage), tier);
+}
+
+static json_t *stats_connections(struct admin_context *context)
+{
+    return json_pack("{s:I, s:I, s:I}", "active", (json_int_t)metrics_connections(context->metrics, CONN_active), "idle",
+                     (json_int_t)metrics_connections(context->metrics, CONN_idle), "closing",
+                     (json_int_t)metrics_connections(context->metrics, CONN_closing));
+}
+
+static json_t *stats_origins(struct admin_context *context)
+{
+    json_t *origins = json_array();
+
+    for (unsigned i = 0; i < context->group->count; i++) {
+        struct origin *origin = &context->group->origins[i];
+        json_int_t answers = 0;
+
+        for (unsigned c = 1; c < ARRAY_LEN(origin->requests); c++)
+            answers += (json_int_t)atomic_load_explicit(&origin->requests[c], memory_order_relaxed);
+        json_array_append_new(
+            origins, json_pack("{s:s, s:b, s:I, s:I}", "url", origin->name, "healthy",
+                               (int)origin_is_healthy(origin, loop_now_ns(context->loop)), "answers", answers, "failures",
+                               (json_int_t)atomic_load_explicit(&origin->requests[0], memory_order_relaxed)));
+    }
+    return origins;
+}
+
+void admin_stats(struct admin_request *request)
+{
+    struct admin_context *context = request->context;
+    int64_t up_ms = loop_wall_ms(context->loop) - context->started_ms;
+
+    admin_answer_json(request, 200,
+                      json_pack("{s:s, s:f, s:i, s:o, s:I, s:o, s:o, s:o, s:f, s:f}", "version", context->version,
+                                "uptime_seconds", (double)up_ms / 1000, "workers", (int)context->workers, "requests",
+                                stats_requests(context), "collapsed",
+                                (json_int_t)metrics_collapsed(context->metrics), "connections",
+                                stats_connections(context), "tiers", stats_tier(context), "origins",
+                                stats_origins(context), "duration_p50_seconds",
+                                metrics_duration_quantile(context->metrics, 0.5), "duration_p99_seconds",
+                                metrics_duration_quantile(context->metrics, 0.99)));
+}

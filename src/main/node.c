@@ -1,0 +1,444 @@
+/* The worker process: its threads, their start, drain and end. */
+#include "main/node.h"
+
+#include "base/log.h"
+#include "os/process.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DRAIN_CHECK_NS UINT64_C(50000000)
+#define HOUSEKEEP_NS   UINT64_C(100000000)
+#define NOTE_MS        60000
+#define FILLS_MAX      65536u
+#define MS             UINT64_C(1000000)
+
+struct node;
+
+struct worker {
+    struct node *node;
+    unsigned index;
+    struct loop *loop;
+    struct resolver *resolver;
+    struct origin_pool *origins;
+    struct fill_context fills;
+    struct txn_context txns;
+    struct h1_server *server;
+    struct h1_server *admin_server; /* worker 0 */
+    struct os_acceptor acceptors[NODE_LISTENERS_MAX];
+    struct os_acceptor admin_acceptor;
+    struct os_thread *thread;
+    struct mail drain_mail;
+    struct timer timer; /* housekeeping on worker 0; the drain's end on all */
+    uint64_t drain_until_ns;
+    bool draining, stopped;
+};
+
+struct node {
+    struct node_plan *plan;
+    struct storage *storage;
+    struct fill_table *fills;
+    struct origin_group *group;
+    struct metrics *metrics;
+    struct access_log *access;
+    struct os_event *access_event;
+    struct os_thread *access_thread;
+    struct admin_context admin;
+    struct reuse_policy reuse;
+    struct worker *workers;
+    struct os_watch signals;
+    const char *notes[8];
+    bool stopping;
+};
+
+/* ---- connections -------------------------------------------------------------------------------------------- */
+
+static void accepted(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
+{
+    struct worker *worker = acceptor->owner;
+    h1_server_accept(worker->server, fd, peer);
+}
+
+static void admin_accepted(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
+{
+    struct worker *worker = acceptor->owner;
+    h1_server_accept(worker->admin_server, fd, peer);
+}
+
+static void accept_failed(struct os_acceptor *acceptor, int error)
+{
+    struct worker *worker = acceptor->owner;
+
+    log_warn("worker %u cannot accept a connection: %s; trying again in 100 ms", worker->index, err_text(ERR_SYS(error)));
+}
+
+static err worker_listen(struct worker *worker)
+{
+    struct node_plan *plan = worker->node->plan;
+
+    for (unsigned i = 0; i < plan->listener_count; i++) {
+        worker->acceptors[i] = (struct os_acceptor){.listener = &plan->listeners[i].shards[worker->index],
+                                                    .owner = worker,
+                                                    .accepted = accepted,
+                                                    .failed = accept_failed};
+        TRY(os_accept_start(loop_os(worker->loop), &worker->acceptors[i]));
+    }
+    if (worker->index > 0)
+        return ERR_OK;
+    worker->admin_acceptor = (struct os_acceptor){
+        .listener = &plan->admin, .owner = worker, .accepted = admin_accepted, .failed = accept_failed};
+    return os_accept_start(loop_os(worker->loop), &worker->admin_acceptor);
+}
+
+/* ---- draining --------------------------------------------------------------------------------------------------- */
+
+static bool worker_is_empty(const struct worker *worker)
+{
+    return h1_server_connections(worker->server) == 0 &&
+           (worker->admin_server == NULL || h1_server_connections(worker->admin_server) == 0) &&
+           worker->fills.count == 0 && origin_pool_open(worker->origins) == 0;
+}
+
+static void worker_check_drained(struct worker *worker, uint64_t now_ns)
+{
+    origin_pool_close_idle(worker->origins);
+    if (worker_is_empty(worker)) {
+        loop_stop(worker->loop);
+        return;
+    }
+    if (now_ns >= worker->drain_until_ns && !worker->stopped) {
+        worker->stopped = true;
+        fill_context_stop(&worker->fills);
+        h1_server_stop(worker->server);
+        if (worker->admin_server != NULL)
+            h1_server_stop(worker->admin_server);
+    }
+    loop_timer_set(worker->loop, &worker->timer, now_ns + DRAIN_CHECK_NS);
+}
+
+static void worker_timer(struct timer *timer)
+{
+    struct worker *worker = container_of(timer, struct worker, timer);
+    uint64_t now_ns = loop_now_ns(worker->loop);
+
+    if (worker->index == 0)
+        storage_turn(worker->node->storage, loop_wall_ms(worker->loop));
+    if (worker->draining)
+        worker_check_drained(worker, now_ns);
+    else
+        loop_timer_set(worker->loop, timer, now_ns + HOUSEKEEP_NS);
+}
+
+static void worker_drain(struct mail *mail)
+{
+    struct worker *worker = container_of(mail, struct worker, drain_mail);
+    uint64_t now_ns = loop_now_ns(worker->loop);
+
+    if (worker->draining)
+        return;
+    worker->draining = true;
+    for (unsigned i = 0; i < worker->node->plan->listener_count; i++)
+        os_accept_stop(&worker->acceptors[i]);
+    worker->drain_until_ns = now_ns + worker->node->plan->config.drain_timeout_ms * MS;
+    h1_server_drain(worker->server, NULL, NULL);
+    if (worker->index == 0) {
+        os_accept_stop(&worker->admin_acceptor);
+        h1_server_drain(worker->admin_server, NULL, NULL);
+    }
+    worker_check_drained(worker, now_ns);
+}
+
+static void node_drain(struct node *node)
+{
+    if (node->stopping) {
+        log_info("stopping at once");
+        os_process_exit(0);
+    }
+    node->stopping = true;
+    node->admin.readiness = ADMIN_DRAINING;
+    for (unsigned i = 0; i < node->plan->workers; i++) {
+        node->workers[i].drain_mail.run = worker_drain;
+        loop_post(node->workers[i].loop, &node->workers[i].drain_mail);
+    }
+}
+
+static void signals_ready(struct os_watch *watch, uint32_t which)
+{
+    struct node *node = container_of(watch, struct node, signals);
+    int signal;
+
+    (void)which;
+    while ((signal = os_signals_next(watch->fd)) != 0) {
+        switch (signal) {
+        case SIGTERM:
+        case SIGINT:
+            node_drain(node);
+            break;
+        case SIGHUP:
+            log_info("settings given by flags stay: there is nothing to read again in this version");
+            break;
+        case SIGUSR1:
+            if (node->access != NULL)
+                access_log_reopen(node->access);
+            break;
+        case SIGUSR2:
+            log_warn("handing over to a new binary is not in this version");
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+/* ---- one thread ---------------------------------------------------------------------------------------------------- */
+
+static err worker_contexts(struct worker *worker)
+{
+    struct node *node = worker->node;
+    struct origin_pool_config pool = {
+        .loop = worker->loop, .resolver = worker->resolver, .limits = &origin_limits_default};
+
+    TRY(origin_pool_new(&pool, &worker->origins));
+    worker->fills = (struct fill_context){
+        .loop = worker->loop,
+        .table = node->fills,
+        .storage = node->storage,
+        .pool = worker->origins,
+        .group = node->group,
+        .reuse = &node->reuse,
+        .note_ms = NOTE_MS,
+        .node = node->plan->node_id,
+        .fills_max = FILLS_MAX,
+    };
+    fill_context_init(&worker->fills);
+    worker->txns = (struct txn_context){
+        .loop = worker->loop,
+        .thread = worker->index,
+        .storage = node->storage,
+        .fills = &worker->fills,
+        .origins = worker->origins,
+        .group = node->group,
+        .metrics = metrics_block_of(node->metrics, worker->index),
+        .access = node->access,
+        .reuse = &node->reuse,
+        .token = node->plan->token[0] != '\0' ? node->plan->token : NULL,
+        .node = node->plan->node_id,
+        .websocket = !node->plan->config.no_websocket,
+        .status_key = node->plan->config.cache_status_key,
+    };
+    txn_context_init(&worker->txns);
+    return ERR_OK;
+}
+
+static err worker_servers(struct worker *worker)
+{
+    struct h1_server_config config = {
+        .loop = worker->loop,
+        .events = &txn_events,
+        .context = &worker->txns,
+        .limits = &h1_server_limits_default,
+        .metrics = worker->txns.metrics,
+    };
+
+    TRY(h1_server_new(&config, &worker->server));
+    if (worker->index > 0)
+        return ERR_OK;
+    worker->node->admin.loop = worker->loop;
+    worker->node->admin.block = worker->txns.metrics;
+    config.events = &admin_events;
+    config.context = &worker->node->admin;
+    config.metrics = NULL;
+    return h1_server_new(&config, &worker->admin_server);
+}
+
+static err worker_init(struct worker *worker, struct node *node, unsigned index)
+{
+    struct loop_config config = {.index = index};
+
+    worker->node = node;
+    worker->index = index;
+    timer_init(&worker->timer, worker_timer);
+    TRY(loop_new(&config, &worker->loop));
+    TRY(resolver_new(worker->loop, &worker->resolver));
+    TRY(worker_contexts(worker));
+    TRY(worker_servers(worker));
+    return worker_listen(worker);
+}
+
+static void worker_run(void *arg)
+{
+    struct worker *worker = arg;
+
+    loop_timer_set(worker->loop, &worker->timer, loop_now_ns(worker->loop) + HOUSEKEEP_NS);
+    loop_run(worker->loop);
+}
+
+static void worker_done(struct worker *worker)
+{
+    worker->server = h1_server_free(worker->server);
+    worker->admin_server = h1_server_free(worker->admin_server);
+    txn_context_done(&worker->txns);
+    worker->origins = origin_pool_free(worker->origins);
+    worker->resolver = resolver_free(worker->resolver);
+    worker->loop = loop_free(worker->loop);
+}
+
+/* ---- the process --------------------------------------------------------------------------------------------------- */
+
+static const char *tenant_name(void *arg, uint16_t tenant)
+{
+    (void)arg;
+    (void)tenant;
+    return TENANT_DEFAULT_NAME;
+}
+
+static void access_wait(void *event, uint64_t timeout_ns)
+{
+    os_event_wait(event, timeout_ns);
+}
+
+static void access_wake(void *event)
+{
+    os_event_set(event);
+}
+
+static err node_open_access_log(struct node *node)
+{
+    const char *path = node->plan->config.access_log;
+    struct access_config config = {
+        .threads = node->plan->workers,
+        .path = path,
+        .door = {os_append_open, os_append_write, os_append_close, access_wait, access_wake, NULL},
+        .tenant_name = tenant_name,
+    };
+
+    if (path == NULL || strcmp(path, "off") == 0)
+        return ERR_OK;
+    node->access_event = os_event_new();
+    ENSURE(node->access_event != NULL, MEMORY);
+    config.door.event = node->access_event;
+    TRY(access_log_new(&config, &node->access));
+    return os_thread_start("warp-log", access_log_run, node->access, &node->access_thread);
+}
+
+static err node_open_metrics(struct node *node)
+{
+    static const char *not_stored[NOT_STORED_COUNT];
+    struct metrics_config config = {
+        .threads = node->plan->workers,
+        .not_stored = {not_stored, NOT_STORED_COUNT},
+        .refused = {stream_refusals, stream_refusals_count},
+        .limits = {stream_limits, STREAM_LIMIT_COUNT},
+    };
+
+    for (unsigned i = 1; i < NOT_STORED_COUNT; i++)
+        not_stored[i] = not_stored_word((enum not_stored)i);
+    TRY(metrics_new(&config, &node->metrics));
+    TRY(metrics_tenant_set(node->metrics, TENANT_DEFAULT, SLICE(TENANT_DEFAULT_NAME)));
+    for (unsigned i = 0; i < node->group->count; i++)
+        TRY(metrics_origin_add(node->metrics, SLICE(TENANT_DEFAULT_NAME), slice_str(node->group->origins[i].name),
+                               &node->group->origins[i].metric));
+    return metrics_collect(node->metrics, admin_collect, &node->admin);
+}
+
+static err node_open_origins(struct node *node)
+{
+    const struct config *config = &node->plan->config;
+    struct net_tls_options tls = {.verify = true};
+    slice urls[CONFIG_LIST_MAX];
+    unsigned count = config->origin.count;
+    const char *why = NULL;
+    err result;
+
+    for (unsigned i = 0; i < count; i++)
+        urls[i] = slice_str(config->origin.items[i]);
+    if (count == 0)
+        urls[count++] = slice_str(node->plan->demo_url);
+    result = origin_group_new(urls, count, slice_str(config->origin_host), &tls, &node->group, &why);
+    if (!err_is_ok(result))
+        log_error("origins: %s", why);
+    return result;
+}
+
+static err node_open(struct node *node)
+{
+    struct store_ram_config ram = {.max_bytes = node->plan->memory_bytes};
+
+    node->reuse = REUSE_POLICY_DEFAULT;
+    TRY(node_open_origins(node));
+    TRY(store_ram_new(&ram, &node->storage));
+    TRY(fill_table_new(&node->fills));
+    TRY(node_open_metrics(node));
+    TRY(node_open_access_log(node));
+    node->admin.storage = node->storage;
+    node->admin.metrics = node->metrics;
+    node->admin.access = node->access;
+    node->admin.group = node->group;
+    node->admin.token = node->plan->token;
+    node->admin.version = WARP_VERSION;
+    node->admin.started_ms = node->plan->started_ms;
+    node->admin.workers = node->plan->workers;
+    node->admin.notes = node->notes;
+    struct os_peer peer = os_peer_of(&node->plan->admin.address);
+    node->admin.is_loopback = os_peer_is_loopback(&peer);
+    node->admin.is_unix = peer.family == AF_UNIX;
+    return ERR_OK;
+}
+
+static err node_start(struct node *node)
+{
+    unsigned count = node->plan->workers;
+
+    node->workers = calloc(count, sizeof(*node->workers));
+    ENSURE(node->workers != NULL, MEMORY);
+    for (unsigned i = 0; i < count; i++)
+        TRY(worker_init(&node->workers[i], node, i));
+    node->signals = (struct os_watch){
+        .os = loop_os(node->workers[0].loop), .fd = os_signals_open(), .want = 1, .ready = signals_ready};
+    TRY(os_watch_start(loop_os(node->workers[0].loop), &node->signals));
+    for (unsigned i = 1; i < count; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "warp-%u", i);
+        TRY(os_thread_start(name, worker_run, &node->workers[i], &node->workers[i].thread));
+    }
+    node->admin.readiness = ADMIN_READY;
+    return ERR_OK;
+}
+
+static void node_close(struct node *node)
+{
+    for (unsigned i = 0; i < node->plan->workers; i++)
+        if (node->workers[i].thread != NULL)
+            os_thread_join(node->workers[i].thread);
+    os_watch_stop(&node->signals);
+    for (unsigned i = 0; i < node->plan->workers; i++)
+        worker_done(&node->workers[i]);
+    free(node->workers);
+    if (node->access != NULL) {
+        access_log_stop(node->access);
+        os_thread_join(node->access_thread);
+        access_log_free(node->access);
+        os_event_free(node->access_event);
+    }
+    metrics_free(node->metrics);
+    fill_table_free(node->fills);
+    storage_free(node->storage);
+    origin_group_free(node->group);
+}
+
+int node_run(struct node_plan *plan)
+{
+    struct node node = {.plan = plan};
+    err result = node_open(&node);
+
+    if (err_is_ok(result))
+        result = node_start(&node);
+    if (!err_is_ok(result)) {
+        log_error("cannot start: %s", err_text(result));
+        return 1;
+    }
+    worker_run(&node.workers[0]);
+    node_close(&node);
+    return 0;
+}

@@ -1,0 +1,46 @@
+/* node: what the threads of one worker process share, and one thread's part of it.
+ *
+ * Start order: supervisor (listeners, token) -> child: node_new -> workers -> signals. A node ends by draining:
+ * listeners are stopped, idle connections closed, requests under way finished or cut at drain_timeout. */
+#ifndef WARP_MAIN_NODE_H
+#define WARP_MAIN_NODE_H
+
+#include "admin/admin.h"
+#include "conf/config.h"
+#include "fill/fill.h"
+#include "origin/origin.h"
+#include "proto/h1_server.h"
+#include "stat/access.h"
+#include "stat/metrics.h"
+#include "store/storage.h"
+#include "txn/txn.h"
+
+#define NODE_LISTENERS_MAX 16u
+#define NODE_WORKERS_MAX   256u
+#define TOKEN_BYTES_MAX    256u
+
+/* Opened by the supervisor, inherited by every child. shard[i] is worker i's. */
+struct node_listener {
+    struct os_listener *shards;
+};
+
+/* What the supervisor prepares, and its children only read. */
+struct node_plan {
+    struct config config;
+    unsigned workers;
+    uint64_t memory_bytes;
+    struct node_listener listeners[NODE_LISTENERS_MAX];
+    unsigned listener_count;
+    struct os_listener admin;
+    bool has_demo;
+    char demo_url[64];
+    char token[TOKEN_BYTES_MAX];
+    char token_path[512];
+    uint32_t node_id;
+    int64_t started_ms;
+};
+
+/* Runs a worker process to its end; returns its exit code. */
+int node_run(struct node_plan *plan);
+
+#endif

@@ -1,0 +1,293 @@
+/* warp run: the supervisor. It opens what needs opening once, starts the worker process, and starts it again
+ * when it dies; it never touches a request. */
+#include "main/commands.h"
+#include "main/node.h"
+
+#include "base/log.h"
+#include "demo/demo.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BACKLOG           4096
+#define MEMORY_DEFAULT    (UINT64_C(1) << 30)
+#define MEMORY_MIN        (UINT64_C(1) << 20)
+#define RESPAWN_QUIET_MS  1000 /* a worker process that lived shorter is started again with a pause */
+#define RESPAWN_PAUSE_MS  500
+#define USAGE             2
+
+struct supervisor {
+    struct node_plan plan;
+    struct os_listener demo_listener;
+    pid_t worker, demo;
+    int signals;
+    int64_t worker_started_ms;
+    bool stopping;
+};
+
+/* ---- before anything runs ------------------------------------------------------------------------------------ */
+
+static int usage_error(const char *format, const char *a, const char *b)
+{
+    fprintf(stderr, "warp: ");
+    fprintf(stderr, format, a, b);
+    fprintf(stderr, "\n");
+    return USAGE;
+}
+
+static int open_listener(const char *text, unsigned shards, const char *flag, struct os_listener *ret_listeners)
+{
+    struct os_address address;
+    err result = os_address_parse(slice_str(text), &address);
+
+    if (!err_is_ok(result))
+        return usage_error("--%s %s: not an address; write 127.0.0.1:8000, [::1]:8000, :8000 or unix:/path", flag, text);
+    result = os_listen(&address, shards, BACKLOG, ret_listeners);
+    if (err_is_ok(result))
+        return 0;
+    fprintf(stderr, "warp: cannot listen on %s: %s (--%s names another address)\n", text, err_text(result), flag);
+    return 1;
+}
+
+static int plan_listeners(struct node_plan *plan)
+{
+    const struct config_list *list = &plan->config.listen;
+    int code;
+
+    if (list->count > NODE_LISTENERS_MAX)
+        return usage_error("--listen: at most 16 addresses%s%s", "", "");
+    for (unsigned i = 0; i < list->count; i++) {
+        plan->listeners[i].shards = calloc(plan->workers, sizeof(struct os_listener));
+        if (plan->listeners[i].shards == NULL)
+            return 1;
+        code = open_listener(list->items[i], plan->workers, "listen", plan->listeners[i].shards);
+        if (code != 0)
+            return code;
+        plan->listener_count++;
+    }
+    return open_listener(plan->config.admin, 1, "admin", &plan->admin);
+}
+
+static void plan_sizes(struct node_plan *plan)
+{
+    const struct config *config = &plan->config;
+
+    plan->workers = config_is_given(config, CONFIG_workers) ? config->workers : os_cpu_count();
+    plan->workers = MAX(1u, MIN(plan->workers, NODE_WORKERS_MAX));
+    if (config_is_given(config, CONFIG_memory))
+        plan->memory_bytes = config->memory;
+    else
+        plan->memory_bytes = MIN(MIN(os_memory_bytes() / 4, MEMORY_DEFAULT), config->cache_size);
+    if (plan->memory_bytes > 0)
+        plan->memory_bytes = MAX(plan->memory_bytes, MEMORY_MIN);
+}
+
+/* What the settings name and this version does not have: said once, by name. */
+static void say_what_is_missing(const struct config *config)
+{
+    static const struct {
+        enum config_index option;
+        const char *text;
+    } missing[] = {
+        {CONFIG_listen_tls, "--listen-tls: HTTPS is not in this version: that address is not opened"},
+        {CONFIG_cert, "--cert: HTTPS is not in this version"},
+        {CONFIG_key, "--key: HTTPS is not in this version"},
+        {CONFIG_cert_dir, "--cert-dir: HTTPS is not in this version"},
+        {CONFIG_acme_dir, "--acme-dir: ACME challenges are not in this version"},
+        {CONFIG_admin_cert, "--admin-cert: TLS on the admin listener is not in this version"},
+        {CONFIG_admin_key, "--admin-key: TLS on the admin listener is not in this version"},
+        {CONFIG_admin_client_ca, "--admin-client-ca: TLS on the admin listener is not in this version"},
+        {CONFIG_cache_size, "--cache-size: the disk tier is not in this version: the cache is in RAM (--memory)"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(missing); i++)
+        if (config_is_given(config, missing[i].option))
+            log_warn("%s", missing[i].text);
+    for (unsigned i = 0; i < config->cache_dir.count; i++)
+        if (strcmp(config->cache_dir.items[i], "none") != 0) {
+            log_warn("--cache-dir: the disk tier is not in this version: nothing is stored in %s but the admin token",
+                     config->cache_dir.items[i]);
+            break;
+        }
+    if (config->io == CONFIG_IO_URING)
+        log_warn("--io uring: that backend is not in this version: epoll is used");
+}
+
+/* ---- children --------------------------------------------------------------------------------------------------- */
+
+static void start_demo(struct supervisor *supervisor)
+{
+    pid_t child = os_process_fork();
+
+    if (child == 0)
+        os_process_exit(demo_serve(&supervisor->demo_listener));
+    supervisor->demo = child > 0 ? child : 0;
+}
+
+static int start_worker(struct supervisor *supervisor)
+{
+    pid_t child = os_process_fork();
+
+    if (child < 0) {
+        log_error("cannot start the worker process: %s", err_text(ERR_SYS(-child)));
+        return 1;
+    }
+    if (child == 0) {
+        int code = node_run(&supervisor->plan);
+        fflush(NULL);
+        os_process_exit(code);
+    }
+    supervisor->worker = child;
+    supervisor->worker_started_ms = os_wall_ms();
+    return 0;
+}
+
+static int prepare_demo(struct supervisor *supervisor)
+{
+    struct node_plan *plan = &supervisor->plan;
+    struct os_address address;
+    char text[64];
+
+    if (plan->config.origin.count > 0)
+        return 0;
+    if (!err_is_ok(os_address_parse(SLICE("127.0.0.1:0"), &address)) ||
+        !err_is_ok(os_listen(&address, 1, BACKLOG, &supervisor->demo_listener))) {
+        fprintf(stderr, "warp: cannot open an address for the demo origin\n");
+        return 1;
+    }
+    plan->has_demo = true;
+    snprintf(plan->demo_url, sizeof(plan->demo_url), "http://%s",
+             os_address_text(&supervisor->demo_listener.address, text, sizeof(text)));
+    return 0;
+}
+
+/* ---- what the operator sees ---------------------------------------------------------------------------------------- */
+
+static void print_start(const struct supervisor *supervisor)
+{
+    const struct node_plan *plan = &supervisor->plan;
+    char listen[160], admin[160];
+
+    os_address_text(&plan->listeners[0].shards[0].address, listen, sizeof(listen));
+    os_address_text(&plan->admin.address, admin, sizeof(admin));
+    printf("WARP %s: %u worker%s, %llu MiB of RAM for the cache\n", WARP_VERSION, plan->workers,
+           plan->workers == 1 ? "" : "s", (unsigned long long)(plan->memory_bytes >> 20));
+    for (unsigned i = 0; i < plan->listener_count && i < 3; i++) {
+        char text[160];
+        os_address_text(&plan->listeners[i].shards[0].address, text, sizeof(text));
+        printf("  serving   http://%s%s\n", text, i == 2 && plan->listener_count > 3 ? " and more" : "");
+    }
+    printf("  admin     http://%s   (token: %s)\n", admin, plan->token_path[0] != '\0' ? plan->token_path : "as given");
+    if (plan->has_demo)
+        printf("  origin    the built-in demo site (--origin URL for yours)\n");
+    else
+        printf("  origin    %s%s\n", plan->config.origin.items[0], plan->config.origin.count > 1 ? " and others" : "");
+    printf("Try:\n  curl -i http://%s/\n  curl -s http://%s/stats\n  curl -s http://%s/metrics | grep warp_requests\n", listen,
+           admin, admin);
+    fflush(stdout);
+}
+
+/* ---- supervising ------------------------------------------------------------------------------------------------------ */
+
+static void pass_signal(struct supervisor *supervisor, int signal)
+{
+    if (signal == SIGTERM || signal == SIGINT) {
+        if (supervisor->stopping && supervisor->demo > 0)
+            os_process_kill(supervisor->demo, SIGKILL);
+        supervisor->stopping = true;
+        signal = SIGTERM;
+    }
+    if (supervisor->worker > 0)
+        os_process_kill(supervisor->worker, signal);
+}
+
+/* Returns the exit code once the worker process has ended for good, else -1. */
+static int reap(struct supervisor *supervisor)
+{
+    int code;
+    pid_t child;
+
+    while ((child = os_process_reap(&code)) > 0) {
+        if (child == supervisor->demo) {
+            supervisor->demo = 0;
+            if (!supervisor->stopping)
+                start_demo(supervisor);
+        }
+        if (child != supervisor->worker)
+            continue;
+        supervisor->worker = 0;
+        if (supervisor->stopping)
+            return code;
+        if (code == 0)
+            return 0; /* it was told to end directly */
+        log_error("the worker process ended with code %d; starting another", code);
+        if (os_wall_ms() - supervisor->worker_started_ms < RESPAWN_QUIET_MS)
+            os_signals_wait(supervisor->signals, RESPAWN_PAUSE_MS);
+        if (start_worker(supervisor) != 0)
+            return 1;
+    }
+    return -1;
+}
+
+static int supervise(struct supervisor *supervisor)
+{
+    int code = -1;
+
+    while (code < 0) {
+        int signal = os_signals_wait(supervisor->signals, 1000);
+
+        if (signal != 0 && signal != SIGCHLD)
+            pass_signal(supervisor, signal);
+        code = reap(supervisor);
+    }
+    if (supervisor->demo > 0)
+        os_process_kill(supervisor->demo, SIGKILL);
+    return code;
+}
+
+static int prepare(struct supervisor *supervisor, int argc, char **argv)
+{
+    struct node_plan *plan = &supervisor->plan;
+    int code = command_config(&plan->config, argc, argv);
+
+    if (code != 0)
+        return code;
+    log_level_max = plan->config.log_level;
+    say_what_is_missing(&plan->config);
+    plan_sizes(plan);
+    (void)os_descriptor_limit_raise();
+    code = plan_listeners(plan);
+    if (code == 0)
+        code = prepare_demo(supervisor);
+    if (code == 0)
+        code = token_prepare(&plan->config, plan->token, sizeof(plan->token), plan->token_path, sizeof(plan->token_path));
+    if (code != 0)
+        return code;
+    os_entropy(&plan->node_id, sizeof(plan->node_id));
+    plan->started_ms = os_wall_ms();
+    return 0;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    static struct supervisor supervisor;
+    int code = prepare(&supervisor, argc, argv);
+
+    if (code != 0)
+        return code;
+    if (!err_is_ok(os_signals_take()) || (supervisor.signals = os_signals_open()) < 0) {
+        log_error("cannot take signals");
+        return 1;
+    }
+    if (supervisor.plan.has_demo)
+        start_demo(&supervisor);
+    code = start_worker(&supervisor);
+    if (code != 0)
+        return code;
+    print_start(&supervisor);
+    return supervise(&supervisor);
+}

@@ -1,0 +1,499 @@
+/* Bodies: a writer, readers that follow, windows, and every end. */
+#include "store_test.h"
+
+struct reader {
+    struct hit_handler hit;
+    uint64_t object, total;
+    unsigned woken;
+    enum source_state last;
+    bool is_gone;
+};
+
+static void reader_ready(void *arg)
+{
+    struct reader *reader = arg;
+
+    reader->woken++;
+    reader->last = hit_drain(&reader->hit, reader->object, &reader->total);
+}
+
+static void reader_gone(struct hit_handler *hit)
+{
+    container_of(hit, struct reader, hit)->is_gone = true;
+}
+
+static void reader_open(struct reader *reader, struct miss_handler *miss, uint64_t object, struct loop *loop)
+{
+    *reader = (struct reader){.object = object};
+    hit_handler_open(&reader->hit, miss_handler_object(miss), loop);
+    source_set_reader(&reader->hit.source, reader_ready, reader);
+}
+
+static void settle(struct loop *loop)
+{
+    for (unsigned i = 0; i < 20; i++)
+        (void)loop_turn(loop, loop_now_ns(loop));
+}
+
+static void test_sizes(void **state)
+{
+    static const int64_t lengths[] = {0,      1,       16383,   16384,      16385,      65536,      262144, 300000,
+                                      1 << 20, -1,     -2,      -1 - 16384, -1 - 20000, -1 - 700000, 7000000};
+    struct storage *storage = tier_new(64 * MIB);
+    uint64_t base = tier_used(storage);
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_LEN(lengths); i++) {
+        uint64_t expect = lengths[i] < 0 ? (uint64_t)(-1 - lengths[i]) : (uint64_t)lengths[i];
+        assert_true(put_whole(storage, (struct put){.object = i, .length = lengths[i]}));
+        assert_int_equal(read_whole(storage, i), expect);
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(lengths); i++) {
+        struct store_object *object;
+        assert_int_equal(find(storage, i, &object), STORE_HIT);
+        assert_true(store_object_is_complete(object));
+        storage_drop(storage, object);
+        store_object_unref(object);
+        assert_int_equal(find(storage, i, NULL), STORE_MISS);
+    }
+    assert_int_equal(tier_used(storage), base);
+    storage_free(storage);
+}
+
+static void test_seek(void **state)
+{
+    struct storage *storage = tier_new(256 * MIB);
+    struct store_object *object;
+    struct hit_handler hit;
+    slice slices[2];
+    unsigned count;
+
+    (void)state;
+    assert_true(put_whole(storage, (struct put){.object = 1, .length = 30000000}));
+    assert_int_equal(find(storage, 1, &object), STORE_HIT);
+    hit_handler_open(&hit, object, NULL);
+    for (uint64_t from = 29999000, i = 0; i < 200; i++) {
+        uint64_t to = from + 1 + i * 5, total = 0;
+        hit_handler_seek(&hit, from, to);
+        assert_int_equal(source_peek(&hit.source, slices, 2, &count), SOURCE_READY);
+        assert_int_equal(slices[0].data[0], body_byte(1, from));
+        assert_int_equal(hit_drain(&hit, 1, &total), SOURCE_END);
+        assert_int_equal(total, to - from);
+        from = (from * 7919) % 29990000;
+    }
+    hit_handler_seek(&hit, 5, 5);
+    assert_int_equal(source_peek(&hit.source, slices, 2, &count), SOURCE_END);
+    hit_handler_seek(&hit, 40000000, UINT64_MAX);
+    assert_int_equal(source_peek(&hit.source, slices, 2, &count), SOURCE_END);
+    source_close(&hit.source);
+    storage_free(storage);
+}
+
+/* Readers of a fill get each part as it comes, and its end. */
+static void follow(int64_t length, uint64_t bytes)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(64 * MIB);
+    struct miss_handler *miss = put_begin(storage, (struct put){.object = 3, .length = length, .loop = loop}, NULL);
+    struct reader readers[5];
+    struct store_object *joined;
+
+    assert_non_null(miss);
+    for (unsigned i = 0; i < 4; i++) {
+        reader_open(&readers[i], miss, 3, loop);
+        reader_ready(&readers[i]);
+        assert_int_equal(readers[i].last, SOURCE_WAIT);
+    }
+    assert_true(miss_handler_has_readers(miss));
+    for (uint64_t done = 0; done < bytes;) {
+        done += put_bytes(miss, 3, MIN(bytes - done, 50001));
+        settle(loop);
+        for (unsigned i = 0; i < 4; i++)
+            assert_int_equal(readers[i].total, done);
+    }
+    assert_int_equal(find(storage, 3, &joined), STORE_HIT); /* a late one joins */
+    assert_false(store_object_is_complete(joined));
+    assert_int_equal(store_object_length(joined), length < 0 ? -1 : length);
+    readers[4] = (struct reader){.object = 3};
+    hit_handler_open(&readers[4].hit, joined, loop);
+    source_set_reader(&readers[4].hit.source, reader_ready, &readers[4]);
+    reader_ready(&readers[4]);
+    miss_handler_finish(miss);
+    settle(loop);
+    for (unsigned i = 0; i < 5; i++) {
+        if (readers[i].last == SOURCE_WAIT)
+            reader_ready(&readers[i]);
+        assert_int_equal(readers[i].last, SOURCE_END);
+        assert_int_equal(readers[i].total, bytes);
+        hit_handler_close(&readers[i].hit, reader_gone);
+        assert_true(readers[i].is_gone);
+    }
+    assert_int_equal(read_whole(storage, 3), bytes);
+    storage_free(storage);
+    loop_free(loop);
+}
+
+static void test_follow(void **state)
+{
+    (void)state;
+    follow(10000, 10000);
+    follow(900000, 900000);
+    follow(-1, 900000);
+    follow(-1, 100);
+}
+
+static void test_drop_fails_readers(void **state)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(64 * MIB);
+    uint64_t base = tier_used(storage);
+
+    (void)state;
+    for (int64_t length = -1; length < 1000000; length += 300000) {
+        struct miss_handler *miss = put_begin(storage, (struct put){.object = 4, .length = length, .loop = loop}, NULL);
+        struct reader reader, unread;
+        reader_open(&reader, miss, 4, loop);
+        reader_open(&unread, miss, 4, loop);
+        put_bytes(miss, 4, 1000);
+        reader_ready(&reader);
+        assert_int_equal(reader.last, SOURCE_WAIT);
+        miss_handler_drop(miss);
+        assert_int_equal(find(storage, 4, NULL), STORE_MISS);
+        settle(loop);
+        assert_int_equal(reader.last, SOURCE_FAILED);
+        assert_false(reader.hit.is_behind);
+        reader_ready(&unread);
+        assert_int_equal(unread.last, SOURCE_FAILED);
+        assert_true(store_object_is_failed(reader.hit.object));
+        source_close(&reader.hit.source);
+        source_close(&unread.hit.source);
+        assert_int_equal(tier_used(storage), base);
+    }
+    storage_free(storage);
+    loop_free(loop);
+}
+
+/* The origin promised more than it sent: finish must not pass it off as whole. */
+static void test_short_body_is_dropped(void **state)
+{
+    struct storage *storage = tier_new(16 * MIB);
+    struct miss_handler *miss = put_begin(storage, (struct put){.object = 5, .length = 100000}, NULL);
+
+    (void)state;
+    put_bytes(miss, 5, 99999);
+    miss_handler_finish(miss);
+    assert_int_equal(find(storage, 5, NULL), STORE_MISS);
+    storage_free(storage);
+}
+
+static void test_close_with_mail_under_way(void **state)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(16 * MIB);
+    struct miss_handler *miss = put_begin(storage, (struct put){.object = 6, .length = 50000, .loop = loop}, NULL);
+    struct reader *reader = malloc(sizeof(*reader));
+    struct reader quiet;
+
+    (void)state;
+    reader_open(reader, miss, 6, loop);
+    reader_open(&quiet, miss, 6, loop);
+    reader_ready(reader);
+    reader->woken = 0;
+    put_bytes(miss, 6, 10);
+    hit_handler_close(&reader->hit, reader_gone); /* its wake-up is in the mail */
+    assert_false(reader->is_gone);
+    miss_handler_finish(miss); /* short: dropped; the object goes */
+    settle(loop);
+    assert_true(reader->is_gone);
+    assert_int_equal(reader->woken, 0);
+    free(reader);
+    hit_handler_close(&quiet.hit, reader_gone); /* nothing in the mail: at once */
+    assert_true(quiet.is_gone);
+    storage_free(storage);
+    loop_free(loop);
+}
+
+/* A reader that looks again by itself is not woken for what it has seen. */
+static void test_no_wake_up_after_a_look(void **state)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(16 * MIB);
+    struct miss_handler *miss = put_begin(storage, (struct put){.object = 7, .length = 50000, .loop = loop}, NULL);
+    struct reader reader;
+    slice s;
+    unsigned count;
+
+    (void)state;
+    reader_open(&reader, miss, 7, loop);
+    reader_ready(&reader);
+    reader.woken = 0;
+    put_bytes(miss, 7, 10);
+    assert_int_equal(source_peek(&reader.hit.source, &s, 1, &count), SOURCE_READY);
+    settle(loop);
+    assert_int_equal(reader.woken, 0);
+    source_consume(&reader.hit.source, 10);
+    assert_int_equal(source_peek(&reader.hit.source, &s, 1, &count), SOURCE_WAIT);
+    assert_int_equal(source_peek(&reader.hit.source, &s, 1, &count), SOURCE_WAIT);
+    put_bytes(miss, 7, 10);
+    put_bytes(miss, 7, 10);
+    settle(loop);
+    assert_int_equal(reader.woken, 1);
+    source_close(&reader.hit.source);
+    miss_handler_drop(miss);
+    storage_free(storage);
+    loop_free(loop);
+}
+
+static void test_ten_thousand_readers(void **state)
+{
+    enum { READERS = 10000 };
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(64 * MIB);
+    struct miss_handler *miss = put_begin(storage, (struct put){.object = 8, .length = -1, .loop = loop}, NULL);
+    struct reader *readers = calloc(READERS, sizeof(*readers));
+
+    (void)state;
+    for (unsigned i = 0; i < READERS; i++) {
+        reader_open(&readers[i], miss, 8, loop);
+        reader_ready(&readers[i]);
+    }
+    for (unsigned part = 1; part <= 20; part++) {
+        put_bytes(miss, 8, 997);
+        settle(loop);
+        for (unsigned i = 0; i < READERS; i++)
+            assert_int_equal(readers[i].total, part * 997);
+        for (unsigned i = part - 1; i < READERS; i += 1000) /* some leave */
+            if (readers[i].hit.object != NULL && i % 2 == 0)
+                continue;
+    }
+    for (unsigned i = 0; i < READERS; i += 2)
+        hit_handler_close(&readers[i].hit, reader_gone);
+    put_bytes(miss, 8, 3);
+    miss_handler_finish(miss);
+    settle(loop);
+    for (unsigned i = 0; i < READERS; i++) {
+        if (i % 2 == 0) {
+            assert_true(readers[i].is_gone);
+            continue;
+        }
+        assert_int_equal(readers[i].last, SOURCE_END);
+        assert_int_equal(readers[i].total, 20 * 997 + 3);
+        hit_handler_close(&readers[i].hit, reader_gone);
+    }
+    free(readers);
+    storage_free(storage);
+    loop_free(loop);
+}
+
+/* ---- windows ---------------------------------------------------------------------------------------------- */
+
+struct writer {
+    unsigned rooms;
+};
+
+static void writer_room(void *arg)
+{
+    ((struct writer *)arg)->rooms++;
+}
+
+static void window_paced(int64_t length, bool private_copy)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(16 * MIB); /* share 2 MiB, window 1 MiB */
+    uint64_t base = tier_used(storage), object = 9, total = 20 * MIB, done;
+    struct writer writer = {0};
+    struct put put = {.object = object, .length = length, .loop = loop, .on_room = writer_room, .writer = &writer,
+                      .private_copy = private_copy};
+    struct miss_handler *miss = put_begin(storage, put, NULL);
+    struct reader fast;
+
+    assert_non_null(miss);
+    done = put_bytes(miss, object, total);
+    assert_true(miss_handler_is_window(miss)); /* nobody reads yet: the window, and the share where that came first */
+    assert_in_range(done, MIB - 4096, length < 0 && !private_copy ? 2 * MIB + 300000 : MIB);
+    reader_open(&fast, miss, object, loop);
+    while (done < total) {
+        uint64_t before = fast.total;
+        writer.rooms = 0;
+        reader_ready(&fast);
+        assert_true(fast.total > before);
+        settle(loop);
+        assert_int_equal(writer.rooms, 1);
+        assert_int_equal(find(storage, object, NULL), done > 3 * MIB || private_copy ? STORE_MISS : find(storage, object, NULL));
+        done += put_bytes(miss, object, total - done);
+        assert_true(tier_used(storage) <= base + 3 * MIB);
+        assert_true(done <= fast.total + 2 * MIB + 300000);
+    }
+    reader_ready(&fast);
+    miss_handler_finish(miss);
+    settle(loop);
+    assert_int_equal(fast.last, SOURCE_END);
+    assert_int_equal(fast.total, total);
+    assert_int_equal(find(storage, object, NULL), STORE_MISS); /* its start is gone: it was never whole */
+    hit_handler_close(&fast.hit, reader_gone);
+    settle(loop);
+    assert_int_equal(tier_used(storage), base);
+    storage_free(storage);
+    loop_free(loop);
+}
+
+static void test_window(void **state)
+{
+    (void)state;
+    window_paced(20 * MIB, false);
+    window_paced(-1, false);
+    window_paced(20 * MIB, true);
+    window_paced(-1, true);
+}
+
+/* The fast one sets the pace; the slow one keeps what it looked at, and then fails as behind. */
+static void test_window_slow_reader(void **state)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(16 * MIB);
+    uint64_t base = tier_used(storage);
+    struct writer writer = {0};
+    struct put put = {.object = 10, .length = 10 * MIB, .loop = loop, .on_room = writer_room, .writer = &writer};
+    struct miss_handler *miss = put_begin(storage, put, NULL);
+    struct reader fast, slow;
+    slice peeked;
+    unsigned count;
+
+    (void)state;
+    reader_open(&fast, miss, 10, loop);
+    reader_open(&slow, miss, 10, loop);
+    put_bytes(miss, 10, 10 * MIB);
+    assert_int_equal(source_peek(&slow.hit.source, &peeked, 1, &count), SOURCE_READY);
+    for (unsigned i = 0; i < 5; i++) {
+        reader_ready(&fast);
+        put_bytes(miss, 10, 10 * MIB);
+    }
+    for (size_t i = 0; i < peeked.len; i++) /* still there, though far behind the window */
+        assert_int_equal(peeked.data[i], body_byte(10, i));
+    source_consume(&slow.hit.source, peeked.len);
+    assert_int_equal(source_peek(&slow.hit.source, &peeked, 1, &count), SOURCE_FAILED);
+    assert_true(slow.hit.is_behind);
+    settle(loop);
+    writer.rooms = 0;
+    hit_handler_close(&fast.hit, reader_gone);
+    hit_handler_close(&slow.hit, reader_gone); /* the last one: the writer hears of it */
+    settle(loop);
+    assert_int_equal(writer.rooms, 1);
+    assert_false(miss_handler_has_readers(miss));
+    miss_handler_drop(miss);
+    settle(loop);
+    assert_int_equal(tier_used(storage), base);
+    storage_free(storage);
+    loop_free(loop);
+}
+
+/* The writer goes while mail to it is under way. */
+static void test_window_drop_with_mail_to_the_writer(void **state)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(16 * MIB);
+    uint64_t base = tier_used(storage);
+    struct writer writer = {0};
+    struct put put = {.object = 11, .length = 10 * MIB, .loop = loop, .on_room = writer_room, .writer = &writer};
+    struct miss_handler *miss = put_begin(storage, put, NULL);
+    struct reader fast;
+
+    (void)state;
+    reader_open(&fast, miss, 11, loop);
+    put_bytes(miss, 11, 10 * MIB);
+    reader_ready(&fast);
+    miss_handler_drop(miss);
+    settle(loop);
+    assert_int_equal(writer.rooms, 0);
+    assert_int_equal(fast.last, SOURCE_FAILED);
+    source_close(&fast.hit.source);
+    assert_int_equal(tier_used(storage), base);
+    storage_free(storage);
+    loop_free(loop);
+}
+
+/* A reader that skips ahead is the fastest at once. */
+static void test_window_seek_ahead(void **state)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(16 * MIB);
+    struct writer writer = {0};
+    struct put put = {.object = 12, .length = 10 * MIB, .loop = loop, .on_room = writer_room, .writer = &writer};
+    struct miss_handler *miss = put_begin(storage, put, NULL);
+    struct reader reader;
+
+    (void)state;
+    reader_open(&reader, miss, 12, loop);
+    hit_handler_seek(&reader.hit, 7 * MIB, 7 * MIB + 10);
+    for (unsigned i = 0; i < 12 && reader.last != SOURCE_END; i++) {
+        put_bytes(miss, 12, 10 * MIB);
+        reader_ready(&reader);
+        settle(loop);
+    }
+    assert_int_equal(reader.total, 10);
+    assert_int_equal(reader.last, SOURCE_END);
+    source_close(&reader.hit.source);
+    miss_handler_drop(miss);
+    settle(loop);
+    storage_free(storage);
+    loop_free(loop);
+}
+
+/* Others have filled the tier and hold it: a fill goes on as a window on what it has. */
+static void test_no_room_makes_a_window(void **state)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(4 * MIB);
+    struct writer writer = {0};
+    struct put put = {.object = 13, .length = 400000, .loop = loop, .on_room = writer_room, .writer = &writer};
+    struct miss_handler *miss = put_begin(storage, put, NULL);
+    struct hit_handler held[200];
+    struct reader reader;
+    unsigned count = 0;
+
+    (void)state;
+    for (unsigned i = 100; i < 300 && put_whole(storage, (struct put){.object = i, .length = 30000}); i++) {
+        struct store_object *object;
+        if (find(storage, i, &object) == STORE_HIT)
+            hit_handler_open(&held[count++], object, loop);
+    }
+    assert_true(count > 100);
+    reader_open(&reader, miss, 13, loop);
+    for (unsigned i = 0; i < 100 && miss_handler_written(miss) < 400000; i++) {
+        put_bytes(miss, 13, 400000);
+        reader_ready(&reader);
+        settle(loop);
+        assert_true(tier_used(storage) <= 4 * MIB);
+    }
+    assert_int_equal(miss_handler_written(miss), 400000);
+    assert_true(miss_handler_is_window(miss));
+    miss_handler_finish(miss);
+    settle(loop);
+    reader_ready(&reader);
+    assert_int_equal(reader.total, 400000);
+    source_close(&reader.hit.source);
+    for (unsigned i = 0; i < count; i++)
+        source_close(&held[i].source);
+    storage_free(storage);
+    loop_free(loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_seek),
+        cmocka_unit_test(test_follow),
+        cmocka_unit_test(test_drop_fails_readers),
+        cmocka_unit_test(test_short_body_is_dropped),
+        cmocka_unit_test(test_close_with_mail_under_way),
+        cmocka_unit_test(test_no_wake_up_after_a_look),
+        cmocka_unit_test(test_ten_thousand_readers),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_window_slow_reader),
+        cmocka_unit_test(test_window_drop_with_mail_to_the_writer),
+        cmocka_unit_test(test_window_seek_ahead),
+        cmocka_unit_test(test_no_room_makes_a_window),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,201 @@
+/* The purge log against a plain list of what was purged, and its retiring. */
+#include "store_test.h"
+
+static uint64_t append(struct purge_log *log, uint16_t tenant, uint32_t label, bool soft)
+{
+    struct purge_entry entry = {.tenant = tenant, .kind = label != 0 ? LABEL_TAG : LABEL_TENANT, .label = label, .soft = soft};
+
+    return purge_log_append(log, &entry, NULL);
+}
+
+static enum purge_verdict check1(struct purge_log *log, uint64_t seq, uint16_t tenant, uint32_t label)
+{
+    return purge_log_check(log, seq, tenant, &(struct store_label){label}, 1);
+}
+
+static void test_rule(void **state)
+{
+    struct purge_log *log = purge_log_new(0);
+
+    (void)state;
+    assert_int_equal(purge_log_seq(log), 1);
+    assert_int_equal(check1(log, 1, 7, 5), PURGE_NONE);
+    assert_int_equal(append(log, 7, 5, false), 2);
+    assert_int_equal(check1(log, 1, 7, 5), PURGE_HARD); /* its fill began before */
+    assert_int_equal(check1(log, 2, 7, 5), PURGE_NONE); /* began after */
+    assert_int_equal(check1(log, 1, 7, 6), PURGE_NONE);
+    assert_int_equal(check1(log, 1, 8, 5), PURGE_NONE); /* another tenant */
+    assert_int_equal(append(log, 7, 6, true), 3);
+    assert_int_equal(check1(log, 2, 7, 6), PURGE_SOFT);
+    assert_int_equal(append(log, 7, 0, true), 4);
+    assert_int_equal(check1(log, 3, 7, 99), PURGE_SOFT);
+    assert_int_equal(append(log, 7, 0, false), 5);
+    assert_int_equal(check1(log, 4, 7, 99), PURGE_HARD);
+    assert_int_equal(purge_log_check(log, 4, 7, NULL, 0), PURGE_HARD);
+    assert_int_equal(check1(log, 5, 7, 5), PURGE_NONE);
+    purge_log_free(log);
+}
+
+struct model_entry {
+    uint16_t tenant;
+    uint32_t label;
+    bool soft;
+};
+
+static enum purge_verdict model_check(const struct model_entry *model, uint64_t count, uint64_t seq, uint16_t tenant,
+                                      const struct store_label *labels, unsigned n)
+{
+    enum purge_verdict verdict = PURGE_NONE;
+
+    for (uint64_t i = 0; i < count; i++) { /* entry i has sequence i + 2 */
+        bool matches = model[i].tenant == tenant && model[i].label == 0;
+        for (unsigned l = 0; l < n; l++)
+            matches = matches || (model[i].tenant == tenant && model[i].label == labels[l].hash);
+        if (matches && i + 2 > seq)
+            verdict = model[i].soft && verdict != PURGE_HARD ? PURGE_SOFT : PURGE_HARD;
+    }
+    return verdict;
+}
+
+static void test_against_model(void **state)
+{
+    enum { ENTRIES = 3000 };
+    static struct model_entry model[ENTRIES];
+    struct purge_log *log = purge_log_new(0);
+    unsigned seed = 4711;
+
+    (void)state;
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        model[i] = (struct model_entry){(uint16_t)((unsigned)rand_r(&seed) % 3), 1 + (uint32_t)rand_r(&seed) % 2000,
+                                        rand_r(&seed) % 3 == 0};
+        if (rand_r(&seed) % 500 == 0)
+            model[i].label = 0;
+        assert_int_equal(append(log, model[i].tenant, model[i].label, model[i].soft), i + 2);
+        for (unsigned k = 0; k < 3; k++) {
+            struct store_label labels[3];
+            for (unsigned l = 0; l < 3; l++)
+                labels[l].hash = 1 + (uint32_t)rand_r(&seed) % 2000;
+            uint64_t seq = 1 + (uint64_t)rand_r(&seed) % (i + 2);
+            uint16_t tenant = (uint16_t)((unsigned)rand_r(&seed) % 3);
+            if (purge_log_check(log, seq, tenant, labels, 3) != model_check(model, i + 1, seq, tenant, labels, 3))
+                fail_msg("seed 4711, entry %u", i);
+        }
+    }
+    purge_log_free(log);
+}
+
+static void test_retire_waits_for_pins(void **state)
+{
+    struct purge_log *log = purge_log_new(0);
+    struct purge_log_stats stats;
+    uint64_t old = purge_log_pin(log), up_to;
+
+    (void)state;
+    append(log, 1, 5, false);
+    uint64_t young = purge_log_pin(log);
+    append(log, 1, 6, false);
+    up_to = purge_log_sweep_begin(log);
+    assert_int_equal(up_to, old);
+    purge_log_retire(log, up_to);
+    assert_int_equal(check1(log, old, 1, 5), PURGE_HARD);
+    purge_log_unpin(log, old);
+    purge_log_retire(log, up_to); /* the sweep asked while it was pinned */
+    assert_int_equal(check1(log, old, 1, 5), PURGE_HARD);
+    purge_log_retire(log, purge_log_sweep_begin(log));
+    assert_int_equal(check1(log, old, 1, 5), PURGE_NONE);
+    assert_int_equal(check1(log, young, 1, 6), PURGE_HARD);
+    assert_true(purge_log_is_active(log, 1));
+    purge_log_unpin(log, young);
+    purge_log_retire(log, purge_log_sweep_begin(log));
+    assert_false(purge_log_is_active(log, 1));
+    purge_log_stats(log, &stats);
+    assert_int_equal(stats.labels, 0);
+    assert_int_equal(stats.pins, 0);
+    purge_log_free(log);
+}
+
+static void test_pins_in_any_order(void **state)
+{
+    enum { PINS = 1000 };
+    struct purge_log *log = purge_log_new(0);
+    uint64_t pins[PINS];
+
+    (void)state;
+    for (unsigned i = 0; i < PINS; i++) {
+        pins[i] = purge_log_pin(log);
+        if (i % 3 == 0)
+            append(log, 1, i + 1, false);
+    }
+    for (unsigned i = 0; i < PINS; i++) {
+        unsigned k = (i * 617) % PINS;
+        uint64_t oldest = UINT64_MAX;
+        purge_log_unpin(log, pins[k]);
+        pins[k] = UINT64_MAX;
+        for (unsigned j = 0; j < PINS; j++)
+            oldest = MIN(oldest, pins[j]);
+        if (oldest != UINT64_MAX)
+            assert_int_equal(purge_log_sweep_begin(log), oldest);
+    }
+    assert_int_equal(purge_log_sweep_begin(log), purge_log_seq(log));
+    purge_log_free(log);
+}
+
+static void test_full_table_purges_the_tenant(void **state)
+{
+    struct purge_log *log = purge_log_new(100);
+    struct purge_log_stats stats;
+
+    (void)state;
+    for (unsigned i = 1; i <= 100; i++)
+        append(log, 1, i, false);
+    assert_int_equal(check1(log, 50, 1, 4000), PURGE_NONE);
+    append(log, 1, 100, false); /* a known label has its place */
+    uint64_t seq = append(log, 1, 4000, true);
+    assert_int_equal(check1(log, seq - 1, 1, 5000), PURGE_SOFT);
+    seq = append(log, 2, 4000, false);
+    assert_int_equal(check1(log, seq - 1, 2, 5000), PURGE_HARD);
+    assert_int_equal(check1(log, seq, 2, 4000), PURGE_NONE);
+    purge_log_stats(log, &stats);
+    assert_int_equal(stats.overflows, 2);
+    assert_int_equal(stats.labels, 100);
+    purge_log_retire(log, purge_log_seq(log));
+    append(log, 2, 4000, false);
+    purge_log_stats(log, &stats);
+    assert_int_equal(stats.overflows, 2);
+    purge_log_free(log);
+}
+
+static void test_ring(void **state)
+{
+    struct purge_log *log = purge_log_new(0);
+    struct purge_entry entries[10];
+
+    (void)state;
+    assert_int_equal(purge_log_read(log, 0, entries, 10), 0);
+    for (unsigned i = 0; i < PURGE_RING_ENTRIES + 50; i++)
+        purge_log_counted(log, append(log, 3, 1 + i % 7, false), i, true);
+    uint64_t last = purge_log_seq(log);
+    assert_int_equal(purge_log_read(log, last - 4, entries, 10), 4);
+    assert_int_equal(entries[0].seq, last - 3);
+    assert_int_equal(entries[3].seq, last);
+    assert_int_equal(entries[3].matched, PURGE_RING_ENTRIES + 49);
+    assert_true(entries[3].matched_is_exact);
+    assert_int_equal(purge_log_read(log, 0, entries, 10), 10);
+    assert_int_equal(entries[9].seq, last);
+    purge_log_counted(log, 2, 99, true); /* long forgotten */
+    assert_int_equal(purge_log_read(log, last, entries, 10), 0);
+    purge_log_free(log);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rule),
+        cmocka_unit_test(test_against_model),
+        cmocka_unit_test(test_retire_waits_for_pins),
+        cmocka_unit_test(test_pins_in_any_order),
+        cmocka_unit_test(test_full_table_purges_the_tenant),
+        cmocka_unit_test(test_ring),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
