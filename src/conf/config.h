@@ -74,22 +74,33 @@ static inline bool config_is_given(const struct config *config, enum config_inde
     return (config->given[option / 32] >> (option % 32)) & 1;
 }
 
-/* "512", "64k", "256m", "2g", "1t": binary multiples. */
+/* "512", "64k", "256m", "2g", "1t": binary multiples, either case. */
 MUST_USE bool config_parse_size(slice text, uint64_t *ret_bytes);
-/* "250ms", "30s", "5m", "2h", "7d", "1w". */
+/* "250ms", "30s", "5m", "2h", "7d", "1w", up to CONFIG_DURATION_MS_MAX. The unit is always written. */
+#define CONFIG_DURATION_MS_MAX (UINT64_C(36500) * 86400000) /* a hundred years: in ns it still fits 64 bits */
 MUST_USE bool config_parse_duration(slice text, uint64_t *ret_ms);
 
+/* How the file is read: os_file_read, or a test's. Plain file, at most max bytes, free() what it returns. */
+#define CONFIG_FILE_BYTES_MAX (1024u * 1024u)
+typedef err config_file_reader(const char *path, size_t max, char **ret_bytes, size_t *ret_len);
+
 /* Flags (argv without program and command), environment (NULL-terminated "NAME=value"), file, defaults.
- * On error message says what is wrong and what to write instead: for a file FILE:LINE:COLUMN: key: ...; for an
- * unknown flag the nearest known one. Unknown WARP_... variables are named in *ret_unknown_env (one, or NULL). */
+ *
+ * Of a flag given twice the last one counts; a list collects. A list that a stronger source gives replaces the
+ * weaker's. An empty variable is as good as none. On error message says what is wrong and what to write instead:
+ * for a file FILE:LINE:COLUMN: key: ...; for an unknown flag the nearest known one. A WARP_... variable that is
+ * unknown is named in *ret_unknown_env (one, or NULL; belongs to the config). */
 MUST_USE err config_read(struct config *config, int argc, char *const *argv, char *const *environment,
-                         char *message, size_t message_size, const char **ret_unknown_env);
+                         config_file_reader *read_file, char *message, size_t message_size,
+                         const char **ret_unknown_env);
 /* Reads and checks a file alone (`warp check`). */
-MUST_USE err config_check_file(const char *path, char *message, size_t message_size);
+MUST_USE err config_check_file(const char *path, config_file_reader *read_file, char *message, size_t message_size);
 void config_done(struct config *config);
 /* The table as help text, to stdout: flags with placeholder, default and explanation. */
 void config_print_options(void);
 /* The known flag nearest to a misspelled one (without dashes), or NULL when none is near. */
 const char *config_nearest(const char *flag);
+/* The same among other words: the flags of a client command, the commands. */
+const char *config_nearest_of(const char *word, const char *const *words, unsigned count);
 
 #endif

@@ -1,0 +1,220 @@
+/* Flags, environment, defaults, and which of them counts. */
+#include "conf_test.h"
+
+static void test_defaults(void **state)
+{
+    struct conf_test test = {0};
+    (void)state;
+
+    assert_read(&test, NO_WORDS, NO_WORDS);
+    assert_null(test.config.config_file);
+    assert_list(test.config.listen, "127.0.0.1:8000");
+    assert_int_equal(test.config.origin.count, 0);
+    assert_string_equal(test.config.admin, "127.0.0.1:8080");
+    assert_int_equal(test.config.cache_size, UINT64_C(2) << 30);
+    assert_int_equal(test.config.memory, 0);
+    assert_false(config_is_given(&test.config, CONFIG_memory));
+    assert_false(config_is_given(&test.config, CONFIG_listen));
+    assert_int_equal(test.config.workers, 0);
+    assert_int_equal(test.config.io, CONFIG_IO_AUTO);
+    assert_string_equal(test.config.access_log, "off");
+    assert_int_equal(test.config.log_level, LOG_INFO);
+    assert_false(test.config.no_websocket);
+    assert_int_equal(test.config.max_connections_per_ip, 1024);
+    assert_int_equal(test.config.drain_timeout_ms, 30000);
+    assert_null(test.unknown);
+    config_done(&test.config);
+    config_done(&test.config); /* and once more */
+}
+
+static void test_flags(void **state)
+{
+    struct conf_test test = {0};
+    (void)state;
+
+    assert_read(&test,
+                WORDS("--listen", ":80", "--listen=[::1]:81", "--origin", "http://a:1", "--memory", "0", "--workers=4",
+                      "--io", "epoll", "--access-log", "-", "--log-level=debug", "--no-websocket",
+                      "--cache-status-key=true", "--drain-timeout", "250ms", "--origin-host=a=b"),
+                NO_WORDS);
+    assert_list(test.config.listen, ":80", "[::1]:81");
+    assert_list(test.config.origin, "http://a:1");
+    assert_int_equal(test.config.memory, 0);
+    assert_true(config_is_given(&test.config, CONFIG_memory));
+    assert_int_equal(test.config.workers, 4);
+    assert_int_equal(test.config.io, CONFIG_IO_EPOLL);
+    assert_string_equal(test.config.access_log, "-");
+    assert_int_equal(test.config.log_level, LOG_DEBUG);
+    assert_true(test.config.no_websocket);
+    assert_true(test.config.cache_status_key);
+    assert_int_equal(test.config.drain_timeout_ms, 250);
+    assert_string_equal(test.config.origin_host, "a=b");
+
+    /* the last one counts; a switch can be taken back */
+    assert_read(&test, WORDS("--admin", "a", "--admin", "b", "--no-websocket", "--no-websocket=false"), NO_WORDS);
+    assert_string_equal(test.config.admin, "b");
+    assert_false(test.config.no_websocket);
+    assert_true(config_is_given(&test.config, CONFIG_no_websocket));
+    config_done(&test.config);
+}
+
+static void test_precedence(void **state)
+{
+    struct conf_test test = {0};
+    char *const *environment = WORDS("WARP_ADMIN=environment:1", "WARP_LISTEN=e:1, e:2", "WARP_LOG_LEVEL=warn",
+                                     "WARP_CONFIG=warp.yaml");
+    (void)state;
+
+    conf_test_file = "admin: file:1\nlisten: [f:1, f:2, f:3]\nlog-level: error\nworkers: 7\norigin: f:9\n";
+    assert_read(&test, WORDS("--admin", "flag:1", "--listen", "x:1"), environment);
+    assert_string_equal(test.config.admin, "flag:1");
+    assert_list(test.config.listen, "x:1");
+    assert_int_equal(test.config.log_level, LOG_WARN);
+    assert_int_equal(test.config.workers, 7);
+    assert_list(test.config.origin, "f:9");
+    assert_int_equal(test.config.drain_timeout_ms, 30000);
+    assert_string_equal(test.config.config_file, "warp.yaml");
+
+    assert_read(&test, NO_WORDS, environment);
+    assert_string_equal(test.config.admin, "environment:1");
+    assert_list(test.config.listen, "e:1", "e:2");
+
+    assert_read(&test, WORDS("--config", "warp.yaml"), NO_WORDS);
+    assert_string_equal(test.config.admin, "file:1");
+    assert_list(test.config.listen, "f:1", "f:2", "f:3");
+    assert_int_equal(test.config.log_level, LOG_ERROR);
+    config_done(&test.config);
+}
+
+/* Also a value that is overruled is checked: it would bite the day the flag goes. */
+static void test_overruled_is_checked(void **state)
+{
+    (void)state;
+    assert_refused(WORDS("--workers", "2"), WORDS("WARP_WORKERS=many"),
+                   "WARP_WORKERS: \"many\" is not such a number; write digits only, from 1 to 1024");
+    conf_test_file = "workers: none\n";
+    assert_refused(WORDS("--workers", "2", "--config", "warp.yaml"), NO_WORDS,
+                   "warp.yaml:1:10: workers: \"none\" is not such a number; write digits only, from 1 to 1024");
+}
+
+static void test_refused_flags(void **state)
+{
+    (void)state;
+    assert_refused(WORDS("--lisen", ":80"), NO_WORDS, "--lisen: unknown setting; did you mean --listen?");
+    assert_refused(WORDS("--lisen=:80"), NO_WORDS, "--lisen: unknown setting; did you mean --listen?");
+    assert_refused(WORDS("--cache_size=1g"), NO_WORDS, "--cache_size: unknown setting; did you mean --cache-size?");
+    assert_refused(WORDS("--max-connections", "1"), NO_WORDS,
+                   "--max-connections: unknown setting; did you mean --max-connections-per-ip?");
+    assert_refused(WORDS("--colour"), NO_WORDS, "--colour: unknown setting; warp help lists them");
+    assert_refused(WORDS("-listen", ":80"), NO_WORDS, "-listen: unknown setting; did you mean --listen?");
+    assert_refused(WORDS("---listen", ":80"), NO_WORDS, "---listen: unknown setting; did you mean --listen?");
+    assert_refused(WORDS("listen"), NO_WORDS, "listen: unknown setting; did you mean --listen?");
+    assert_refused(WORDS("--"), NO_WORDS, "--: unknown setting; warp help lists them");
+    assert_refused(WORDS("--a\033[31m"), NO_WORDS, "--a\\x1b[31m: unknown setting; warp help lists them");
+    assert_refused(WORDS("--no-websocket", "false"), NO_WORDS, "false: unknown setting; warp help lists them");
+    assert_refused(WORDS("--listen"), NO_WORDS, "--listen: has no value; write --listen ADDR");
+    assert_refused(WORDS("--listen", "--admin", "x"), NO_WORDS, "--listen: has no value; write --listen ADDR");
+    assert_refused(WORDS("--listen="), NO_WORDS,
+                   "--listen: \"\" is no value; write ADDR, or leave the setting out for its default");
+    assert_refused(WORDS("--no-websocket="), NO_WORDS,
+                   "--no-websocket: \"\" is no value; write true or false, or leave the setting out for its default");
+    assert_refused(WORDS("--no-websocket=1"), NO_WORDS, "--no-websocket: \"1\" is neither; write true or false");
+    assert_refused(WORDS("--origin-host", "a\r\nX: y"), NO_WORDS,
+                   "--origin-host: \"a\\x0d\\x0aX: y\" holds a control character; write it without");
+    assert_refused(WORDS("--io=poll"), NO_WORDS,
+                   "--io: \"poll\" is not an I/O backend; write auto, uring or epoll");
+    assert_refused(WORDS("--log-level=INFO"), NO_WORDS,
+                   "--log-level: \"INFO\" is not a level; write error, warn, info or debug");
+    assert_refused(WORDS("--memory", "2x"), NO_WORDS,
+                   "--memory: \"2x\" is not a size; write bytes, or a number with k, m, g or t: 512, 64k, 256m, 2g, 1t");
+    assert_refused(WORDS("--drain-timeout", "30"), NO_WORDS,
+                   "--drain-timeout: \"30\" is not a time; write a number with ms, s, m, h, d or w: "
+                   "250ms, 30s, 5m, 2h, 7d, 1w");
+    assert_refused(WORDS("--workers=0"), NO_WORDS,
+                   "--workers: \"0\" is not such a number; write digits only, from 1 to 1024");
+    assert_refused(WORDS("--max-connections-per-ip", "4294967296"), NO_WORDS,
+                   "--max-connections-per-ip: \"4294967296\" is not such a number; "
+                   "write digits only, from 0 to 4294967295");
+}
+
+static void test_environment(void **state)
+{
+    struct conf_test test = {0};
+    (void)state;
+
+    assert_read(&test, NO_WORDS,
+                WORDS("PATH=/bin", "WARP", "WARP_ORIGIN=http://a , http://b", "WARP_NO_WEBSOCKET=true",
+                      "WARP_MAX_CONNECTIONS_PER_IP=0", "WARP_CACHE_SIZE=", "WARP_CACHE_DIR=none"));
+    assert_list(test.config.origin, "http://a", "http://b");
+    assert_list(test.config.cache_dir, "none");
+    assert_true(test.config.no_websocket);
+    assert_int_equal(test.config.max_connections_per_ip, 0);
+    assert_true(config_is_given(&test.config, CONFIG_max_connections_per_ip));
+    assert_int_equal(test.config.cache_size, UINT64_C(2) << 30); /* empty: not set */
+    assert_false(config_is_given(&test.config, CONFIG_cache_size));
+    config_done(&test.config);
+
+    assert_refused(NO_WORDS, WORDS("WARP_LISTEN=:80,,:81"),
+                   "WARP_LISTEN: \"\" is no value; write ADDR, or leave the setting out for its default");
+    assert_refused(NO_WORDS, WORDS("WARP_CACHE_STATUS_KEY=yes"),
+                   "WARP_CACHE_STATUS_KEY: \"yes\" is neither; write true or false");
+}
+
+static void test_unknown_variable(void **state)
+{
+    struct conf_test test = {0};
+    (void)state;
+
+    conf_test_file = "";
+    assert_read(&test, NO_WORDS,
+                WORDS("WARP_TOKEN=secret", "WARP_ADMIN=x", "WARP_CONFIG=warp.yaml", "WARP_CACHE_DIR=/x", "WARPED=1"));
+    assert_null(test.unknown);
+    assert_read(&test, NO_WORDS, WORDS("WARP_LISTE=:80", "WARP_OTHER=1"));
+    assert_string_equal(test.unknown, "WARP_LISTE"); /* the name only: the value may be a secret */
+    assert_read(&test, NO_WORDS, WORDS("WARP_listen=:80"));
+    assert_string_equal(test.unknown, "WARP_listen");
+    assert_list(test.config.listen, "127.0.0.1:8000");
+    assert_read(&test, NO_WORDS, WORDS("WARP_=1"));
+    assert_string_equal(test.unknown, "WARP_");
+    config_done(&test.config);
+}
+
+static void test_list_is_bounded(void **state)
+{
+    struct conf_test test = {0};
+    char one[] = "--listen=a:1", *argv[CONFIG_LIST_MAX + 2] = {0};
+    (void)state;
+
+    for (unsigned i = 0; i < CONFIG_LIST_MAX; i++)
+        argv[i] = one;
+    assert_read(&test, argv, NO_WORDS);
+    assert_int_equal(test.config.listen.count, CONFIG_LIST_MAX);
+    config_done(&test.config);
+    argv[CONFIG_LIST_MAX] = one;
+    assert_refused(argv, NO_WORDS, "--listen: is given too often; write it at most 64 times");
+}
+
+/* A message is cut, never overrun. */
+static void test_message_is_bounded(void **state)
+{
+    struct config config = {0};
+    const char *unknown = NULL;
+    char message[12];
+    (void)state;
+
+    assert_int_equal(config_read(&config, 1, WORDS("--lisen"), NULL, conf_test_read_file, message, sizeof(message),
+                                 &unknown).code, ERR_INVALID);
+    assert_string_equal(message, "--lisen: un");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),         cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_precedence),       cmocka_unit_test(test_overruled_is_checked),
+        cmocka_unit_test(test_refused_flags),    cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_unknown_variable), cmocka_unit_test(test_list_is_bounded),
+        cmocka_unit_test(test_message_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
