@@ -461,7 +461,7 @@ static void conn_request(struct h1_conn *conn, slice head, slice rest)
             exchange->stream.body = &exchange->reader.source;
     }
     server->config.events->request(exchange->stream.user, &request);
-    if (conn->exchange == exchange && !exchange->responded)
+    if (conn->state == CONN_BUSY && conn->exchange == exchange && !exchange->responded)
         conn_watch_client(conn);
 }
 
