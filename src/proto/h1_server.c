@@ -232,12 +232,13 @@ static void head_done(struct h1_writer *writer)
 static void answer_ready(void *reader)
 {
     struct h1_exchange *exchange = reader;
+    struct h1_conn *conn = exchange->conn;
 
-    if (exchange->conn->state == H1_STATE_CLOSING)
+    if (conn->state == H1_STATE_CLOSING)
         return;
-    h1_writer_pump(&exchange->writer);
-    if (exchange->writer.sending && !timer_is_set(&exchange->conn->timer))
-        conn_watch_rates(exchange->conn);
+    h1_writer_pump(&exchange->writer); /* at the end of a raw body the exchange is gone after this */
+    if (conn->exchange == exchange && exchange->writer.sending && !timer_is_set(&conn->timer))
+        conn_watch_rates(conn);
 }
 
 static enum h1_body answer_body(const struct h1_exchange *exchange, const struct reply *reply,
@@ -465,7 +466,7 @@ static void conn_request(struct h1_conn *conn, slice head, slice rest)
             exchange->stream.body = &exchange->reader.source;
     }
     server->config.events->request(exchange->stream.user, &request);
-    if (conn->exchange == exchange && !exchange->responded)
+    if (conn->state == H1_STATE_BUSY && conn->exchange == exchange && !exchange->responded)
         conn_watch_client(conn);
 }
 
