@@ -9,13 +9,14 @@
 #define VARIABLE_PREFIX    "WARP_"
 
 const struct config_option config_options[CONFIG_OPTION_COUNT] = {
-#define X(flag, kind, field, placeholder, dflt, help)                                                        \
+#define X(flag, kind, field, placeholder, dflt, help) \
     {flag, KIND_##kind, offsetof(struct config, field), placeholder, dflt, help},
     CONFIG_OPTIONS(X)
 #undef X
 };
 
-/* ---- messages --------------------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------------------------------
+ */
 
 err config_fail(struct config_build *build, const char *where, const char *format, ...)
 {
@@ -42,7 +43,8 @@ const char *config_quoted(slice text, char buffer[CONFIG_QUOTED_BYTES])
     return buffer;
 }
 
-/* ---- one value ---------------------------------------------------------------------------------------------- */
+/* ---- one value
+ * ---------------------------------------------------------------------------------------------- */
 
 enum config_index config_option_find(slice flag)
 {
@@ -130,7 +132,8 @@ err config_set(struct config_build *build, enum config_index option, enum config
     return ERR_OK;
 }
 
-/* ---- flags -------------------------------------------------------------------------------------------------- */
+/* ---- flags
+ * -------------------------------------------------------------------------------------------------- */
 
 MUST_USE static err flag_unknown(struct config_build *build, const char *argument, slice name)
 {
@@ -185,7 +188,8 @@ MUST_USE static err flags_read(struct config_build *build, int argc, char *const
     return ERR_OK;
 }
 
-/* ---- environment -------------------------------------------------------------------------------------------- */
+/* ---- environment
+ * -------------------------------------------------------------------------------------------- */
 
 /* cache-size is WARP_CACHE_SIZE. */
 static const char *variable_of(const char *flag, char buffer[VARIABLE_BYTES_MAX])
@@ -212,7 +216,8 @@ MUST_USE static err variable_list_read(struct config_build *build, enum config_i
     }
 }
 
-MUST_USE static err variable_read(struct config_build *build, slice name, slice value, const char **ret_unknown)
+MUST_USE static err variable_read(struct config_build *build, slice name, slice value,
+                                  const char **ret_unknown)
 {
     char variable[VARIABLE_BYTES_MAX];
 
@@ -231,7 +236,8 @@ MUST_USE static err variable_read(struct config_build *build, slice name, slice 
     return ERR_OK;
 }
 
-MUST_USE static err environment_read(struct config_build *build, char *const *environment, const char **ret_unknown)
+MUST_USE static err environment_read(struct config_build *build, char *const *environment,
+                                     const char **ret_unknown)
 {
     for (; environment != NULL && *environment != NULL; environment++) {
         slice name = slice_str(*environment), value;
@@ -246,7 +252,8 @@ MUST_USE static err environment_read(struct config_build *build, char *const *en
     return ERR_OK;
 }
 
-/* ---- file and defaults ---------------------------------------------------------------------------------------- */
+/* ---- file and defaults
+ * ---------------------------------------------------------------------------------------- */
 
 static const char *file_problem(err failed)
 {
@@ -269,7 +276,8 @@ MUST_USE static err file_read(struct config_build *build, const char *path, conf
     err result = read_file(path, CONFIG_FILE_BYTES_MAX, &text, &len);
 
     if (!err_is_ok(result))
-        return config_fail(build, path, "cannot be read: %s; name a plain file of at most 1 MiB", file_problem(result));
+        return config_fail(build, path, "cannot be read: %s; name a plain file of at most 1 MiB",
+                           file_problem(result));
     result = config_file_parse(build, path, slice_of(text, len));
     free(text);
     return result;
@@ -279,11 +287,13 @@ MUST_USE static err defaults_read(struct config_build *build)
 {
     for (unsigned i = 0; i < CONFIG_OPTION_COUNT; i++)
         if (config_options[i].dflt != NULL)
-            TRY(config_set(build, (enum config_index)i, FROM_DEFAULT, slice_str(config_options[i].dflt), "default"));
+            TRY(config_set(build, (enum config_index)i, FROM_DEFAULT, slice_str(config_options[i].dflt),
+                           "default"));
     return ERR_OK;
 }
 
-/* ---- all together ----------------------------------------------------------------------------------------------- */
+/* ---- all together
+ * ----------------------------------------------------------------------------------------------- */
 
 MUST_USE static err build_begin(struct config_build *build, char *message, size_t message_size)
 {
@@ -298,8 +308,9 @@ MUST_USE static err build_begin(struct config_build *build, char *message, size_
     return ERR_OK;
 }
 
-MUST_USE static err build_run(struct config_build *build, int argc, char *const *argv, char *const *environment,
-                              config_file_reader *read_file, const char **ret_unknown)
+MUST_USE static err build_run(struct config_build *build, int argc, char *const *argv,
+                              char *const *environment, config_file_reader *read_file,
+                              const char **ret_unknown)
 {
     TRY(flags_read(build, argc, argv));
     TRY(environment_read(build, environment, ret_unknown));
@@ -313,7 +324,8 @@ MUST_USE static err build_run(struct config_build *build, int argc, char *const 
 }
 
 err config_read(struct config *config, int argc, char *const *argv, char *const *environment,
-                config_file_reader *read_file, char *message, size_t message_size, const char **ret_unknown_env)
+                config_file_reader *read_file, char *message, size_t message_size,
+                const char **ret_unknown_env)
 {
     static_assert(CONFIG_OPTION_COUNT <= 64, "given has a bit per option");
     const char *unknown = NULL;

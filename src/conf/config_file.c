@@ -7,8 +7,9 @@
 #define WHERE_BYTES CONFIG_MESSAGE_BYTES
 #define EXAMPLE     "write one setting a line, such as cache-size: 2g"
 
-/* A file being read: events of libyaml, one at a time, so that nothing is built that the bounds would then have
- * to be checked on. Values are scalars or sequences of scalars: what is deeper is refused where it begins. */
+/* A file being read: events of libyaml, one at a time, so that nothing is built that the bounds would then
+ * have to be checked on. Values are scalars or sequences of scalars: what is deeper is refused where it
+ * begins. */
 struct file {
     struct config_build *build;
     const char *path;
@@ -19,13 +20,15 @@ struct file {
 };
 
 /* Where a message points: FILE:LINE:COLUMN: key, counted from 1. */
-static const char *file_where(const struct file *file, yaml_mark_t mark, const char *key, char buffer[WHERE_BYTES])
+static const char *file_where(const struct file *file, yaml_mark_t mark, const char *key,
+                              char buffer[WHERE_BYTES])
 {
     snprintf(buffer, WHERE_BYTES, "%s:%zu:%zu: %s", file->path, mark.line + 1, mark.column + 1, key);
     return buffer;
 }
 
-MUST_USE PRINTF(4, 5) static err file_fail(struct file *file, yaml_mark_t mark, const char *key, const char *format, ...)
+MUST_USE PRINTF(4, 5) static err
+    file_fail(struct file *file, yaml_mark_t mark, const char *key, const char *format, ...)
 {
     char where[WHERE_BYTES], what[CONFIG_MESSAGE_BYTES];
     va_list args;
@@ -61,7 +64,8 @@ MUST_USE static err file_event_check(struct file *file)
     const yaml_char_t *anchor = NULL, *tag = NULL;
 
     if (event->type == YAML_ALIAS_EVENT)
-        return file_fail(file, event->start_mark, "yaml", "aliases (*name) are not allowed; write the value again");
+        return file_fail(file, event->start_mark, "yaml",
+                         "aliases (*name) are not allowed; write the value again");
     if (event->type == YAML_SCALAR_EVENT) {
         anchor = event->data.scalar.anchor;
         tag = event->data.scalar.tag;
@@ -73,9 +77,11 @@ MUST_USE static err file_event_check(struct file *file)
         tag = event->data.mapping_start.tag;
     }
     if (anchor != NULL)
-        return file_fail(file, event->start_mark, "yaml", "anchors (&name) are not allowed; write the value alone");
+        return file_fail(file, event->start_mark, "yaml",
+                         "anchors (&name) are not allowed; write the value alone");
     if (tag != NULL)
-        return file_fail(file, event->start_mark, "yaml", "tags (!name) are not allowed; write the value alone");
+        return file_fail(file, event->start_mark, "yaml",
+                         "tags (!name) are not allowed; write the value alone");
     return ERR_OK;
 }
 
@@ -103,7 +109,8 @@ static bool event_is_null(const yaml_event_t *event)
     return text.len == 0 || slice_eq(text, SLICE("~")) || slice_eq(text, SLICE("null"));
 }
 
-/* ---- values --------------------------------------------------------------------------------------------------- */
+/* ---- values
+ * --------------------------------------------------------------------------------------------------- */
 
 MUST_USE static err file_scalar(struct file *file, enum config_index option, const char *key)
 {
@@ -114,7 +121,8 @@ MUST_USE static err file_scalar(struct file *file, enum config_index option, con
         return file_fail(file, mark, key, "has no value; write %s, or leave the line out for the default",
                          config_options[option].kind == KIND_SWITCH ? "true or false"
                                                                     : config_options[option].placeholder);
-    return config_set(file->build, option, FROM_FILE, event_text(&file->event), file_where(file, mark, key, where));
+    return config_set(file->build, option, FROM_FILE, event_text(&file->event),
+                      file_where(file, mark, key, where));
 }
 
 MUST_USE static err file_sequence(struct file *file, enum config_index option)
@@ -136,7 +144,8 @@ MUST_USE static err file_sequence(struct file *file, enum config_index option)
         TRY(file_scalar(file, option, key));
     }
     if (count == 0)
-        return file_fail(file, mark, flag, "is an empty list; write %s, or leave the line out for the default",
+        return file_fail(file, mark, flag,
+                         "is an empty list; write %s, or leave the line out for the default",
                          config_options[option].placeholder);
     return ERR_OK;
 }
@@ -157,7 +166,8 @@ MUST_USE static err file_value(struct file *file, enum config_index option)
     }
 }
 
-/* ---- keys ----------------------------------------------------------------------------------------------------- */
+/* ---- keys
+ * ----------------------------------------------------------------------------------------------------- */
 
 MUST_USE static err file_key_unknown(struct file *file, slice text)
 {
@@ -168,7 +178,8 @@ MUST_USE static err file_key_unknown(struct file *file, slice text)
     log_safe(text, safe, sizeof(safe));
     if (nearest != NULL)
         return file_fail(file, mark, safe, "unknown setting; did you mean %s?", nearest);
-    return file_fail(file, mark, safe, "unknown setting; the names are those of the flags, warp help lists them");
+    return file_fail(file, mark, safe,
+                     "unknown setting; the names are those of the flags, warp help lists them");
 }
 
 /* The current event is the key. */

@@ -11,7 +11,8 @@ struct unit {
 };
 
 /* Digits and the name of a unit; false when it is none of them or the product is above max. */
-MUST_USE static bool scaled_parse(slice text, const struct unit *units, size_t count, uint64_t max, uint64_t *ret_value)
+MUST_USE static bool scaled_parse(slice text, const struct unit *units, size_t count, uint64_t max,
+                                  uint64_t *ret_value)
 {
     uint64_t number;
     size_t digits = 0;
@@ -50,11 +51,13 @@ bool config_parse_duration(slice text, uint64_t *ret_ms)
     return scaled_parse(text, units, ARRAY_LEN(units), CONFIG_DURATION_MS_MAX, ret_ms);
 }
 
-/* ---- a value and what may be written instead ---------------------------------------------------------------- */
+/* ---- a value and what may be written instead
+ * ---------------------------------------------------------------- */
 
 MUST_USE static bool count_parse(enum config_index option, slice text, char *why, uint64_t *ret_number)
 {
-    uint64_t min = option == CONFIG_workers ? 1 : 0, max = option == CONFIG_workers ? WORKERS_MAX : UINT32_MAX;
+    uint64_t min = option == CONFIG_workers ? 1 : 0,
+             max = option == CONFIG_workers ? WORKERS_MAX : UINT32_MAX;
     uint64_t number;
 
     if (slice_to_u64(text, &number) && number >= min && number <= max) {
@@ -96,10 +99,12 @@ MUST_USE static bool kind_parse(enum config_index option, slice text, char *why,
         return true;
     case KIND_SIZE:
         return config_parse_size(text, ret_number) ||
-               because(why, "is not a size; write bytes, or a number with k, m, g or t: 512, 64k, 256m, 2g, 1t");
+               because(why,
+                       "is not a size; write bytes, or a number with k, m, g or t: 512, 64k, 256m, 2g, 1t");
     case KIND_DURATION:
         return config_parse_duration(text, ret_number) ||
-               because(why, "is not a time; write a number with ms, s, m, h, d or w: 250ms, 30s, 5m, 2h, 7d, 1w");
+               because(why,
+                       "is not a time; write a number with ms, s, m, h, d or w: 250ms, 30s, 5m, 2h, 7d, 1w");
     case KIND_COUNT:
         return count_parse(option, text, why, ret_number);
     case KIND_SWITCH:
@@ -117,11 +122,13 @@ MUST_USE static bool kind_parse(enum config_index option, slice text, char *why,
     INVARIANT(!"a kind without a parser");
 }
 
-bool config_value_parse(enum config_index option, slice text, char why[CONFIG_WHY_BYTES], uint64_t *ret_number)
+bool config_value_parse(enum config_index option, slice text, char why[CONFIG_WHY_BYTES],
+                        uint64_t *ret_number)
 {
     if (text.len == 0) {
         snprintf(why, CONFIG_WHY_BYTES, "is no value; write %s, or leave the setting out for its default",
-                 config_options[option].kind == KIND_SWITCH ? "true or false" : config_options[option].placeholder);
+                 config_options[option].kind == KIND_SWITCH ? "true or false"
+                                                            : config_options[option].placeholder);
         return false;
     }
     for (size_t i = 0; i < text.len; i++)
@@ -131,7 +138,8 @@ bool config_value_parse(enum config_index option, slice text, char why[CONFIG_WH
     return kind_parse(option, text, why, ret_number);
 }
 
-/* ---- misspelled words ----------------------------------------------------------------------------------------- */
+/* ---- misspelled words
+ * ----------------------------------------------------------------------------------------- */
 
 /* Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment). */
 static unsigned edit_distance(const char *a, unsigned a_len, const char *b, unsigned b_len)

@@ -3,6 +3,7 @@
 #define WARP_MAIN_COMMANDS_H
 
 #include "conf/config.h"
+#include "os/os.h"
 
 int cmd_run(int argc, char **argv);
 int cmd_origin(int argc, char **argv);
@@ -12,6 +13,8 @@ int cmd_stats(int argc, char **argv);
 /* For commands of the contract that a later version brings: says so, 2. */
 int cmd_not_yet(const char *name);
 
+/* The demo origin behind a listener, until SIGTERM; for a child process. */
+int demo_serve(struct os_listener *listener);
 /* Settings of `warp run` from argv, environment and file; says what is wrong with them. */
 int command_config(struct config *config, int argc, char **argv);
 /* The admin token of a server: read, or made. Without one *ret_token is "". */

@@ -55,7 +55,7 @@ int command_config(struct config *config, int argc, char **argv)
     char message[CONFIG_MESSAGE_BYTES];
     const char *unknown = NULL;
 
-    if (!err_is_ok(config_read(config, argc, argv, environ, message, sizeof(message), &unknown))) {
+    if (!err_is_ok(config_read(config, argc, argv, environ, os_file_read, message, sizeof(message), &unknown))) {
         fprintf(stderr, "warp: %s\n", message);
         return 2;
     }

@@ -4,7 +4,6 @@
 #include "main/node.h"
 
 #include "base/log.h"
-#include "demo/demo.h"
 #include "os/process.h"
 
 #include <errno.h>

@@ -26,33 +26,26 @@ static bool token_read(const char *path, char *ret_token, size_t size)
     return len > 0;
 }
 
+/* base and rest make a directory that can be written, made where it is missing. */
+static bool dir_is_usable(const char *base, const char *rest, char *ret_dir, size_t size)
+{
+    int len = base != NULL ? snprintf(ret_dir, size, "%s%s", base, rest) : -1;
+
+    return len > 0 && (size_t)len < size && err_is_ok(os_dir_make(ret_dir, 0755)) && access(ret_dir, W_OK | X_OK) == 0;
+}
+
 /* The first directory of those the contract names that can be written. */
 static bool token_dir(const struct config *config, char *ret_dir, size_t size)
 {
     const char *given = config->cache_dir.count > 0 ? config->cache_dir.items[0] : NULL;
-    const char *home = os_environment("HOME"), *runtime = os_environment("XDG_RUNTIME_DIR");
-    char candidates[4][400];
-    unsigned count = 0;
 
-    if (given != NULL && strcmp(given, "none") != 0) {
-        snprintf(candidates[count++], sizeof(candidates[0]), "%s", given);
-    } else if (given != NULL) {
-        if (runtime != NULL)
-            snprintf(candidates[count++], sizeof(candidates[0]), "%s", runtime);
-        snprintf(candidates[count++], sizeof(candidates[0]), "/run/warp");
-    } else {
-        snprintf(candidates[count++], sizeof(candidates[0]), "/var/cache/warp");
-        if (home != NULL)
-            snprintf(candidates[count++], sizeof(candidates[0]), "%s/.cache/warp", home);
-    }
-    for (unsigned i = 0; i < count; i++) {
-        (void)os_dir_make(candidates[i], 0755);
-        if (access(candidates[i], W_OK | X_OK) == 0) {
-            snprintf(ret_dir, size, "%s", candidates[i]);
-            return true;
-        }
-    }
-    return false;
+    if (given != NULL && strcmp(given, "none") != 0)
+        return dir_is_usable(given, "", ret_dir, size);
+    if (given != NULL)
+        return dir_is_usable(os_environment("XDG_RUNTIME_DIR"), "", ret_dir, size) ||
+               dir_is_usable("/run/warp", "", ret_dir, size);
+    return dir_is_usable("/var/cache/warp", "", ret_dir, size) ||
+           dir_is_usable(os_environment("HOME"), "/.cache/warp", ret_dir, size);
 }
 
 static err token_make(const char *path, char *ret_token, size_t size)
@@ -86,7 +79,8 @@ int token_prepare(const struct config *config, char *ret_token, size_t size, cha
         log_warn("no directory for the admin token can be written: changes are refused (--admin-token-file names one)");
         return 0;
     }
-    snprintf(ret_path, path_size, "%s/admin.token", dir);
+    if ((size_t)snprintf(ret_path, path_size, "%s/admin.token", dir) >= path_size)
+        return 2;
     if (token_read(ret_path, ret_token, size))
         return 0;
     err result = token_make(ret_path, ret_token, size);

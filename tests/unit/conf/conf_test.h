@@ -1,4 +1,5 @@
-/* What the tests of conf share: a reader of files that are in memory, and config_read with short arguments. */
+/* What the tests of conf share: a reader of files that are in memory, and config_read with short arguments.
+ */
 #ifndef WARP_TESTS_CONF_TEST_H
 #define WARP_TESTS_CONF_TEST_H
 
@@ -44,28 +45,28 @@ static inline err conf_test_read(struct conf_test *test, char *const *argv, char
 #define WORDS(...) ((char *const *)(const char *const[]){__VA_ARGS__, NULL})
 #define NO_WORDS   NULL
 
-#define assert_read(test, argv, environment)                                                                 \
-    do {                                                                                                     \
-        err read_ = conf_test_read(test, argv, environment);                                                 \
-        assert_string_equal((test)->message, "");                                                            \
-        assert_int_equal(read_.code, ERR_NONE);                                                              \
+#define assert_read(test, argv, environment)                 \
+    do {                                                     \
+        err read_ = conf_test_read(test, argv, environment); \
+        assert_string_equal((test)->message, "");            \
+        assert_int_equal(read_.code, ERR_NONE);              \
     } while (0)
 
-#define assert_refused(argv, environment, text)                                                              \
-    do {                                                                                                     \
-        struct conf_test refused_ = {0};                                                                     \
-        err read_ = conf_test_read(&refused_, argv, environment);                                            \
-        assert_string_equal(refused_.message, text);                                                         \
-        assert_int_equal(read_.code, ERR_INVALID);                                                           \
-        assert_null(refused_.config.owned);                                                                  \
+#define assert_refused(argv, environment, text)                   \
+    do {                                                          \
+        struct conf_test refused_ = {0};                          \
+        err read_ = conf_test_read(&refused_, argv, environment); \
+        assert_string_equal(refused_.message, text);              \
+        assert_int_equal(read_.code, ERR_INVALID);                \
+        assert_null(refused_.config.owned);                       \
     } while (0)
 
-#define assert_list(list, ...)                                                                               \
-    do {                                                                                                     \
-        const char *const expected_[] = {__VA_ARGS__};                                                       \
-        assert_int_equal((list).count, ARRAY_LEN(expected_));                                                \
-        for (unsigned i_ = 0; i_ < ARRAY_LEN(expected_); i_++)                                               \
-            assert_string_equal((list).items[i_], expected_[i_]);                                            \
+#define assert_list(list, ...)                                    \
+    do {                                                          \
+        const char *const expected_[] = {__VA_ARGS__};            \
+        assert_int_equal((list).count, ARRAY_LEN(expected_));     \
+        for (unsigned i_ = 0; i_ < ARRAY_LEN(expected_); i_++)    \
+            assert_string_equal((list).items[i_], expected_[i_]); \
     } while (0)
 
 #endif

@@ -33,9 +33,10 @@ static void test_flags(void **state)
     (void)state;
 
     assert_read(&test,
-                WORDS("--listen", ":80", "--listen=[::1]:81", "--origin", "http://a:1", "--memory", "0", "--workers=4",
-                      "--io", "epoll", "--access-log", "-", "--log-level=debug", "--no-websocket",
-                      "--cache-status-key=true", "--drain-timeout", "250ms", "--origin-host=a=b"),
+                WORDS("--listen", ":80", "--listen=[::1]:81", "--origin", "http://a:1", "--memory", "0",
+                      "--workers=4", "--io", "epoll", "--access-log", "-", "--log-level=debug",
+                      "--no-websocket", "--cache-status-key=true", "--drain-timeout", "250ms",
+                      "--origin-host=a=b"),
                 NO_WORDS);
     assert_list(test.config.listen, ":80", "[::1]:81");
     assert_list(test.config.origin, "http://a:1");
@@ -51,7 +52,8 @@ static void test_flags(void **state)
     assert_string_equal(test.config.origin_host, "a=b");
 
     /* the last one counts; a switch can be taken back */
-    assert_read(&test, WORDS("--admin", "a", "--admin", "b", "--no-websocket", "--no-websocket=false"), NO_WORDS);
+    assert_read(&test, WORDS("--admin", "a", "--admin", "b", "--no-websocket", "--no-websocket=false"),
+                NO_WORDS);
     assert_string_equal(test.config.admin, "b");
     assert_false(test.config.no_websocket);
     assert_true(config_is_given(&test.config, CONFIG_no_websocket));
@@ -61,8 +63,8 @@ static void test_flags(void **state)
 static void test_precedence(void **state)
 {
     struct conf_test test = {0};
-    char *const *environment = WORDS("WARP_ADMIN=environment:1", "WARP_LISTEN=e:1, e:2", "WARP_LOG_LEVEL=warn",
-                                     "WARP_CONFIG=warp.yaml");
+    char *const *environment = WORDS("WARP_ADMIN=environment:1", "WARP_LISTEN=e:1, e:2",
+                                     "WARP_LOG_LEVEL=warn", "WARP_CONFIG=warp.yaml");
     (void)state;
 
     conf_test_file = "admin: file:1\nlisten: [f:1, f:2, f:3]\nlog-level: error\nworkers: 7\norigin: f:9\n";
@@ -93,8 +95,9 @@ static void test_overruled_is_checked(void **state)
     assert_refused(WORDS("--workers", "2"), WORDS("WARP_WORKERS=many"),
                    "WARP_WORKERS: \"many\" is not such a number; write digits only, from 1 to 1024");
     conf_test_file = "workers: none\n";
-    assert_refused(WORDS("--workers", "2", "--config", "warp.yaml"), NO_WORDS,
-                   "warp.yaml:1:10: workers: \"none\" is not such a number; write digits only, from 1 to 1024");
+    assert_refused(
+        WORDS("--workers", "2", "--config", "warp.yaml"), NO_WORDS,
+        "warp.yaml:1:10: workers: \"none\" is not such a number; write digits only, from 1 to 1024");
 }
 
 static void test_refused_flags(void **state)
@@ -102,7 +105,8 @@ static void test_refused_flags(void **state)
     (void)state;
     assert_refused(WORDS("--lisen", ":80"), NO_WORDS, "--lisen: unknown setting; did you mean --listen?");
     assert_refused(WORDS("--lisen=:80"), NO_WORDS, "--lisen: unknown setting; did you mean --listen?");
-    assert_refused(WORDS("--cache_size=1g"), NO_WORDS, "--cache_size: unknown setting; did you mean --cache-size?");
+    assert_refused(WORDS("--cache_size=1g"), NO_WORDS,
+                   "--cache_size: unknown setting; did you mean --cache-size?");
     assert_refused(WORDS("--max-connections", "1"), NO_WORDS,
                    "--max-connections: unknown setting; did you mean --max-connections-per-ip?");
     assert_refused(WORDS("--colour"), NO_WORDS, "--colour: unknown setting; warp help lists them");
@@ -111,22 +115,27 @@ static void test_refused_flags(void **state)
     assert_refused(WORDS("listen"), NO_WORDS, "listen: unknown setting; did you mean --listen?");
     assert_refused(WORDS("--"), NO_WORDS, "--: unknown setting; warp help lists them");
     assert_refused(WORDS("--a\033[31m"), NO_WORDS, "--a\\x1b[31m: unknown setting; warp help lists them");
-    assert_refused(WORDS("--no-websocket", "false"), NO_WORDS, "false: unknown setting; warp help lists them");
+    assert_refused(WORDS("--no-websocket", "false"), NO_WORDS,
+                   "false: unknown setting; warp help lists them");
     assert_refused(WORDS("--listen"), NO_WORDS, "--listen: has no value; write --listen ADDR");
-    assert_refused(WORDS("--listen", "--admin", "x"), NO_WORDS, "--listen: has no value; write --listen ADDR");
+    assert_refused(WORDS("--listen", "--admin", "x"), NO_WORDS,
+                   "--listen: has no value; write --listen ADDR");
     assert_refused(WORDS("--listen="), NO_WORDS,
                    "--listen: \"\" is no value; write ADDR, or leave the setting out for its default");
-    assert_refused(WORDS("--no-websocket="), NO_WORDS,
-                   "--no-websocket: \"\" is no value; write true or false, or leave the setting out for its default");
-    assert_refused(WORDS("--no-websocket=1"), NO_WORDS, "--no-websocket: \"1\" is neither; write true or false");
+    assert_refused(
+        WORDS("--no-websocket="), NO_WORDS,
+        "--no-websocket: \"\" is no value; write true or false, or leave the setting out for its default");
+    assert_refused(WORDS("--no-websocket=1"), NO_WORDS,
+                   "--no-websocket: \"1\" is neither; write true or false");
     assert_refused(WORDS("--origin-host", "a\r\nX: y"), NO_WORDS,
                    "--origin-host: \"a\\x0d\\x0aX: y\" holds a control character; write it without");
     assert_refused(WORDS("--io=poll"), NO_WORDS,
                    "--io: \"poll\" is not an I/O backend; write auto, uring or epoll");
     assert_refused(WORDS("--log-level=INFO"), NO_WORDS,
                    "--log-level: \"INFO\" is not a level; write error, warn, info or debug");
-    assert_refused(WORDS("--memory", "2x"), NO_WORDS,
-                   "--memory: \"2x\" is not a size; write bytes, or a number with k, m, g or t: 512, 64k, 256m, 2g, 1t");
+    assert_refused(
+        WORDS("--memory", "2x"), NO_WORDS,
+        "--memory: \"2x\" is not a size; write bytes, or a number with k, m, g or t: 512, 64k, 256m, 2g, 1t");
     assert_refused(WORDS("--drain-timeout", "30"), NO_WORDS,
                    "--drain-timeout: \"30\" is not a time; write a number with ms, s, m, h, d or w: "
                    "250ms, 30s, 5m, 2h, 7d, 1w");
@@ -166,8 +175,9 @@ static void test_unknown_variable(void **state)
     (void)state;
 
     conf_test_file = "";
-    assert_read(&test, NO_WORDS,
-                WORDS("WARP_TOKEN=secret", "WARP_ADMIN=x", "WARP_CONFIG=warp.yaml", "WARP_CACHE_DIR=/x", "WARPED=1"));
+    assert_read(
+        &test, NO_WORDS,
+        WORDS("WARP_TOKEN=secret", "WARP_ADMIN=x", "WARP_CONFIG=warp.yaml", "WARP_CACHE_DIR=/x", "WARPED=1"));
     assert_null(test.unknown);
     assert_read(&test, NO_WORDS, WORDS("WARP_LISTE=:80", "WARP_OTHER=1"));
     assert_string_equal(test.unknown, "WARP_LISTE"); /* the name only: the value may be a secret */
@@ -202,18 +212,20 @@ static void test_message_is_bounded(void **state)
     char message[12];
     (void)state;
 
-    assert_int_equal(config_read(&config, 1, WORDS("--lisen"), NULL, conf_test_read_file, message, sizeof(message),
-                                 &unknown).code, ERR_INVALID);
+    assert_int_equal(config_read(&config, 1, WORDS("--lisen"), NULL, conf_test_read_file, message,
+                                 sizeof(message), &unknown)
+                         .code,
+                     ERR_INVALID);
     assert_string_equal(message, "--lisen: un");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),         cmocka_unit_test(test_flags),
-        cmocka_unit_test(test_precedence),       cmocka_unit_test(test_overruled_is_checked),
-        cmocka_unit_test(test_refused_flags),    cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_unknown_variable), cmocka_unit_test(test_list_is_bounded),
+        cmocka_unit_test(test_defaults),           cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_precedence),         cmocka_unit_test(test_overruled_is_checked),
+        cmocka_unit_test(test_refused_flags),      cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_unknown_variable),   cmocka_unit_test(test_list_is_bounded),
         cmocka_unit_test(test_message_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,13 +66,15 @@ static void test_keys(void **state)
     check("colour: red\n",
           "warp.yaml:1:1: colour: unknown setting; the names are those of the flags, warp help lists them");
     check("--listen: :80\n", "warp.yaml:1:1: --listen: unknown setting; did you mean listen?");
-    check("listen: :80\nmemory: 1g\nlisten: :81\n", "warp.yaml:3:1: listen: is here twice; write it once, with a list");
+    check("listen: :80\nmemory: 1g\nlisten: :81\n",
+          "warp.yaml:3:1: listen: is here twice; write it once, with a list");
     check("memory: 1g\nmemory: 1g\n", "warp.yaml:2:1: memory: is here twice; write it once");
-    check("config: other.yaml\n", "warp.yaml:1:1: config: a file cannot name another one; use --config or WARP_CONFIG");
+    check("config: other.yaml\n",
+          "warp.yaml:1:1: config: a file cannot name another one; use --config or WARP_CONFIG");
     check("[a]: b\n", "warp.yaml:1:1: yaml: a key is a list or a mapping; "
                       "write one setting a line, such as cache-size: 2g");
     check("\"a\\u001b\\0b\": c\n", "warp.yaml:1:1: a\\x1b\\x00b: unknown setting; "
-                                  "the names are those of the flags, warp help lists them");
+                                   "the names are those of the flags, warp help lists them");
 }
 
 static void test_values(void **state)
@@ -86,13 +88,17 @@ static void test_values(void **state)
     check("listen: {a: b}\n", "warp.yaml:1:9: listen: is a mapping; write one value or a list of them");
     check("memory:\n  size: 1g\n", "warp.yaml:2:3: memory: is a mapping; write one value");
     check("memory: [1g]\n", "warp.yaml:1:9: memory: is a list; write one value");
-    check("listen: []\n", "warp.yaml:1:9: listen: is an empty list; write ADDR, or leave the line out for the default");
-    check("admin:\n", "warp.yaml:1:7: admin: has no value; write ADDR, or leave the line out for the default");
-    check("admin: ~\n", "warp.yaml:1:8: admin: has no value; write ADDR, or leave the line out for the default");
-    check("no-websocket: null\n",
-          "warp.yaml:1:15: no-websocket: has no value; write true or false, or leave the line out for the default");
+    check("listen: []\n",
+          "warp.yaml:1:9: listen: is an empty list; write ADDR, or leave the line out for the default");
+    check("admin:\n",
+          "warp.yaml:1:7: admin: has no value; write ADDR, or leave the line out for the default");
+    check("admin: ~\n",
+          "warp.yaml:1:8: admin: has no value; write ADDR, or leave the line out for the default");
+    check("no-websocket: null\n", "warp.yaml:1:15: no-websocket: has no value; write true or false, or leave "
+                                  "the line out for the default");
     check("no-websocket: yes\n", "warp.yaml:1:15: no-websocket: \"yes\" is neither; write true or false");
-    check("admin: \"a\\0b\"\n", "warp.yaml:1:8: admin: \"a\\x00b\" holds a control character; write it without");
+    check("admin: \"a\\0b\"\n",
+          "warp.yaml:1:8: admin: \"a\\x00b\" holds a control character; write it without");
     check("admin: |\n  two\n  lines\n",
           "warp.yaml:1:8: admin: \"two\\x0alines\\x0a\" holds a control character; write it without");
 }
@@ -100,7 +106,8 @@ static void test_values(void **state)
 static void test_not_a_mapping(void **state)
 {
     (void)state;
-    check("- a\n", "warp.yaml:1:1: yaml: the file is not a mapping; write one setting a line, such as cache-size: 2g");
+    check("- a\n",
+          "warp.yaml:1:1: yaml: the file is not a mapping; write one setting a line, such as cache-size: 2g");
     check("listen\n", "warp.yaml:1:1: yaml: the file is not a mapping; "
                       "write one setting a line, such as cache-size: 2g");
     check("memory: 1g\n---\nmemory: 2g\n", "warp.yaml:2:1: yaml: a second document begins; write one");
@@ -112,7 +119,8 @@ static void test_more_than_it_shows(void **state)
     check("admin: &a x\n", "warp.yaml:1:8: yaml: anchors (&name) are not allowed; write the value alone");
     check("listen: &a [x]\n", "warp.yaml:1:9: yaml: anchors (&name) are not allowed; write the value alone");
     check("admin: *a\n", "warp.yaml:1:8: yaml: aliases (*name) are not allowed; write the value again");
-    check("<<: *a\n", "warp.yaml:1:1: <<: unknown setting; the names are those of the flags, warp help lists them");
+    check("<<: *a\n",
+          "warp.yaml:1:1: <<: unknown setting; the names are those of the flags, warp help lists them");
     check("admin: !!str x\n", "warp.yaml:1:8: yaml: tags (!name) are not allowed; write the value alone");
 }
 
@@ -122,11 +130,11 @@ static void test_syntax(void **state)
     check("listen: [a\nmemory: 1g\n", "warp.yaml:2:7: yaml: did not find expected ',' or ']'; "
                                       "write one setting a line, such as cache-size: 2g");
     check("admin: x\n\tmemory: 1g\n", "warp.yaml:2:1: yaml: found a tab character that violates indentation; "
-                                     "write one setting a line, such as cache-size: 2g");
+                                      "write one setting a line, such as cache-size: 2g");
     check("admin: x\nio: a\xff\n", "warp.yaml:2:6: yaml: invalid leading UTF-8 octet; "
-                                  "write one setting a line, such as cache-size: 2g");
+                                   "write one setting a line, such as cache-size: 2g");
     check("admin: x\nio: a\x01\n", "warp.yaml:2:6: yaml: control characters are not allowed; "
-                                  "write one setting a line, such as cache-size: 2g");
+                                   "write one setting a line, such as cache-size: 2g");
 }
 
 /* Brackets in any number: refused at the second one, not followed down. */
@@ -154,7 +162,8 @@ static void test_file(void **state)
 /* Every cut of a good file ends in a message or in settings, and leaves nothing behind. */
 static void test_every_cut(void **state)
 {
-    static const char whole[] = "listen: [\":80\", ':81']\norigin:\n  - a\n  - \"b\\x41\"\nno-websocket: true\n";
+    static const char whole[] =
+        "listen: [\":80\", ':81']\norigin:\n  - a\n  - \"b\\x41\"\nno-websocket: true\n";
     char text[sizeof(whole)], message[CONFIG_MESSAGE_BYTES];
     (void)state;
 

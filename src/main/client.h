@@ -1,0 +1,73 @@
+/* client: one question to the admin listener of a running WARP, for the commands that ask one.
+ *
+ *   flags --client_flags_read--> where to ask --client_ask--> answer --client_refusal--> exit code
+ *
+ * What goes wrong is said on standard error, with what to do about it; the caller returns the exit code.
+ * Limits: CLIENT_ANSWER_BYTES_MAX of answer, CLIENT_TIMEOUT_MS in all. */
+#ifndef WARP_MAIN_CLIENT_H
+#define WARP_MAIN_CLIENT_H
+
+#include "base/err.h"
+#include "http/message.h"
+
+#define CLIENT_ANSWER_BYTES_MAX (16u * 1024u * 1024u)
+#define CLIENT_TIMEOUT_MS       10000u
+
+enum {
+    EXIT_DONE = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2
+};
+
+/* ---- flags (cmd_flags.c)
+ * ------------------------------------------------------------------------------------ */
+
+struct client_flag {
+    const char *name;        /* without dashes */
+    const char *placeholder; /* NULL: a switch */
+    const char **value;      /* what follows the flag; NULL for a switch */
+    bool *on;                /* of a switch */
+};
+
+/* Flags that every client command has; NULL: not given. */
+struct client_where {
+    const char *admin, *admin_token_file, *cache_dir;
+};
+
+struct client_syntax {
+    const char *command, *usage; /* usage: whole lines */
+    const struct client_flag *flags;
+    unsigned flag_count;
+    struct client_where *where; /* NULL: the command asks nobody */
+    const char **word;          /* the one argument that is no flag; NULL: there is none */
+};
+
+/* argv without program and command. False: the command ends here with *ret_code, all is said. */
+MUST_USE bool client_flags_read(const struct client_syntax *syntax, int argc, char **argv, int *ret_code);
+/* "warp COMMAND: message" on standard error; returns EXIT_USAGE. */
+int client_usage(const struct client_syntax *syntax, const char *format, ...) PRINTF(2, 3);
+
+/* ---- asking (client.c)
+ * --------------------------------------------------------------------------------------- */
+
+struct client_question {
+    enum method method; /* GET or POST */
+    const char *path;
+    const char *json; /* of a POST */
+};
+
+struct client_answer {
+    unsigned status;
+    char *body; /* terminated; client_answer_done frees it */
+    size_t len;
+    bool had_token;
+};
+
+/* EXIT_DONE: there is an answer, of any status. */
+MUST_USE int client_ask(const struct client_where *where, const struct client_question *question,
+                        struct client_answer *ret_answer);
+void client_answer_done(struct client_answer *answer);
+/* EXIT_DONE for a 2xx; otherwise says what the answer says and returns EXIT_FAILED. */
+MUST_USE int client_refusal(const struct client_where *where, const struct client_answer *answer);
+
+#endif

@@ -1,0 +1,118 @@
+/* Flags of the client commands: few, strict, with the nearest known one for a misspelled one. */
+#include "conf/config.h"
+#include "main/client.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define FLAGS_MAX       16u
+#define WHERE_FLAGS     3u
+#define FLAG_NAME_BYTES 64u
+
+int client_usage(const struct client_syntax *syntax, const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "warp %s: ", syntax->command);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\n%s", syntax->usage);
+    return EXIT_USAGE;
+}
+
+/* The command's own flags, then those that say where to ask. */
+static unsigned flags_all(const struct client_syntax *syntax, struct client_flag flags[FLAGS_MAX])
+{
+    struct client_where *where = syntax->where;
+    unsigned count = 0;
+
+    INVARIANT(syntax->flag_count + WHERE_FLAGS <= FLAGS_MAX);
+    for (; count < syntax->flag_count; count++)
+        flags[count] = syntax->flags[count];
+    if (where == NULL)
+        return count;
+    flags[count++] = (struct client_flag){"admin", "ADDR", &where->admin, NULL};
+    flags[count++] = (struct client_flag){"admin-token-file", "FILE", &where->admin_token_file, NULL};
+    flags[count++] = (struct client_flag){"cache-dir", "DIR", &where->cache_dir, NULL};
+    return count;
+}
+
+static int flag_unknown(const struct client_syntax *syntax, const struct client_flag *flags, unsigned count,
+                        slice name)
+{
+    const char *names[FLAGS_MAX], *nearest;
+    char word[FLAG_NAME_BYTES], safe[FLAG_NAME_BYTES];
+
+    snprintf(word, sizeof(word), SLICE_FMT, (int)MIN(name.len, sizeof(word)), name.data);
+    for (unsigned i = 0; i < count; i++)
+        names[i] = flags[i].name;
+    nearest = config_nearest_of(word, names, count);
+    log_safe(name, safe, sizeof(safe));
+    return nearest != NULL ? client_usage(syntax, "unknown flag --%s; did you mean --%s?", safe, nearest)
+                           : client_usage(syntax, "unknown flag --%s", safe);
+}
+
+/* The first of argv, which begins with "--"; false: *ret_code. */
+static bool flag_read(const struct client_syntax *syntax, int argc, char **argv, int *ret_used, int *ret_code)
+{
+    struct client_flag flags[FLAGS_MAX];
+    unsigned count = flags_all(syntax, flags), i = 0;
+    slice name = slice_str(argv[0] + 2);
+    ptrdiff_t equals = slice_find(name, '=');
+    const char *value = equals >= 0 ? name.data + equals + 1 : NULL;
+
+    if (equals >= 0)
+        name.len = (size_t)equals;
+    while (i < count && !slice_eq(name, slice_str(flags[i].name)))
+        i++;
+    if (i == count) {
+        *ret_code = flag_unknown(syntax, flags, count, name);
+        return false;
+    }
+    *ret_used = 1;
+    if (flags[i].placeholder == NULL) {
+        if (value != NULL)
+            *ret_code = client_usage(syntax, "--%s takes no value", flags[i].name);
+        else
+            *flags[i].on = true;
+        return value == NULL;
+    }
+    if (value == NULL && argc > 1 && strncmp(argv[1], "--", 2) != 0) {
+        value = argv[1];
+        *ret_used = 2;
+    }
+    if (value == NULL || value[0] == '\0') {
+        *ret_code = client_usage(syntax, "--%s has no value; write --%s %s", flags[i].name, flags[i].name,
+                                 flags[i].placeholder);
+        return false;
+    }
+    *flags[i].value = value;
+    return true;
+}
+
+bool client_flags_read(const struct client_syntax *syntax, int argc, char **argv, int *ret_code)
+{
+    char safe[FLAG_NAME_BYTES];
+
+    for (int i = 0, used = 1; i < argc; i += used) {
+        used = 1;
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            printf("%s", syntax->usage);
+            *ret_code = EXIT_DONE;
+            return false;
+        }
+        if (strncmp(argv[i], "--", 2) == 0) {
+            if (!flag_read(syntax, argc - i, argv + i, &used, ret_code))
+                return false;
+            continue;
+        }
+        if (syntax->word == NULL || *syntax->word != NULL || argv[i][0] == '-' || argv[i][0] == '\0') {
+            *ret_code = client_usage(syntax, "\"%s\" is one argument too many",
+                                     log_safe(slice_str(argv[i]), safe, sizeof(safe)));
+            return false;
+        }
+        *syntax->word = argv[i];
+    }
+    return true;
+}
