@@ -64,6 +64,11 @@ def client(warp):
         yield client
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "exact: counts of memory and system calls, for the release binary only")
+    config.addinivalue_line("markers", "threads: several workers share something here; worth a run under ThreadSanitizer")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item):
     """No test hangs: each has a minute."""
