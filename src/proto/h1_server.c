@@ -60,7 +60,7 @@ struct h1_conn {
 struct h1_server {
     struct h1_server_config config;
     struct list conns;
-    struct pool conn_pool, exchange_pool, head_pool;
+    struct pool conn_pool, exchange_pool, head_pool, iov_pool;
     unsigned connections;
     bool draining;
     void (*on_empty)(void *arg);
@@ -385,7 +385,7 @@ static bool exchange_begin(struct h1_conn *conn, struct arena **ret_arena)
     exchange->end = STREAM_END_COMPLETE;
     exchange->http10 = exchange->keep_alive = exchange->expects_continue = false;
     exchange->responded = exchange->tunnel = exchange->refused = false;
-    h1_writer_init(&exchange->writer, &conn->tcp.stream);
+    h1_writer_init(&exchange->writer, &conn->tcp.stream, &server->iov_pool);
     exchange->writer.done = writer_done;
     exchange->writer.head_done = head_done;
     exchange->stream.user = server->config.events->begin(server->config.context, &exchange->stream, ret_arena);
@@ -690,6 +690,7 @@ err h1_server_new(const struct h1_server_config *config, struct h1_server **ret_
     pool_init(&server->conn_pool, sizeof(struct h1_conn), 4096);
     pool_init(&server->exchange_pool, sizeof(struct h1_exchange), 1024);
     pool_init(&server->head_pool, HEAD_BUFFER_BYTES, 1024);
+    pool_init(&server->iov_pool, H1_WRITER_IOV_BYTES, 1024);
     *ret_server = server;
     return ERR_OK;
 }
@@ -702,6 +703,7 @@ struct h1_server *h1_server_free(struct h1_server *server)
     pool_done(&server->conn_pool);
     pool_done(&server->exchange_pool);
     pool_done(&server->head_pool);
+    pool_done(&server->iov_pool);
     free(server);
     return NULL;
 }
