@@ -152,7 +152,8 @@ static void iov_add(struct h1_writer *writer, unsigned *count, const void *data,
 
 static void iov_add_piece(struct h1_writer *writer, unsigned *count, const struct h1_piece *piece)
 {
-    iov_add(writer, count, piece->bytes + piece->sent, piece->len - piece->sent);
+    if (!piece_is_sent(piece)) /* an empty piece may have no bytes to point to */
+        iov_add(writer, count, piece->bytes + piece->sent, piece->len - piece->sent);
 }
 
 /* The frame's bytes behind its mark; its tail only together with the last of its data. */
