@@ -303,6 +303,7 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
     slice head;
 
     INVARIANT(!exchange->responded);
+    INVARIANT(body != NULL || reply->no_body || reply->length_bytes == 0 || reply->status == 101);
     exchange->responded = true;
     exchange->tunnel = reply->status == 101;
     /* An answer that comes before the request's body was read: nothing says that the rest will come soon. */
@@ -597,7 +598,11 @@ static void conn_sent(struct net_stream *stream, int32_t result)
     if (conn->state != H1_STATE_BUSY)
         return;
     h1_writer_sent(&conn->exchange->writer, result);
-    if (conn->state == H1_STATE_BUSY && conn->exchange->writer.waiting)
+    if (conn->state != H1_STATE_BUSY || !conn->exchange->writer.waiting)
+        return;
+    if (conn->fin && conn->exchange->stream.leave_on_fin)
+        exchange_failed(conn->exchange, STREAM_END_CLIENT_LEFT);
+    else
         conn_watch_client(conn);
 }
 
