@@ -60,7 +60,7 @@ struct h1_conn {
 struct h1_server {
     struct h1_server_config config;
     struct list conns;
-    struct pool conn_pool, exchange_pool, head_pool;
+    struct pool conn_pool, exchange_pool, head_pool, iov_pool;
     unsigned connections;
     bool draining;
     void (*on_empty)(void *arg);
@@ -303,6 +303,7 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
     slice head;
 
     INVARIANT(!exchange->responded);
+    INVARIANT(body != NULL || reply->no_body || reply->length_bytes == 0 || reply->status == 101);
     exchange->responded = true;
     exchange->tunnel = reply->status == 101;
     /* An answer that comes before the request's body was read: nothing says that the rest will come soon. */
@@ -394,7 +395,7 @@ static bool exchange_begin(struct h1_conn *conn, struct arena **ret_arena)
     exchange->end = STREAM_END_COMPLETE;
     exchange->http10 = exchange->keep_alive = exchange->expects_continue = false;
     exchange->responded = exchange->tunnel = exchange->refused = false;
-    h1_writer_init(&exchange->writer, &conn->tcp.stream);
+    h1_writer_init(&exchange->writer, &conn->tcp.stream, &server->iov_pool);
     exchange->writer.done = writer_done;
     exchange->writer.head_done = head_done;
     exchange->stream.user = server->config.events->begin(server->config.context, &exchange->stream, ret_arena);
@@ -607,7 +608,11 @@ static void conn_sent(struct net_stream *stream, int32_t result)
     if (conn->state != H1_STATE_BUSY)
         return;
     h1_writer_sent(&conn->exchange->writer, result);
-    if (conn->state == H1_STATE_BUSY && conn->exchange->writer.waiting)
+    if (conn->state != H1_STATE_BUSY || !conn->exchange->writer.waiting)
+        return;
+    if (conn->fin && conn->exchange->stream.leave_on_fin)
+        exchange_failed(conn->exchange, STREAM_END_CLIENT_LEFT);
+    else
         conn_watch_client(conn);
 }
 
@@ -700,6 +705,7 @@ err h1_server_new(const struct h1_server_config *config, struct h1_server **ret_
     pool_init(&server->conn_pool, sizeof(struct h1_conn), 4096);
     pool_init(&server->exchange_pool, sizeof(struct h1_exchange), 1024);
     pool_init(&server->head_pool, HEAD_BUFFER_BYTES, 1024);
+    pool_init(&server->iov_pool, H1_WRITER_IOV_BYTES, 1024);
     *ret_server = server;
     return ERR_OK;
 }
@@ -712,6 +718,7 @@ struct h1_server *h1_server_free(struct h1_server *server)
     pool_done(&server->conn_pool);
     pool_done(&server->exchange_pool);
     pool_done(&server->head_pool);
+    pool_done(&server->iov_pool);
     free(server);
     return NULL;
 }
