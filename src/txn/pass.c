@@ -21,7 +21,6 @@ static err pass_build_fields(struct txn *txn)
         .request_id = txn_request_id(txn),
         .origin_host = slice_str(txn->context->group->host_override),
         .trace_random = trace,
-        .keep_upgrade = pass_is_upgrade(txn),
     };
 
     os_entropy(trace, sizeof(trace));
@@ -81,12 +80,21 @@ static enum step_result pass_answer(struct txn *txn, struct response *response, 
     return STEP_WAIT;
 }
 
+/* A 1xx answer goes on without what concerns the origin's connection only. */
+void txn_interim(struct txn *txn, const struct response *response)
+{
+    struct fields fields;
+
+    fields_init(&fields, &txn->arena);
+    if (err_is_ok(forward_response(response, &fields)))
+        stream_interim(txn->stream, response->status, &fields);
+}
+
 /* ---- events --------------------------------------------------------------------------------------------------------- */
 
 static void pass_interim(void *user, struct response *response)
 {
-    struct txn *txn = user;
-    stream_interim(txn->stream, response->status, &response->fields);
+    txn_interim(user, response);
 }
 
 static void pass_head(void *user, struct response *response)

@@ -116,6 +116,7 @@ struct source *resume_new(struct txn *txn, slice etag);
 
 /* pass.c: an answer that a fill handed over. */
 enum step_result txn_pass_handed(struct txn *txn, struct fill_handed *handed);
+void txn_interim(struct txn *txn, const struct response *response);
 /* invalidate.c: appends one purge, without waiting for it to be durable. */
 void txn_purge_label(struct txn *txn, enum store_label_kind kind, slice text);
 /* What an unsafe request's answer makes invalid. */

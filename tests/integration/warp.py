@@ -13,7 +13,8 @@ from wait import TIMEOUT, until
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.path.abspath(os.environ.get("WARP_BIN", ROOT / "build/release/warp"))
 # What must never be on standard error, whatever a test does.
-BAD_WORDS = ("invariant", "AddressSanitizer", "runtime error:", "ThreadSanitizer", "LeakSanitizer", "*** stack smashing")
+BAD_WORDS = ("invariant", "AddressSanitizer", "runtime error:", "ThreadSanitizer", "LeakSanitizer", "*** stack smashing",
+             "the worker process ended")
 
 
 def free_port():
