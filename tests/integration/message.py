@@ -1,7 +1,7 @@
 """A small and strict HTTP/1 reader over a socket, for both ends of a test."""
 import select
 import socket
-import time
+import ssl
 
 from wait import TIMEOUT, Timeout
 
@@ -57,7 +57,6 @@ class Wire:
         self.sock = sock
         self.timeout = timeout
         self.buffer = b""
-        self.raw = b""  # everything received
         self.eof = False
         self.was_reset = False
         sock.setblocking(False)
@@ -67,12 +66,13 @@ class Wire:
         if isinstance(data, str):
             data = data.encode("latin-1")
         view = memoryview(data)
-        end = time.monotonic() + self.timeout
+        poll = select.poll()  # select() ends at 1024 descriptors
+        poll.register(self.sock, select.POLLOUT)
         while view:
             try:
                 view = view[self.sock.send(view):]
-            except BlockingIOError:
-                if not select.select([], [self.sock], [], max(0, end - time.monotonic()))[1]:
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                if not poll.poll(self.timeout * 1000):
                     raise Timeout(f"{len(view)} bytes could not be sent")
 
     def send_some(self, data):
@@ -86,13 +86,15 @@ class Wire:
         """One read into the buffer. False at the end (see was_reset)."""
         if self.eof:
             return False
-        poll = select.poll()  # select() ends at 1024 descriptors
+        poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         limit = self.timeout if timeout is None else timeout
         if not poll.poll(max(0, limit * 1000)):
             raise Timeout(f"no bytes within {limit} s; so far {self.buffer[-300:]!r}")
         try:
             data = self.sock.recv(262144)
+        except ssl.SSLWantReadError:
+            return True  # part of a record
         except ConnectionError:
             self.was_reset = True
             data = b""
@@ -100,7 +102,6 @@ class Wire:
             self.eof = True
             return False
         self.buffer += data
-        self.raw += data
         return True
 
     def take(self, n):

@@ -358,7 +358,7 @@ def test_a_cut_upload_is_never_completed(client, origin, end):
 def test_a_long_answer_at_the_pace_of_its_reader(warp, origin):
     """What cannot be sent is not read either: the origin is slowed, memory is not filled."""
     body = bytes(range(256)) * 4096 * 40  # 40 MiB
-    with warp.client(receive_buffer=4096) as client:
+    with warp.client(receive_buffer=32768) as client:
         client.request("/x", "POST", body=b"")
         seen = origin.expect("/x")
         seen.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
