@@ -479,11 +479,11 @@ static bool conn_try_head(struct h1_conn *conn, slice data, bool in_inbuf)
     if (conn->state == H1_STATE_IDLE) {
         conn_set_state(conn, H1_STATE_HEAD);
         conn->head_begun_ns = loop_now_ns(conn_loop(conn));
-        conn_deadline(conn, conn->server->config.limits->head_ms);
         conn->finder = (struct h1_finder){0};
     }
     switch (h1_head_find(&conn->finder, data, &conn->server->config.limits->head, &error)) {
-    case H1_FIND_MORE:
+    case H1_FIND_MORE: /* in all from its first byte, however it drips */
+        loop_timer_set(conn_loop(conn), &conn->timer, conn->head_begun_ns + conn->server->config.limits->head_ms * MS);
         return false;
     case H1_FIND_REFUSED:
         conn_refuse(conn, error);
