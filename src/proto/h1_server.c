@@ -489,11 +489,11 @@ static bool conn_try_head(struct h1_conn *conn, slice data, bool in_inbuf)
     if (conn->state == H1_STATE_IDLE) {
         conn_set_state(conn, H1_STATE_HEAD);
         conn->head_begun_ns = loop_now_ns(conn_loop(conn));
-        conn_deadline(conn, conn->server->config.limits->head_ms);
         conn->finder = (struct h1_finder){0};
     }
     switch (h1_head_find(&conn->finder, data, &conn->server->config.limits->head, &error)) {
-    case H1_FIND_MORE:
+    case H1_FIND_MORE: /* in all from its first byte, however it drips */
+        loop_timer_set(conn_loop(conn), &conn->timer, conn->head_begun_ns + conn->server->config.limits->head_ms * MS);
         return false;
     case H1_FIND_REFUSED:
         conn_refuse(conn, error);
@@ -616,6 +616,12 @@ static void conn_sent(struct net_stream *stream, int32_t result)
         conn_watch_client(conn);
 }
 
+static void server_forget_peer(struct h1_server *server, const struct os_peer *peer)
+{
+    if (server->config.peers != NULL)
+        peers_leave(server->config.peers, peer);
+}
+
 static void conn_closed(struct net_stream *stream)
 {
     struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
@@ -625,6 +631,7 @@ static void conn_closed(struct net_stream *stream)
         exchange_end(conn->exchange, conn->exchange->end);
     h1_inbuf_done(&conn->in);
     list_remove(&conn->link);
+    server_forget_peer(server, &conn->tcp.stream.peer);
     count_connection(server, CONN_closing, CONN_STATE_COUNT);
     pool_put(&server->conn_pool, conn);
     server->connections--;
@@ -728,15 +735,22 @@ void h1_server_accept(struct h1_server *server, int fd, const struct os_peer *pe
     static const struct net_handler handler = {conn_received, conn_sent, NULL, conn_closed};
     struct h1_conn *conn = NULL;
 
+    if (server->config.peers != NULL && !peers_enter(server->config.peers, peer)) {
+        count_limit(server, STREAM_LIMIT_CONNECTIONS_PER_IP);
+        os_accepted_close(fd);
+        return;
+    }
     if (server->connections < server->config.limits->connections_max && !server->draining)
         conn = pool_get(&server->conn_pool);
     if (conn == NULL) {
         count_limit(server, STREAM_LIMIT_CONNECTIONS);
+        server_forget_peer(server, peer);
         os_accepted_close(fd);
         return;
     }
     memset(conn, 0, sizeof(*conn));
     if (!err_is_ok(net_tcp_adopt(&conn->tcp, server->config.loop, fd, peer, &handler))) {
+        server_forget_peer(server, peer);
         pool_put(&server->conn_pool, conn);
         return;
     }

@@ -104,6 +104,9 @@ enum step_result txn_reply(struct txn *txn, const struct reply *reply, struct so
 MUST_USE err txn_add_status(struct txn *txn, struct fields *added);
 /* A fresh id for a request that came without one; in the arena. */
 slice txn_request_id(struct txn *txn);
+/* What a request of this transaction to the origin carries; ret_fields is initialised here. is_fill: without the
+ * client's conditions and Range. */
+MUST_USE err txn_forward_fields(struct txn *txn, bool is_fill, struct fields *ret_fields);
 slice txn_client_ip(struct txn *txn, char *buffer, size_t size);
 
 /* serve.c's sources */
