@@ -77,8 +77,7 @@ def test_the_key_is_host_and_target(client, origin):
 
 @pytest.mark.parametrize("headers", [
     {}, {"Cache-Control": "no-store"}, {"Cache-Control": "private"}, {"Cache-Control": "max-age=0"},
-    {"Cache-Control": "no-store, max-age=3600"}, {"Cache-Control": "private=\"x\", max-age=3600"},
-    {"Expires": "0"}, {"Cache-Control": "max-age=3600", "Vary": "*"},
+    {"Cache-Control": "no-store, max-age=3600"}, {"Expires": "0"}, {"Cache-Control": "max-age=3600", "Vary": "*"},
 ])
 def test_not_reused(client, origin, headers):
     miss(client, origin, headers=headers)
@@ -110,10 +109,10 @@ def test_targeted_fields_rule(client, origin, headers):
 
 
 def test_fields_for_this_cache_are_not_shown(client, origin):
-    _, response = miss(client, origin, headers={"Surrogate-Control": "max-age=100", "Surrogate-Key": "a b",
-                                                "Warp-Cache-Control": "max-age=50", "Cache-Control": "max-age=10"})
+    _, response = miss(client, origin, headers={"Surrogate-Control": "max-age=100", "Warp-Cache-Control": "max-age=50",
+                                                "Cache-Control": "max-age=10"})
     for response in (response, hit(client)):
-        for name in ("Surrogate-Control", "Surrogate-Key", "Warp-Cache-Control"):
+        for name in ("Surrogate-Control", "Warp-Cache-Control"):
             assert name not in response.headers
         assert response.headers["Cache-Control"] == "max-age=10"
 
@@ -272,13 +271,31 @@ def test_revalidation_with_a_new_answer(client, origin):
 
 
 def test_a_304_about_something_else_is_not_merged(client, origin):
+    modified = http_date(-1000)
+    miss(client, origin, headers=STALE + [("Last-Modified", modified)])
+    client.request("/x")
+    seen = origin.expect("/x")
+    assert seen.headers["If-Modified-Since"] == modified
+    seen.answer(304, {"ETag": '"v9"', **FRESH})
+    again = origin.expect("/x")
+    assert "If-None-Match" not in again.headers and "If-Modified-Since" not in again.headers
+    again.answer(200, {"ETag": '"v9"', **FRESH}, b"second")
+    assert client.read_response().body == b"second"
+
+
+def test_a_304_never_gives_the_body_another_tag(client, origin):
     miss(client, origin, headers=STALE + [("ETag", '"v1"')])
     client.request("/x")
     origin.expect("/x").answer(304, {"ETag": '"v9"', **FRESH})
-    again = origin.expect("/x")
-    assert "If-None-Match" not in again.headers
-    again.answer(200, {"ETag": '"v9"', **FRESH}, b"second")
-    assert client.read_response().body == b"second"
+    assert client.read_response().headers["ETag"] == '"v1"'
+    response = hit(client)
+    assert response.headers["ETag"] == '"v1"' and response.body == b"first"
+
+
+def test_private_fields_are_not_stored(client, origin):
+    miss(client, origin, headers={"Cache-Control": 'private="X-Own", no-cache="X-Each", max-age=3600', "X-Own": "1", "X-Each": "1"})
+    response = hit(client)
+    assert "X-Own" not in response.headers and "X-Each" not in response.headers
 
 
 def test_no_cache_is_validated_each_time(client, origin):
@@ -397,7 +414,7 @@ def test_a_404_is_no_reason_for_stale(client, origin):
 
 
 def test_a_dead_origin_is_covered(warp, client, origin):
-    miss(client, origin, headers=STALE)
+    miss(client, origin, headers=STALE + [("ETag", '"v1"')])
     origin.stop()
     for _ in range(3):
         response = client.get("/x")
@@ -453,8 +470,7 @@ def test_other_places_of_the_same_origin_are_invalidated(client, origin, name):
 
 def test_safe_methods_do_not_invalidate(client, origin):
     miss(client, origin)
-    for method in ("OPTIONS", "PROPFIND") if False else ("OPTIONS",):
-        miss(client, origin, method=method, headers={}, body=b"")
+    miss(client, origin, method="OPTIONS", headers={}, body=b"")
     hit(client)
 
 
