@@ -305,6 +305,12 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
     INVARIANT(!exchange->responded);
     exchange->responded = true;
     exchange->tunnel = reply->status == 101;
+    if (conn->state == H1_STATE_CLOSING) { /* the end is under way and will be told: nothing can be sent */
+        exchange->answer = body;
+        if (exchange->tunnel)
+            stream->body = &exchange->reader.source; /* has failed */
+        return;
+    }
     /* An answer that comes before the request's body was read: nothing says that the rest will come soon. */
     if (reply->close || conn->server->draining || conn->fin || !exchange->reader.complete || exchange->tunnel ||
         (framing == H1_BODY_RAW && exchange->http10))
@@ -339,7 +345,7 @@ static void stream_interim_h1(struct server_stream *stream, uint16_t status, con
     char head[4096];
     size_t len;
 
-    if (exchange->http10 || exchange->responded)
+    if (exchange->http10 || exchange->responded || exchange->conn->state == H1_STATE_CLOSING)
         return;
     if (status == 100)
         exchange->expects_continue = false;
@@ -622,6 +628,8 @@ static void conn_close(struct h1_conn *conn, bool reset)
     if (conn->state == H1_STATE_CLOSING)
         return;
     conn_set_state(conn, H1_STATE_CLOSING);
+    if (conn->exchange != NULL)
+        conn->exchange->reader.failed = true; /* whoever pulls the body until ended() asks no closed socket */
     loop_timer_stop(conn_loop(conn), &conn->timer);
     net_close(&conn->tcp.stream, reset);
 }
