@@ -364,6 +364,9 @@ static void body_first_pull(struct h1_reader *reader)
 {
     struct h1_exchange *exchange = container_of(reader, struct h1_exchange, reader);
 
+    if (exchange->conn->state == H1_STATE_CLOSING)
+        return;
+    conn_watch_rates(exchange->conn); /* from now on the client is waited for */
     if (exchange->expects_continue && !exchange->responded)
         stream_interim_h1(&exchange->stream, 100, NULL);
 }
@@ -649,9 +652,12 @@ static void conn_check_rates(struct h1_conn *conn)
             return;
         }
     } else if (exchange->reader.receiving && !exchange->tunnel && moved < limits->body_min_bytes_per_s * seconds) {
-        count_limit(conn->server, STREAM_LIMIT_BODY_RATE);
-        exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
-        return;
+        /* in a row: one check may come right after a pause of the reader's own */
+        if (++exchange->slow_checks * RATE_CHECK_NS >= limits->body_idle_ms * MS) {
+            count_limit(conn->server, STREAM_LIMIT_BODY_RATE);
+            exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
+            return;
+        }
     } else if (exchange->tunnel && moved == 0) {
         if (++exchange->slow_checks * RATE_CHECK_NS >= limits->tunnel_idle_ms * MS) {
             exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
