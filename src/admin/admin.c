@@ -1,6 +1,7 @@
 /* Requests to the admin listener: who may ask, routes, answers. */
 #include "admin/admin_internal.h"
 
+#include "http/bearer.h"
 #include "http/date.h"
 #include "http/token.h"
 #include "http/uri.h"
@@ -170,22 +171,6 @@ static const struct admin_route routes[] = {
     {"/api/v1/purge", METHOD_POST, ADMIN_SECRET, admin_purge},
 };
 
-static bool token_is_right(const struct admin_request *request)
-{
-    slice value = fields_get(&request->request.fields, F_AUTHORIZATION);
-    const char *token = request->context->token;
-    unsigned difference;
-    size_t len = strlen(token);
-
-    if (len == 0 || value.data == NULL || value.len < 7 || !slice_eq_nocase((slice){value.data, 7}, SLICE("Bearer ")))
-        return false;
-    value = slice_trim(slice_from(value, 7));
-    difference = value.len != len;
-    for (size_t i = 0; i < value.len; i++) /* all of it, whatever the first bytes are: time tells nothing */
-        difference |= (unsigned)(value.data[i] ^ token[i % len]);
-    return difference == 0;
-}
-
 /* A page on the Internet must not reach us through a name it controls (DNS rebinding). */
 static bool host_is_ours(const struct admin_request *request)
 {
@@ -209,7 +194,7 @@ static bool is_allowed(const struct admin_request *request, enum admin_access ac
         return true;
     if (access == ADMIN_LOCAL && request->context->is_loopback)
         return true;
-    return token_is_right(request);
+    return bearer_matches(&request->request.fields, slice_str(request->context->token));
 }
 
 static void admin_dispatch(struct admin_request *request)

@@ -8,7 +8,7 @@
 
 struct arena_chunk {
     struct arena_chunk *next;
-    size_t size;
+    bool is_pooled;
     max_align_t bytes[];
 };
 
@@ -29,30 +29,42 @@ void arena_init(struct arena *arena, void *buffer, size_t size, uint32_t limit_b
     }
 }
 
+void arena_use_pool(struct arena *arena, struct pool *pool)
+{
+    INVARIANT(arena->chunks == NULL);
+    INVARIANT(pool->block_bytes == ARENA_CHUNK_BYTES);
+    arena->pool = pool;
+}
+
 void arena_done(struct arena *arena)
 {
     struct arena_chunk *chunk = arena->chunks;
 
     while (chunk != NULL) {
         struct arena_chunk *next = chunk->next;
-        free(chunk);
+        if (chunk->is_pooled)
+            pool_put(arena->pool, chunk);
+        else
+            free(chunk);
         chunk = next;
     }
-    *arena = (struct arena){.limit_bytes = arena->limit_bytes};
+    *arena = (struct arena){.limit_bytes = arena->limit_bytes, .pool = arena->pool};
 }
 
 static bool arena_add_chunk(struct arena *arena, size_t size)
 {
     size_t want = MAX(size, ARENA_CHUNK_BYTES - sizeof(struct arena_chunk));
     struct arena_chunk *chunk;
+    bool is_pooled;
 
     if (want > arena->limit_bytes - MIN(arena->taken_bytes, arena->limit_bytes))
         return false;
-    chunk = malloc(sizeof(*chunk) + want);
+    is_pooled = arena->pool != NULL && want == ARENA_CHUNK_BYTES - sizeof(*chunk);
+    chunk = is_pooled ? pool_get(arena->pool) : malloc(sizeof(*chunk) + want);
     if (chunk == NULL)
         return false;
     chunk->next = arena->chunks;
-    chunk->size = want;
+    chunk->is_pooled = is_pooled;
     arena->chunks = chunk;
     arena->taken_bytes += (uint32_t)want;
     arena->at = (char *)chunk->bytes;

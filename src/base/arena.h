@@ -1,10 +1,12 @@
 /* arena: memory that is given back all at once, at the end of a transaction or a fill.
  *
  * The first bytes may lie inside the owner (arena_init with a buffer), so that a short request takes nothing
- * else; what does not fit comes from malloc in chunks of at least ARENA_CHUNK_BYTES. One thread at a time. */
+ * else; what does not fit comes in chunks of ARENA_CHUNK_BYTES from a pool where one is given, and from malloc
+ * for what is larger. One thread at a time. */
 #ifndef WARP_BASE_ARENA_H
 #define WARP_BASE_ARENA_H
 
+#include "base/pool.h"
 #include "base/slice.h"
 
 #define ARENA_CHUNK_BYTES 2048u
@@ -13,13 +15,16 @@ struct arena_chunk;
 
 struct arena {
     char *at, *end;             /* free bytes of the current chunk */
-    struct arena_chunk *chunks; /* newest first; all from malloc */
-    uint32_t limit_bytes;       /* no more than this from malloc */
-    uint32_t taken_bytes;       /* from malloc so far */
+    struct arena_chunk *chunks; /* newest first */
+    struct pool *pool;          /* of blocks of ARENA_CHUNK_BYTES; NULL: malloc */
+    uint32_t limit_bytes;       /* no more than this in chunks */
+    uint32_t taken_bytes;       /* in chunks so far */
 };
 
-/* buffer may be NULL; it must outlive the arena. limit_bytes 0 means 1 MiB. */
+/* buffer may be NULL; it must outlive the arena. limit_bytes 0 means 1 MiB. arena_use_pool: where chunks come
+ * from, before the first one is needed. */
 void arena_init(struct arena *arena, void *buffer, size_t size, uint32_t limit_bytes);
+void arena_use_pool(struct arena *arena, struct pool *pool);
 /* Gives everything back; the arena is then as arena_init left it without a buffer. Safe on a zeroed arena. */
 void arena_done(struct arena *arena);
 

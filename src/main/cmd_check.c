@@ -18,7 +18,7 @@ int cmd_check(int argc, char **argv)
         return code;
     if (path == NULL)
         return client_usage(&syntax, "which file?");
-    if (!err_is_ok(config_check_file(path, os_file_read, message, sizeof(message)))) {
+    if (!err_is_ok(config_check_file(path, command_read_settings, message, sizeof(message)))) {
         fprintf(stderr, "%s\n", message);
         return EXIT_USAGE;
     }

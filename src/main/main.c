@@ -2,6 +2,7 @@
 #include "main/commands.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int cmd_version(int argc, char **argv)
@@ -49,13 +50,22 @@ static int cmd_help(int argc, char **argv)
     return 0;
 }
 
+err command_read_settings(const char *path, size_t max, char **ret_bytes, size_t *ret_len)
+{
+    char *real = realpath(path, NULL);
+    err result = real != NULL ? os_file_read(real, max, ret_bytes, ret_len) : ERR(NOT_FOUND);
+
+    free(real);
+    return result;
+}
+
 int command_config(struct config *config, int argc, char **argv)
 {
     extern char **environ;
     char message[CONFIG_MESSAGE_BYTES];
     const char *unknown = NULL;
 
-    if (!err_is_ok(config_read(config, argc, argv, environ, os_file_read, message, sizeof(message), &unknown))) {
+    if (!err_is_ok(config_read(config, argc, argv, environ, command_read_settings, message, sizeof(message), &unknown))) {
         fprintf(stderr, "warp: %s\n", message);
         return 2;
     }
@@ -77,6 +87,8 @@ int main(int argc, char **argv)
             continue;
         if (commands[i].run == NULL)
             return cmd_not_yet(name);
+        if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0) && commands[i].run == cmd_run)
+            return cmd_help(0, NULL);
         return commands[i].run(argc > 1 ? argc - 2 : 0, argv + 2);
     }
     fprintf(stderr, "warp: no command \"%s\"; warp help lists them\n", name);

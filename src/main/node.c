@@ -13,6 +13,7 @@
 #define HOUSEKEEP_NS   UINT64_C(100000000)
 #define NOTE_MS        60000
 #define FILLS_MAX      65536u
+#define DESCRIPTORS_RESERVED 4096u
 #define MS             UINT64_C(1000000)
 
 struct node;
@@ -40,6 +41,8 @@ struct node {
     struct node_plan *plan;
     struct storage *storage;
     struct fill_table *fills;
+    struct peers *peers;
+    struct h1_server_limits limits;
     struct origin_group *group;
     struct metrics *metrics;
     struct access_log *access;
@@ -240,7 +243,8 @@ static err worker_servers(struct worker *worker)
         .loop = worker->loop,
         .events = &txn_events,
         .context = &worker->txns,
-        .limits = &h1_server_limits_default,
+        .limits = &worker->node->limits,
+        .peers = worker->node->peers,
         .metrics = worker->txns.metrics,
     };
 
@@ -252,6 +256,8 @@ static err worker_servers(struct worker *worker)
     config.events = &admin_events;
     config.context = &worker->node->admin;
     config.metrics = NULL;
+    config.peers = NULL;
+    config.limits = &h1_server_limits_default;
     return h1_server_new(&config, &worker->admin_server);
 }
 
@@ -364,6 +370,13 @@ static err node_open_origins(struct node *node)
     return result;
 }
 
+/* Per worker: what the process may open, without what origins, files and the admin listener need. */
+static uint32_t connections_of(unsigned descriptors, unsigned workers)
+{
+    unsigned reserve = MIN(descriptors / 4, DESCRIPTORS_RESERVED);
+    return MAX(16u, (descriptors - reserve) / workers);
+}
+
 static err node_open(struct node *node)
 {
     struct store_ram_config ram = {.max_bytes = node->plan->memory_bytes};
@@ -372,6 +385,9 @@ static err node_open(struct node *node)
     TRY(node_open_origins(node));
     TRY(store_ram_new(&ram, &node->storage));
     TRY(fill_table_new(&node->fills));
+    TRY(peers_new(node->plan->config.max_connections_per_ip, &node->peers));
+    node->limits = h1_server_limits_default;
+    node->limits.connections_max = connections_of(node->plan->descriptors, node->plan->workers);
     TRY(node_open_metrics(node));
     TRY(node_open_access_log(node));
     node->admin.storage = node->storage;
@@ -426,6 +442,7 @@ static void node_close(struct node *node)
     }
     metrics_free(node->metrics);
     fill_table_free(node->fills);
+    peers_free(node->peers);
     storage_free(node->storage);
     origin_group_free(node->group);
 }

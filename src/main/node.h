@@ -28,6 +28,7 @@ struct node_listener {
 struct node_plan {
     struct config config;
     unsigned workers;
+    unsigned descriptors; /* the process may have open */
     uint64_t memory_bytes;
     struct node_listener listeners[NODE_LISTENERS_MAX];
     unsigned listener_count;

@@ -258,7 +258,7 @@ static int prepare(struct supervisor *supervisor, int argc, char **argv)
     log_level_max = plan->config.log_level;
     say_what_is_missing(&plan->config);
     plan_sizes(plan);
-    (void)os_descriptor_limit_raise();
+    plan->descriptors = os_descriptor_limit_raise();
     code = plan_listeners(plan);
     if (code == 0)
         code = prepare_demo(supervisor);

@@ -54,7 +54,7 @@ struct net_tcp {
 /* fd from an acceptor. On error fd is closed. */
 MUST_USE err net_tcp_adopt(struct net_tcp *tcp, struct loop *loop, int fd, const struct os_peer *peer,
                            const struct net_handler *handler);
-/* Begins to connect; handler->connected tells. */
+/* Begins to connect; handler->connected tells. address stays valid until then (or closed). */
 MUST_USE err net_tcp_connect(struct net_tcp *tcp, struct loop *loop, const struct os_address *address,
                              const struct net_handler *handler);
 

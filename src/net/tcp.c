@@ -129,6 +129,6 @@ err net_tcp_connect(struct net_tcp *tcp, struct loop *loop, const struct os_addr
     tcp_init(tcp, loop, handler);
     tcp->stream.peer = os_peer_of(address);
     tcp->connect.op.done = tcp_connected;
-    tcp->connect.address = *address;
+    tcp->connect.address = address;
     return os_socket_connect(loop_os(loop), &tcp->socket, &tcp->connect);
 }

@@ -103,7 +103,7 @@ struct os_send {
 
 struct os_connect {
     struct os_op op;
-    struct os_address address;
+    const struct os_address *address;
 };
 
 /* A connected or connecting byte stream (TCP or unix). At most one receive and one send are under way. */

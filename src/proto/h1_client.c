@@ -24,6 +24,7 @@ struct h1_client {
     struct client_request request; /* while CLIENT_HEAD: the caller's memory */
     struct h1_reader reader;
     struct h1_writer writer;
+    struct pool iov_pool; /* one block */
     struct h1_inbuf in;
     struct h1_finder finder;
     struct timer timer;
@@ -56,6 +57,7 @@ static void client_closed(struct net_stream *net)
     struct h1_client *client = net->owner;
 
     h1_writer_done(&client->writer);
+    pool_done(&client->iov_pool);
     h1_inbuf_done(&client->in);
     free(client->head);
     client->config.events->gone(client->config.owner);
@@ -207,7 +209,7 @@ struct client_stream *h1_client_request(struct h1_client *client, const struct c
     client->received_any = client->write_complete = client->keep_alive = false;
     client->finder = (struct h1_finder){.is_response = true};
     client->between_ms = client->config.between_ms;
-    h1_writer_init(&client->writer, client->net);
+    h1_writer_init(&client->writer, client->net, &client->iov_pool);
     client->writer.done = request_done;
     client->writer.head_done = request_head_done;
     h1_reader_init(&client->reader, client->net, &client->in, BODY_NONE, 0, request->arena);
@@ -230,7 +232,7 @@ static void client_tunnel(struct client_stream *stream, struct source *from_clie
     INVARIANT(client->state == CLIENT_BODY && client->write_complete);
     client->write_complete = false;
     h1_writer_done(&client->writer);
-    h1_writer_init(&client->writer, client->net);
+    h1_writer_init(&client->writer, client->net, &client->iov_pool);
     client->writer.done = request_done;
     client->writer.head_done = request_head_done;
     source_set_reader(from_client, request_body_ready, client);
@@ -413,6 +415,7 @@ err h1_client_new(const struct h1_client_config *config, struct h1_client **ret_
     client->config = *config;
     client->address = *config->address;
     client->state = CLIENT_CONNECTING;
+    pool_init(&client->iov_pool, H1_WRITER_IOV_BYTES, 1);
     timer_init(&client->timer, client_timer);
     client->net = &client->tcp.stream;
     if (config->tls != NULL)
@@ -424,7 +427,7 @@ err h1_client_new(const struct h1_client_config *config, struct h1_client **ret_
         return result;
     }
     client->net->owner = client;
-    h1_writer_init(&client->writer, client->net);
+    h1_writer_init(&client->writer, client->net, &client->iov_pool);
     client_deadline(client, config->connect_ms);
     *ret_client = client;
     return ERR_OK;

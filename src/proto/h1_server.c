@@ -60,7 +60,7 @@ struct h1_conn {
 struct h1_server {
     struct h1_server_config config;
     struct list conns;
-    struct pool conn_pool, exchange_pool, head_pool;
+    struct pool conn_pool, exchange_pool, head_pool, iov_pool;
     unsigned connections;
     bool draining;
     void (*on_empty)(void *arg);
@@ -303,6 +303,7 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
     slice head;
 
     INVARIANT(!exchange->responded);
+    INVARIANT(body != NULL || reply->no_body || reply->length_bytes == 0 || reply->status == 101);
     exchange->responded = true;
     exchange->tunnel = reply->status == 101;
     if (conn->state == H1_STATE_CLOSING) { /* the end is under way and will be told: nothing can be sent */
@@ -394,7 +395,7 @@ static bool exchange_begin(struct h1_conn *conn, struct arena **ret_arena)
     exchange->end = STREAM_END_COMPLETE;
     exchange->http10 = exchange->keep_alive = exchange->expects_continue = false;
     exchange->responded = exchange->tunnel = exchange->refused = false;
-    h1_writer_init(&exchange->writer, &conn->tcp.stream);
+    h1_writer_init(&exchange->writer, &conn->tcp.stream, &server->iov_pool);
     exchange->writer.done = writer_done;
     exchange->writer.head_done = head_done;
     exchange->stream.user = server->config.events->begin(server->config.context, &exchange->stream, ret_arena);
@@ -487,11 +488,11 @@ static bool conn_try_head(struct h1_conn *conn, slice data, bool in_inbuf)
     if (conn->state == H1_STATE_IDLE) {
         conn_set_state(conn, H1_STATE_HEAD);
         conn->head_begun_ns = loop_now_ns(conn_loop(conn));
-        conn_deadline(conn, conn->server->config.limits->head_ms);
         conn->finder = (struct h1_finder){0};
     }
     switch (h1_head_find(&conn->finder, data, &conn->server->config.limits->head, &error)) {
-    case H1_FIND_MORE:
+    case H1_FIND_MORE: /* in all from its first byte, however it drips */
+        loop_timer_set(conn_loop(conn), &conn->timer, conn->head_begun_ns + conn->server->config.limits->head_ms * MS);
         return false;
     case H1_FIND_REFUSED:
         conn_refuse(conn, error);
@@ -606,8 +607,18 @@ static void conn_sent(struct net_stream *stream, int32_t result)
     if (conn->state != H1_STATE_BUSY)
         return;
     h1_writer_sent(&conn->exchange->writer, result);
-    if (conn->state == H1_STATE_BUSY && conn->exchange->writer.waiting)
+    if (conn->state != H1_STATE_BUSY || !conn->exchange->writer.waiting)
+        return;
+    if (conn->fin && conn->exchange->stream.leave_on_fin)
+        exchange_failed(conn->exchange, STREAM_END_CLIENT_LEFT);
+    else
         conn_watch_client(conn);
+}
+
+static void server_forget_peer(struct h1_server *server, const struct os_peer *peer)
+{
+    if (server->config.peers != NULL)
+        peers_leave(server->config.peers, peer);
 }
 
 static void conn_closed(struct net_stream *stream)
@@ -619,6 +630,7 @@ static void conn_closed(struct net_stream *stream)
         exchange_end(conn->exchange, conn->exchange->end);
     h1_inbuf_done(&conn->in);
     list_remove(&conn->link);
+    server_forget_peer(server, &conn->tcp.stream.peer);
     count_connection(server, CONN_closing, CONN_STATE_COUNT);
     pool_put(&server->conn_pool, conn);
     server->connections--;
@@ -704,6 +716,7 @@ err h1_server_new(const struct h1_server_config *config, struct h1_server **ret_
     pool_init(&server->conn_pool, sizeof(struct h1_conn), 4096);
     pool_init(&server->exchange_pool, sizeof(struct h1_exchange), 1024);
     pool_init(&server->head_pool, HEAD_BUFFER_BYTES, 1024);
+    pool_init(&server->iov_pool, H1_WRITER_IOV_BYTES, 1024);
     *ret_server = server;
     return ERR_OK;
 }
@@ -716,6 +729,7 @@ struct h1_server *h1_server_free(struct h1_server *server)
     pool_done(&server->conn_pool);
     pool_done(&server->exchange_pool);
     pool_done(&server->head_pool);
+    pool_done(&server->iov_pool);
     free(server);
     return NULL;
 }
@@ -725,15 +739,22 @@ void h1_server_accept(struct h1_server *server, int fd, const struct os_peer *pe
     static const struct net_handler handler = {conn_received, conn_sent, NULL, conn_closed};
     struct h1_conn *conn = NULL;
 
+    if (server->config.peers != NULL && !peers_enter(server->config.peers, peer)) {
+        count_limit(server, STREAM_LIMIT_CONNECTIONS_PER_IP);
+        os_accepted_close(fd);
+        return;
+    }
     if (server->connections < server->config.limits->connections_max && !server->draining)
         conn = pool_get(&server->conn_pool);
     if (conn == NULL) {
         count_limit(server, STREAM_LIMIT_CONNECTIONS);
+        server_forget_peer(server, peer);
         os_accepted_close(fd);
         return;
     }
     memset(conn, 0, sizeof(*conn));
     if (!err_is_ok(net_tcp_adopt(&conn->tcp, server->config.loop, fd, peer, &handler))) {
+        server_forget_peer(server, peer);
         pool_put(&server->conn_pool, conn);
         return;
     }

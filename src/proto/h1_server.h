@@ -11,6 +11,7 @@
 
 #include "http/h1_parse.h"
 #include "net/net.h"
+#include "net/peers.h"
 #include "proto/stream.h"
 #include "stat/metrics.h"
 
@@ -33,6 +34,7 @@ struct h1_server_config {
     const struct server_events *events;
     void *context; /* of events->begin */
     const struct h1_server_limits *limits;
+    struct peers *peers;           /* connections per client address; NULL: not limited */
     struct metrics_block *metrics; /* connections by state, limits hit; NULL: not counted */
     bool https;
 };

@@ -13,11 +13,18 @@ static void writer_failed_run(struct task *task)
     writer->done(writer, H1_WRITE_BODY_FAILED);
 }
 
-void h1_writer_init(struct h1_writer *writer, struct net_stream *net)
+void h1_writer_init(struct h1_writer *writer, struct net_stream *net, struct pool *iov_pool)
 {
-    memset(writer, 0, offsetof(struct h1_writer, mark_text));
+    memset(writer, 0, sizeof(*writer));
+    writer->iov_pool = iov_pool;
     writer->net = net;
     task_init(&writer->failed, writer_failed_run);
+}
+
+static void writer_release_iov(struct h1_writer *writer)
+{
+    pool_put(writer->iov_pool, writer->iov);
+    writer->iov = NULL;
 }
 
 void h1_writer_done(struct h1_writer *writer)
@@ -25,6 +32,7 @@ void h1_writer_done(struct h1_writer *writer)
     task_cancel(&writer->failed);
     free(writer->interim_text);
     free(writer->trailer_text);
+    writer_release_iov(writer);
     writer->interim_text = writer->trailer_text = NULL;
 }
 
@@ -183,6 +191,10 @@ void h1_writer_pump(struct h1_writer *writer)
         loop_defer(writer->net->loop, &writer->failed);
         return;
     }
+    if (writer->iov == NULL && (writer->iov = pool_get(writer->iov_pool)) == NULL) {
+        loop_defer(writer->net->loop, &writer->failed);
+        return;
+    }
     iov_add_piece(writer, &count, &writer->interim);
     if (writer->begun) {
         iov_add_piece(writer, &count, &writer->head);
@@ -191,7 +203,10 @@ void h1_writer_pump(struct h1_writer *writer)
     if (count > 0) {
         writer->sending = true;
         net_send(writer->net, writer->iov, count, false);
-    } else if (writer->finished) {
+        return;
+    }
+    writer_release_iov(writer);
+    if (writer->finished) {
         writer->done(writer, H1_WRITE_COMPLETE); /* only the end of a raw body gets here: from the loop */
     }
 }
@@ -230,6 +245,7 @@ static void writer_take(struct h1_writer *writer, size_t n)
 void h1_writer_sent(struct h1_writer *writer, int32_t result)
 {
     writer->sending = false;
+    writer_release_iov(writer);
     if (result <= 0) {
         writer->done(writer, H1_WRITE_NET_FAILED);
         return;

@@ -9,11 +9,13 @@
 #ifndef WARP_PROTO_H1_WRITER_H
 #define WARP_PROTO_H1_WRITER_H
 
+#include "base/pool.h"
 #include "base/source.h"
 #include "http/field.h"
 #include "net/net.h"
 
-#define H1_WRITER_IOV 8
+#define H1_WRITER_IOV       8
+#define H1_WRITER_IOV_BYTES (H1_WRITER_IOV * sizeof(struct iovec))
 
 enum h1_body { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED, H1_BODY_RAW };
 
@@ -44,10 +46,11 @@ struct h1_writer {
     uint8_t framing;
     bool sending, waiting, begun, finished;
     char mark_text[20];
-    struct iovec iov[H1_WRITER_IOV];
+    struct pool *iov_pool; /* of H1_WRITER_IOV vectors; an answer that waits holds none */
+    struct iovec *iov;     /* while sending */
 };
 
-void h1_writer_init(struct h1_writer *writer, struct net_stream *net);
+void h1_writer_init(struct h1_writer *writer, struct net_stream *net, struct pool *iov_pool);
 /* Frees what the writer owns; nothing may be under way at the socket. Closes nothing. */
 void h1_writer_done(struct h1_writer *writer);
 

@@ -282,6 +282,7 @@ static enum step_result fill_gave_object(struct txn *txn, enum fill_outcome outc
     if (outcome != FILL_STALE && !is_leader && !may_follow(txn, object)) {
         /* alone from here: it is validated or fetched for this request, in parallel with the others */
         txn->alone = true;
+        txn->facts.collapsed = false;
         return txn_goto(txn, STEP_FETCH);
     }
     txn->facts.fwd_status = status;

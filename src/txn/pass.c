@@ -12,23 +12,9 @@ static bool pass_is_upgrade(const struct txn *txn)
 
 static err pass_build_fields(struct txn *txn)
 {
-    uint8_t trace[24];
-    char ip[64];
-    struct forward_options options = {
-        .client_ip = txn_client_ip(txn, ip, sizeof(ip)),
-        .https = txn->request.https,
-        .node = txn->context->node,
-        .request_id = txn_request_id(txn),
-        .origin_host = slice_str(txn->context->group->host_override),
-        .trace_random = trace,
-        .keep_upgrade = pass_is_upgrade(txn),
-    };
-
-    os_entropy(trace, sizeof(trace));
     txn->pass.fields = arena_zalloc(&txn->arena, sizeof(*txn->pass.fields));
     ENSURE(txn->pass.fields != NULL, MEMORY);
-    fields_init(txn->pass.fields, &txn->arena);
-    return forward_build(&txn->request, &options, txn->pass.fields);
+    return txn_forward_fields(txn, false, pass_is_upgrade(txn), txn->pass.fields);
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------------------ */

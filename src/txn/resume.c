@@ -1,6 +1,5 @@
 /* A reader that a window has left behind goes on by a range request of its own, under the strong validator
  * its bytes so far have; what does not fit exactly ends it visibly. */
-#include "cache/forward.h"
 #include "txn/txn_internal.h"
 
 struct resume {
@@ -68,21 +67,8 @@ static err resume_fields(struct resume *resume)
 {
     struct txn *txn = resume->txn;
     const struct hit_handler *hit = &txn->serve.hit;
-    uint8_t trace[24];
-    char ip[64];
-    struct forward_options options = {
-        .client_ip = txn_client_ip(txn, ip, sizeof(ip)),
-        .https = txn->request.https,
-        .node = txn->context->node,
-        .request_id = txn_request_id(txn),
-        .origin_host = slice_str(txn->context->group->host_override),
-        .trace_random = trace,
-        .is_fill = true,
-    };
 
-    os_entropy(trace, sizeof(trace));
-    fields_init(&resume->fields, &txn->arena);
-    TRY(forward_build(&txn->request, &options, &resume->fields));
+    TRY(txn_forward_fields(txn, true, false, &resume->fields));
     TRY(fields_add(&resume->fields, F_IF_RANGE, resume->etag));
     if (hit->end == UINT64_MAX)
         return fields_addf(&resume->fields, F_RANGE, "bytes=%llu-", (unsigned long long)hit->at);

@@ -144,8 +144,13 @@ static struct source *serve_source(struct txn *txn, const struct serving *servin
 
 static void serve_count(struct txn *txn)
 {
-    if (txn->facts.hit)
-        metric_served(txn->context->metrics, TIER_ram);
+    if (!txn->facts.hit)
+        return;
+    metric_served(txn->context->metrics, TIER_ram);
+    if (store_object_is_complete(txn->object))
+        return;
+    txn->facts.collapsed = true; /* it follows the fetch of another request */
+    metric_collapsed(txn->context->metrics);
 }
 
 enum step_result txn_step_serve(struct txn *txn)
@@ -163,13 +168,13 @@ enum step_result txn_step_serve(struct txn *txn)
         txn->facts.ttl_s = serving.stored->lifetime_s - txn->facts.age_s;
         txn->facts.has_ttl = txn->facts.hit;
     }
+    serve_count(txn);
     fields_init(&serving.added, &txn->arena);
     if (!err_is_ok(txn_add_status(txn, &serving.added)))
         return serve_no_memory(txn);
     serving.reply.status = serving.stored->status;
     serving.reply.stored = &serving.view;
     serving.reply.added = &serving.added;
-    serve_count(txn);
     switch (client_precondition(&txn->request, &serving.view, serving.stored,
                                 loop_wall_ms(txn->context->loop) / 1000)) {
     case COND_PASS:

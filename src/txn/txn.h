@@ -38,7 +38,7 @@ struct txn_context {
     uint32_t node;
     bool websocket, https, status_key;
     /* txn_context_init */
-    struct pool pool;
+    struct pool pool, chunks;
     uint64_t id_seed, id_next;
 };
 void txn_context_init(struct txn_context *context);

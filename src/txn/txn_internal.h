@@ -5,7 +5,9 @@
 #include "http/range.h"
 #include "txn/txn.h"
 
-#define TXN_BLOCK_BYTES 1536u
+/* The request of a small client, its key and its answer's own fields fit; a browser's takes a chunk of the
+ * thread's pool beside it. A transaction that waits is this, which is what a follower of a fill costs. */
+#define TXN_BLOCK_BYTES 768u
 
 enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE };
 
@@ -82,7 +84,7 @@ struct txn {
     bool is_passing; /* pass.fetch is under way */
     uint64_t inline_arena[];
 };
-static_assert(sizeof(struct txn) + 512 <= TXN_BLOCK_BYTES, "room for a short request's head");
+static_assert(sizeof(struct txn) + 224 <= TXN_BLOCK_BYTES, "room for a short request's head");
 
 #define X(name, NAME) enum step_result txn_step_##name(struct txn *txn);
 TXN_STEPS(X)
@@ -102,6 +104,9 @@ enum step_result txn_reply(struct txn *txn, const struct reply *reply, struct so
 MUST_USE err txn_add_status(struct txn *txn, struct fields *added);
 /* A fresh id for a request that came without one; in the arena. */
 slice txn_request_id(struct txn *txn);
+/* What a request of this transaction to the origin carries; ret_fields is initialised here. is_fill: without the
+ * client's conditions and Range. */
+MUST_USE err txn_forward_fields(struct txn *txn, bool is_fill, bool keep_upgrade, struct fields *ret_fields);
 slice txn_client_ip(struct txn *txn, char *buffer, size_t size);
 
 /* serve.c's sources */

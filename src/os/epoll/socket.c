@@ -74,7 +74,7 @@ static void connect_result(struct os *os, struct os_socket *socket, int32_t resu
 
 err os_socket_connect(struct os *os, struct os_socket *socket, struct os_connect *connect_op)
 {
-    const struct os_address *to = &connect_op->address;
+    const struct os_address *to = connect_op->address;
     int fd = socket_open(to->any.sa_family), added, error;
 
     if (fd < 0)

@@ -100,7 +100,7 @@ err os_socket_connect(struct os *os, struct os_socket *socket, struct os_connect
     socket->state = S_CONNECTING;
     op_begin(&connect->op, OP_CONNECT);
     socket->send = (struct os_send *)(void *)connect;
-    world_connect(&connect->address, &from, socket_connected, socket);
+    world_connect(connect->address, &from, socket_connected, socket);
     return ERR_OK;
 }
 

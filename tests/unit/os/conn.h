@@ -87,7 +87,7 @@ static inline void conn_close(struct conn *c, bool reset)
 
 static inline void conn_connect(struct os *os, struct conn *c, const struct os_address *address)
 {
-    c->connect.address = *address;
+    c->connect.address = address;
     c->inside_call = true;
     assert_true(err_is_ok(os_socket_connect(os, &c->socket, &c->connect)));
     c->inside_call = false;

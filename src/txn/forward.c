@@ -1,0 +1,25 @@
+/* The fields of a transaction's own requests to the origin. */
+#include "cache/forward.h"
+#include "txn/txn_internal.h"
+
+#define TRACE_BYTES 24u /* a trace id and a parent id */
+
+err txn_forward_fields(struct txn *txn, bool is_fill, bool keep_upgrade, struct fields *ret_fields)
+{
+    uint8_t trace[TRACE_BYTES];
+    char ip[64];
+    struct forward_options options = {
+        .client_ip = txn_client_ip(txn, ip, sizeof(ip)),
+        .https = txn->request.https,
+        .node = txn->context->node,
+        .request_id = txn_request_id(txn),
+        .origin_host = slice_str(txn->context->group->host_override),
+        .trace_random = trace,
+        .is_fill = is_fill,
+        .keep_upgrade = keep_upgrade,
+    };
+
+    os_entropy(trace, sizeof(trace));
+    fields_init(ret_fields, &txn->arena);
+    return forward_build(&txn->request, &options, ret_fields);
+}
