@@ -161,9 +161,10 @@ static void request_body_ready(void *reader)
 
 static err client_write_head(struct h1_client *client, const struct client_request *request, enum h1_body body)
 {
+    uint64_t length = body == H1_BODY_LENGTH && request->body != NULL ? (uint64_t)request->body_bytes : 0;
     struct h1_framing wire = {
         .body = body == H1_BODY_LENGTH ? BODY_LENGTH : body == H1_BODY_CHUNKED ? BODY_CHUNKED : BODY_NONE,
-        .length_bytes = body == H1_BODY_LENGTH ? (uint64_t)request->body_bytes : 0,
+        .length_bytes = length,
         .connection = request->upgrade ? H1_CONNECTION_WEBSOCKET : H1_CONNECTION_DEFAULT,
     };
     size_t len = h1_write_request(NULL, 0, request->method_name, request->target, request->fields, &wire);
@@ -171,8 +172,7 @@ static err client_write_head(struct h1_client *client, const struct client_reque
     client->head = malloc(len);
     ENSURE(client->head != NULL, MEMORY);
     len = h1_write_request(client->head, len, request->method_name, request->target, request->fields, &wire);
-    h1_writer_begin(&client->writer, slice_of(client->head, len), request->body, body,
-                    body == H1_BODY_LENGTH ? (uint64_t)request->body_bytes : 0);
+    h1_writer_begin(&client->writer, slice_of(client->head, len), request->body, body, length);
     return ERR_OK;
 }
 
