@@ -471,10 +471,10 @@ static void conn_timer(struct sim_timer *timer)
         break;
     case CLOSING_IDLE:
     case HANGING:
-        if (chance(70))
-            conn_over(conn, chance(30));
-        else
+        if (model_urls[conn->url].kind == MODEL_CROWD || chance(30))
             sim_finish(&conn->peer);
+        else
+            conn_over(conn, chance(30)); /* with what is still under way */
         break;
     case IDLE:
     case READING:
