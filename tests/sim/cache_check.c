@@ -185,6 +185,8 @@ static enum wire_body answer_head(struct wire *wire, uint64_t *ret_length)
               (int)wire->head_bytes, wire->head);
     if (got->status < 200) {
         REQUIRE(got->status != 101 && !asked->is_http10, "a %u", got->status);
+        field = wire_field(wire, "X-Early");
+        REQUIRE(field == NULL || atoi(field) == 0 || (unsigned)atoi(field) == client->id, "I3: a 103 made for client %s", field);
         got->is_interim = true;
         counts.interims++;
         return WIRE_NONE;

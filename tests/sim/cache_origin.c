@@ -387,8 +387,11 @@ static void send_junk(struct conn *conn)
 static void send_head(struct conn *conn)
 {
     conn->head_sent = true;
-    for (unsigned i = 0; i < conn->answer.interims; i++)
-        sim_send(&conn->peer, "HTTP/1.1 103 Early\r\nLink: </x>\r\n\r\n", 34);
+    for (unsigned i = 0; i < conn->answer.interims; i++) {
+        char early[80];
+        int n = snprintf(early, sizeof(early), "HTTP/1.1 103 Early\r\nX-Early: %u\r\n\r\n", conn->answer.mark.owner);
+        sim_send(&conn->peer, early, (size_t)n);
+    }
     add(conn, "\r\n");
     run_trace("origin: client %u request %u (%s %s): %.*s cut %lld", conn->client, conn->request, conn->method,
               model_urls[conn->url].target, (int)MIN(conn->head_bytes, 400u), conn->head, (long long)conn->answer.cut_at);
@@ -468,10 +471,10 @@ static void conn_timer(struct sim_timer *timer)
         break;
     case CLOSING_IDLE:
     case HANGING:
-        if (chance(70))
-            conn_over(conn, chance(30));
-        else
+        if (model_urls[conn->url].kind == MODEL_CROWD || chance(30))
             sim_finish(&conn->peer);
+        else
+            conn_over(conn, chance(30)); /* with what is still under way */
         break;
     case IDLE:
     case READING:
