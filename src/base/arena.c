@@ -100,6 +100,8 @@ void *arena_grow(struct arena *arena, void *old, size_t old_size, size_t new_siz
     size_t extra = round_up8(new_size) - MIN(old_need, round_up8(new_size));
     void *block;
 
+    if (new_size > UINT32_MAX)
+        return NULL; /* beyond any limit, and rounded up it may have wrapped */
     if (old != NULL && (char *)old + old_need == arena->at && (size_t)(arena->end - arena->at) >= extra) {
         arena->at += extra;
         return old;

@@ -195,6 +195,8 @@ struct client_stream *h1_client_request(struct h1_client *client, const struct c
 {
     static const struct client_stream_ops ops = {client_finish, client_tunnel};
 
+    if (client->state == CLIENT_CLOSING)
+        return NULL; /* the origin, or idle_ms, was faster; gone() is still to come */
     INVARIANT(client->state == CLIENT_IDLE);
     if (!net_recv_cancel(client->net) || !net_is_silent(client->net) ||
         !h1_inbuf_reserve(&client->in, H1_INBUF_BYTES, HEAD_BYTES_ROOM + 2 * H1_INBUF_BYTES)) {

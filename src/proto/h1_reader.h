@@ -21,7 +21,7 @@ struct h1_inbuf {
 
 static inline slice h1_inbuf_slice(const struct h1_inbuf *in)
 {
-    return slice_of(in->bytes + in->start, in->end - in->start);
+    return in->bytes == NULL ? SLICE_NONE : slice_of(in->bytes + in->start, in->end - in->start);
 }
 /* Room for more bytes behind end, up to cap_max in all; false when there is none. */
 MUST_USE bool h1_inbuf_reserve(struct h1_inbuf *in, uint32_t more, uint32_t cap_max);

@@ -306,6 +306,12 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
     INVARIANT(body != NULL || reply->no_body || reply->length_bytes == 0 || reply->status == 101);
     exchange->responded = true;
     exchange->tunnel = reply->status == 101;
+    if (conn->state == H1_STATE_CLOSING) { /* the end is under way and will be told: nothing can be sent */
+        exchange->answer = body;
+        if (exchange->tunnel)
+            stream->body = &exchange->reader.source; /* has failed */
+        return;
+    }
     /* An answer that comes before the request's body was read: nothing says that the rest will come soon. */
     if (reply->close || conn->server->draining || conn->fin || !exchange->reader.complete || exchange->tunnel ||
         (framing == H1_BODY_RAW && exchange->http10))
@@ -340,7 +346,7 @@ static void stream_interim_h1(struct server_stream *stream, uint16_t status, con
     char head[4096];
     size_t len;
 
-    if (exchange->http10 || exchange->responded)
+    if (exchange->http10 || exchange->responded || exchange->conn->state == H1_STATE_CLOSING)
         return;
     if (status == 100)
         exchange->expects_continue = false;
@@ -359,6 +365,9 @@ static void body_first_pull(struct h1_reader *reader)
 {
     struct h1_exchange *exchange = container_of(reader, struct h1_exchange, reader);
 
+    if (exchange->conn->state == H1_STATE_CLOSING)
+        return;
+    conn_watch_rates(exchange->conn); /* from now on the client is waited for */
     if (exchange->expects_continue && !exchange->responded)
         stream_interim_h1(&exchange->stream, 100, NULL);
 }
@@ -644,6 +653,8 @@ static void conn_close(struct h1_conn *conn, bool reset)
     if (conn->state == H1_STATE_CLOSING)
         return;
     conn_set_state(conn, H1_STATE_CLOSING);
+    if (conn->exchange != NULL)
+        conn->exchange->reader.failed = true; /* whoever pulls the body until ended() asks no closed socket */
     loop_timer_stop(conn_loop(conn), &conn->timer);
     net_close(&conn->tcp.stream, reset);
 }
@@ -663,9 +674,12 @@ static void conn_check_rates(struct h1_conn *conn)
             return;
         }
     } else if (exchange->reader.receiving && !exchange->tunnel && moved < limits->body_min_bytes_per_s * seconds) {
-        count_limit(conn->server, STREAM_LIMIT_BODY_RATE);
-        exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
-        return;
+        /* in a row: one check may come right after a pause of the reader's own */
+        if (++exchange->slow_checks * RATE_CHECK_NS >= limits->body_idle_ms * MS) {
+            count_limit(conn->server, STREAM_LIMIT_BODY_RATE);
+            exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
+            return;
+        }
     } else if (exchange->tunnel && moved == 0) {
         if (++exchange->slow_checks * RATE_CHECK_NS >= limits->tunnel_idle_ms * MS) {
             exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
