@@ -3,8 +3,8 @@
  *
  *   (join or start) -> FETCH -> ADMIT -> STORE -> end
  *                        |        |
- *                        |        +-- not storable: released; the first waiter on the fill's thread is handed
- *                        |            the answer, the others ask the origin themselves, in parallel
+ *                        |        +-- not storable: released; who started the fill is handed the answer,
+ *                        |            the others ask the origin themselves, in parallel
  *                        +-- failed: waiters get the stale object where that is allowed, else an error
  *
  * One fill per key across all threads (fill_table, sharded). The fill belongs to the thread that started it;
@@ -61,7 +61,7 @@ struct fill_waiter {
     struct fill_shard *shard;
     struct loop *loop;
     void (*done)(struct fill_waiter *waiter);
-    void (*interim)(struct fill_waiter *waiter, struct response *response); /* same thread only; may be NULL */
+    void (*interim)(struct fill_waiter *waiter, struct response *response); /* the leader's only; may be NULL */
     void (*gone)(struct fill_waiter *waiter);
     struct mail mail;
     struct store_object *object;   /* out, of OBJECT, VALIDATED, STALE: a reference, the waiter's */

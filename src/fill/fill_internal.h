@@ -51,7 +51,7 @@ struct fill_result {
     enum not_stored reason;
     uint16_t status;
     struct store_object *object; /* not taken over: each waiter gets its own reference */
-    struct fill_handed *handed;  /* taken over, by the first waiter of the fill's thread */
+    struct fill_handed *handed;  /* taken over, by the leader */
 };
 /* Out of the table; every waiter is told. Once per fill. Returns false when handed found no taker. */
 bool fill_resolve(struct fill *fill, const struct fill_result *result);

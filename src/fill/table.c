@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #define SHARDS  64u
-#define INTERIM_WAITERS_MAX 64u /* of one thread: a 1xx is a hint */
 
 struct fill_table {
     struct fill_shard shards[SHARDS];
@@ -160,7 +159,8 @@ static void waiter_mail(struct mail *mail)
 static void waiter_tell(struct fill *fill, struct fill_waiter *waiter, const struct fill_result *result,
                         struct fill_handed **handed)
 {
-    bool takes = *handed != NULL && waiter->loop == fill->context->loop;
+    /* Only whose request it answers: it may be meant for nobody else. The leader is of the fill's thread. */
+    bool takes = *handed != NULL && waiter->is_leader;
 
     waiter->outcome = (uint8_t)(result->outcome == FILL_HANDED && !takes ? FILL_RELEASED : result->outcome);
     waiter->failure = (uint8_t)result->failure;
@@ -206,20 +206,20 @@ bool fill_is_awaited(struct fill *fill)
 
 void fill_tell_interim(struct fill *fill, struct response *response)
 {
-    struct fill_waiter *told[INTERIM_WAITERS_MAX];
-    unsigned count = 0;
+    struct fill_waiter *leader = NULL;
 
-    /* Those of this thread cannot go away while it is here; no lock is held while they send. */
+    /* The leader alone: nobody knows yet whether the answer is for others. It is of this thread and cannot go
+     * away while this runs; no lock is held while it sends. */
     pthread_mutex_lock(&fill->shard->lock);
     LIST_FOREACH(&fill->waiters, it)
     {
         struct fill_waiter *waiter = container_of(it, struct fill_waiter, link);
-        if (waiter->loop == fill->context->loop && waiter->interim != NULL && count < INTERIM_WAITERS_MAX)
-            told[count++] = waiter;
+        if (waiter->is_leader && waiter->interim != NULL)
+            leader = waiter;
     }
     pthread_mutex_unlock(&fill->shard->lock);
-    for (unsigned i = 0; i < count; i++)
-        told[i]->interim(told[i], response);
+    if (leader != NULL)
+        leader->interim(leader, response);
 }
 
 /* ---- leaving -------------------------------------------------------------------------------------------------- */

@@ -66,6 +66,14 @@ static void client_closed(struct net_stream *net)
 
 /* ---- the end of an exchange ------------------------------------------------------------------------------- */
 
+/* The request's body is the user's and outlives this connection: it must not call here again. */
+static void client_forget_body(struct h1_client *client)
+{
+    if (client->request.body != NULL)
+        source_set_reader(client->request.body, NULL, NULL);
+    client->request.body = NULL;
+}
+
 /* Before the head of the answer: the user is told and forgotten. */
 static void client_fail(struct h1_client *client, enum client_failure failure, const char *detail)
 {
@@ -74,6 +82,7 @@ static void client_fail(struct h1_client *client, enum client_failure failure, c
     bool sent = client->writer.moved_bytes > 0;
 
     h1_client_close(client);
+    client_forget_body(client);
     client->stream.events = NULL;
     if (events != NULL)
         events->failed(user, failure, sent, detail);
@@ -107,6 +116,7 @@ static void client_finish(struct client_stream *stream)
     struct h1_client *client = container_of(stream, struct h1_client, stream);
 
     stream->events = NULL;
+    client_forget_body(client);
     source_set_reader(&client->reader.source, NULL, NULL);
     if (client->state == CLIENT_CLOSING)
         return;
@@ -163,10 +173,10 @@ static void request_body_ready(void *reader)
 
 static err client_write_head(struct h1_client *client, const struct client_request *request, enum h1_body body)
 {
-    uint64_t length = body == H1_BODY_LENGTH && request->body != NULL ? (uint64_t)request->body_bytes : 0;
+    uint64_t length_bytes = body == H1_BODY_LENGTH && request->body != NULL ? (uint64_t)request->body_bytes : 0;
     struct h1_framing wire = {
         .body = body == H1_BODY_LENGTH ? BODY_LENGTH : body == H1_BODY_CHUNKED ? BODY_CHUNKED : BODY_NONE,
-        .length_bytes = length,
+        .length_bytes = length_bytes,
         .connection = request->upgrade ? H1_CONNECTION_WEBSOCKET : H1_CONNECTION_DEFAULT,
     };
     size_t len = h1_write_request(NULL, 0, request->method_name, request->target, request->fields, &wire);
@@ -174,7 +184,7 @@ static err client_write_head(struct h1_client *client, const struct client_reque
     client->head = malloc(len);
     ENSURE(client->head != NULL, MEMORY);
     len = h1_write_request(client->head, len, request->method_name, request->target, request->fields, &wire);
-    h1_writer_begin(&client->writer, slice_of(client->head, len), request->body, body, length);
+    h1_writer_begin(&client->writer, slice_of(client->head, len), request->body, body, length_bytes);
     return ERR_OK;
 }
 
@@ -197,6 +207,8 @@ struct client_stream *h1_client_request(struct h1_client *client, const struct c
 {
     static const struct client_stream_ops ops = {client_finish, client_tunnel};
 
+    if (client->state == CLIENT_CLOSING)
+        return NULL; /* the origin, or idle_ms, was faster; gone() is still to come */
     INVARIANT(client->state == CLIENT_IDLE);
     if (!net_recv_cancel(client->net) || !net_is_silent(client->net) ||
         !h1_inbuf_reserve(&client->in, H1_INBUF_BYTES, HEAD_BYTES_ROOM + 2 * H1_INBUF_BYTES)) {
@@ -219,6 +231,7 @@ struct client_stream *h1_client_request(struct h1_client *client, const struct c
         source_set_reader(request->body, request_body_ready, client);
     if (!err_is_ok(client_write_head(client, request, request_body_of(request)))) {
         h1_client_close(client);
+        client_forget_body(client);
         return NULL;
     }
     client->moved_before = 0;
@@ -237,6 +250,7 @@ static void client_tunnel(struct client_stream *stream, struct source *from_clie
     h1_writer_init(&client->writer, client->net, &client->iov_pool);
     client->writer.done = request_done;
     client->writer.head_done = request_head_done;
+    client->request.body = from_client;
     source_set_reader(from_client, request_body_ready, client);
     h1_writer_begin(&client->writer, SLICE_NONE, from_client, H1_BODY_RAW, 0);
 }

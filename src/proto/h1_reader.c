@@ -71,7 +71,7 @@ static bool reader_unframe_chunked(struct h1_reader *reader)
     return result != CHUNKED_MORE;
 }
 
-static bool reader_unframe(struct h1_reader *reader)
+static bool reader_find_bytes(struct h1_reader *reader)
 {
     uint32_t held = reader->in->end - reader->in->start;
 
@@ -91,6 +91,15 @@ static bool reader_unframe(struct h1_reader *reader)
         return held > 0 || reader->complete;
     }
     return false;
+}
+
+static bool reader_unframe(struct h1_reader *reader)
+{
+    bool found = reader_find_bytes(reader);
+
+    if (reader->complete && reader->at_end != NULL)
+        reader->at_end(reader);
+    return found;
 }
 
 static void reader_receive(struct h1_reader *reader)

@@ -21,7 +21,7 @@ struct h1_inbuf {
 
 static inline slice h1_inbuf_slice(const struct h1_inbuf *in)
 {
-    return slice_of(in->bytes + in->start, in->end - in->start);
+    return in->bytes == NULL ? SLICE_NONE : slice_of(in->bytes + in->start, in->end - in->start);
 }
 /* Room for more bytes behind end, up to cap_max in all; false when there is none. */
 MUST_USE bool h1_inbuf_reserve(struct h1_inbuf *in, uint32_t more, uint32_t cap_max);
@@ -34,6 +34,7 @@ struct h1_reader {
     struct net_stream *net;
     struct h1_inbuf *in;
     void (*first_pull)(struct h1_reader *reader); /* 100-continue; may be NULL */
+    void (*at_end)(struct h1_reader *reader);     /* the last byte was found; may be NULL */
     struct h1_chunked chunked;
     uint64_t left_bytes;  /* BODY_LENGTH */
     uint64_t moved_bytes; /* received by this reader: for rates */

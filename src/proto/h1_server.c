@@ -372,6 +372,15 @@ static void body_first_pull(struct h1_reader *reader)
         stream_interim_h1(&exchange->stream, 100, NULL);
 }
 
+/* All of the request is here: from now on a client that leaves is noticed at once, not when it is answered. */
+static void body_at_end(struct h1_reader *reader)
+{
+    struct h1_exchange *exchange = container_of(reader, struct h1_exchange, reader);
+
+    if (exchange->conn->state == H1_STATE_BUSY && !exchange->responded && !exchange->tunnel && !reader->fin)
+        conn_watch_client(exchange->conn);
+}
+
 /* ---- the connection: heads ------------------------------------------------------------------------------ */
 
 static bool exchange_begin(struct h1_conn *conn, struct arena **ret_arena)
@@ -472,6 +481,7 @@ static void conn_request(struct h1_conn *conn, slice head, slice rest)
     if (request.body != BODY_NONE) {
         h1_reader_init(&exchange->reader, &conn->tcp.stream, &conn->in, request.body, request.length_bytes, arena);
         exchange->reader.first_pull = body_first_pull;
+        exchange->reader.at_end = body_at_end;
         if (!exchange->reader.complete)
             exchange->stream.body = &exchange->reader.source;
     }

@@ -24,6 +24,7 @@ struct late_tier {
     struct list calls;
     unsigned pending, cancelled;
     uint64_t seed;
+    unsigned delays; /* enum late_calls */
     bool early, held;
 };
 
@@ -56,9 +57,16 @@ static void call_run(struct late_tier *late, const struct call *call)
 
 static enum store_status call_add(struct storage *storage, struct store_op *op, enum call_kind kind)
 {
+    static const unsigned delayed_by[] = {
+        [CALL_LOOKUP] = LATE_LOOKUPS, [CALL_FILL] = LATE_WRITES, [CALL_UPDATE] = LATE_WRITES, [CALL_PURGE] = LATE_PURGES};
     struct late_tier *late = late_of(storage);
-    struct call *call = malloc(sizeof(*call));
+    struct call *call;
 
+    if (!(late->delays & delayed_by[kind])) {
+        call_run(late, &(struct call){.op = op, .kind = kind});
+        return STORE_DONE;
+    }
+    call = malloc(sizeof(*call));
     INVARIANT(call != NULL);
     *call = (struct call){.op = op, .kind = kind};
     list_push_back(&late->calls, &call->link);
@@ -150,21 +158,54 @@ static struct call *call_next(struct late_tier *late)
     return container_of(it, struct call, link);
 }
 
+static void call_complete(struct late_tier *late, struct call *call)
+{
+    struct call kept = *call;
+
+    call_remove(late, call);
+    free(call);
+    if (!late->early)
+        call_run(late, &kept);
+    storage_complete(kept.op);
+}
+
 unsigned late_tier_release(struct storage *storage, unsigned n)
 {
     struct late_tier *late = late_of(storage);
     unsigned done = 0;
 
-    while (!late->held && done < n && late->pending > 0) {
-        struct call *call = call_next(late), kept = *call;
-        call_remove(late, call);
-        free(call);
-        if (!late->early)
-            call_run(late, &kept);
-        storage_complete(kept.op);
-        done++;
-    }
+    for (; !late->held && done < n && late->pending > 0; done++)
+        call_complete(late, call_next(late));
     return done;
+}
+
+/* From a random place on, the next of that loop; NULL: it has none. */
+static struct call *call_next_of(struct late_tier *late, const struct loop *loop)
+{
+    struct list *from = late->pending > 0 ? &call_next(late)->link : &late->calls, *it = from;
+
+    do {
+        if (it != &late->calls && container_of(it, struct call, link)->op->loop == loop)
+            return container_of(it, struct call, link);
+        it = it->next;
+    } while (it != from);
+    return NULL;
+}
+
+unsigned late_tier_release_on(struct storage *storage, const struct loop *loop, unsigned n)
+{
+    struct late_tier *late = late_of(storage);
+    unsigned done = 0;
+    struct call *call;
+
+    for (; !late->held && done < n && (call = call_next_of(late, loop)) != NULL; done++)
+        call_complete(late, call);
+    return done;
+}
+
+void late_tier_delays(struct storage *storage, unsigned which)
+{
+    late_of(storage)->delays = which;
 }
 
 unsigned late_tier_pending(const struct storage *storage)
@@ -257,6 +298,7 @@ struct storage *late_tier_new(struct storage *inner, bool early)
     late->storage.name = "late";
     late->inner = inner;
     late->early = early;
+    late->delays = LATE_LOOKUPS | LATE_WRITES | LATE_PURGES;
     list_init(&late->calls);
     return &late->storage;
 }

@@ -1,0 +1,268 @@
+#include "tests/sim/cache_node.h"
+
+#include "fill/fill.h"
+#include "loop/sim_thread.h"
+#include "origin/origin.h"
+#include "proto/h1_server.h"
+#include "tests/sim/cache_client.h"
+#include "tests/sim/cache_origin.h"
+#include "tests/support/late_tier.h"
+#include "txn/txn.h"
+
+#define HOUSEKEEP_NS (100 * NS_MS)
+#define DRAIN_NS     (200 * NS_S)
+
+struct worker {
+    struct loop *loop;
+    struct resolver *resolver;
+    struct origin_pool *origins;
+    struct fill_context fills;
+    struct txn_context txns;
+    struct h1_server *server;
+    struct os_acceptor acceptor;
+    struct timer timer;
+    struct timer late; /* completes the store's calls of this thread */
+};
+
+static struct node {
+    struct worker workers[NODE_WORKERS_MAX];
+    struct os_listener listeners[NODE_WORKERS_MAX];
+    struct sim_thread threads[NODE_WORKERS_MAX];
+    struct storage *storage, *late;
+    struct fill_table *fills;
+    struct origin_group *group;
+    struct metrics *metrics;
+    struct reuse_policy reuse;
+    uint64_t evictions;
+    bool draining;
+} node;
+
+struct storage *node_storage(void)
+{
+    return node.storage;
+}
+
+struct loop *node_loop(unsigned index)
+{
+    return node.workers[index].loop;
+}
+
+uint64_t node_evictions(void)
+{
+    struct store_stats stats;
+
+    if (node.storage != NULL) {
+        storage_stats(node.storage, &stats);
+        node.evictions = stats.evictions;
+    }
+    return node.evictions;
+}
+
+/* ---- the store ------------------------------------------------------------------------------------------------- */
+
+static void node_open_store(void)
+{
+    struct store_ram_config ram = {.max_bytes = run.memory_bytes, .shards = 4, .window_bytes = run.memory_bytes < (8u << 20) ? 65536 : 0};
+    unsigned late = (run.late_lookups ? LATE_LOOKUPS : 0) | (run.late_writes ? LATE_WRITES : 0) | (run.late_purges ? LATE_PURGES : 0);
+
+    INVARIANT(err_is_ok(store_ram_new(&ram, &node.storage)));
+    if (late == 0)
+        return;
+    /* early: a purge acts when it is asked for, only its answer is late, as with a journal on a device */
+    node.storage = node.late = late_tier_new(node.storage, run.late_purges || chance(50));
+    late_tier_delays(node.late, late);
+    late_tier_shuffle(node.late, 1 + sim_random(1000000));
+}
+
+/* Some now, some later, now and then none for longer than a lookup's deadline. */
+static void late_fire(struct timer *timer)
+{
+    struct worker *worker = container_of(timer, struct worker, late);
+    uint64_t now_ns = loop_now_ns(worker->loop), wait_ns = chance(2) ? between(NS_S / 2, 3 * NS_S) : between(1, 20 * NS_MS);
+
+    counts.late_calls += late_tier_release_on(node.late, worker->loop, node.draining ? 1000 : (unsigned)sim_random(4));
+    loop_timer_set(worker->loop, timer, now_ns + (node.draining ? NS_MS : wait_ns));
+}
+
+/* ---- one worker -------------------------------------------------------------------------------------------------- */
+
+static void accepted(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
+{
+    struct worker *worker = acceptor->owner;
+    h1_server_accept(worker->server, fd, peer);
+}
+
+static void worker_timer(struct timer *timer)
+{
+    struct worker *worker = container_of(timer, struct worker, timer);
+
+    if (worker == &node.workers[0])
+        storage_turn(node.storage, loop_wall_ms(worker->loop));
+    if (node.draining)
+        origin_pool_close_idle(worker->origins);
+    loop_timer_set(worker->loop, timer, loop_now_ns(worker->loop) + HOUSEKEEP_NS);
+}
+
+static void worker_contexts(struct worker *worker, unsigned index)
+{
+    static const struct origin_limits limits = {
+        .connect_ms = 2000, .first_byte_ms = 15000, .between_ms = 15000, .idle_ms = 5000, .idle_max = 8, .connections_max = 256};
+    struct metrics_block *metrics = metrics_block_of(node.metrics, index);
+    struct origin_pool_config pool = {
+        .loop = worker->loop, .resolver = worker->resolver, .limits = &limits, .metrics = metrics};
+
+    INVARIANT(err_is_ok(origin_pool_new(&pool, &worker->origins)));
+    worker->fills = (struct fill_context){.loop = worker->loop,
+                                          .table = node.fills,
+                                          .storage = node.storage,
+                                          .pool = worker->origins,
+                                          .group = node.group,
+                                          .reuse = &node.reuse,
+                                          .note_ms = 5000,
+                                          .node = 7,
+                                          .fills_max = 1000,
+                                          .metrics = metrics};
+    fill_context_init(&worker->fills);
+    worker->txns = (struct txn_context){.loop = worker->loop,
+                                        .thread = index,
+                                        .storage = node.storage,
+                                        .fills = &worker->fills,
+                                        .origins = worker->origins,
+                                        .group = node.group,
+                                        .metrics = metrics,
+                                        .reuse = &node.reuse,
+                                        .token = CLIENT_TOKEN,
+                                        .node = 7};
+    txn_context_init(&worker->txns);
+}
+
+static void worker_begin(struct worker *worker, unsigned index)
+{
+    struct loop_config config = {.index = index};
+    struct h1_server_config server = {.events = &txn_events, .context = &worker->txns, .limits = &h1_server_limits_default};
+
+    INVARIANT(err_is_ok(loop_new(&config, &worker->loop)));
+    INVARIANT(err_is_ok(resolver_new(worker->loop, &worker->resolver)));
+    worker_contexts(worker, index);
+    server.loop = worker->loop;
+    server.metrics = worker->txns.metrics;
+    INVARIANT(err_is_ok(h1_server_new(&server, &worker->server)));
+    worker->acceptor = (struct os_acceptor){.listener = &node.listeners[index], .owner = worker, .accepted = accepted};
+    INVARIANT(err_is_ok(os_accept_start(loop_os(worker->loop), &worker->acceptor)));
+    timer_init(&worker->timer, worker_timer);
+    loop_timer_set(worker->loop, &worker->timer, os_clock_ns() + HOUSEKEEP_NS);
+    timer_init(&worker->late, late_fire);
+    if (node.late != NULL)
+        loop_timer_set(worker->loop, &worker->late, os_clock_ns() + NS_MS);
+    node.threads[index] = sim_thread_of(worker->loop);
+}
+
+/* ---- the node -------------------------------------------------------------------------------------------------------- */
+
+static void node_open_metrics(void)
+{
+    static const char *not_stored[NOT_STORED_COUNT];
+    struct metrics_config config = {.threads = run.workers,
+                                    .not_stored = {not_stored, NOT_STORED_COUNT},
+                                    .refused = {stream_refusals, stream_refusals_count},
+                                    .limits = {stream_limits, STREAM_LIMIT_COUNT}};
+
+    for (unsigned i = 1; i < NOT_STORED_COUNT; i++)
+        not_stored[i] = not_stored_word((enum not_stored)i);
+    INVARIANT(err_is_ok(metrics_new(&config, &node.metrics)));
+}
+
+void node_begin(void)
+{
+    slice urls[ORIGINS];
+    struct os_address address;
+    const char *why;
+
+    node = (struct node){.reuse = REUSE_POLICY_DEFAULT};
+    if (chance(20))
+        node.reuse.honour_client_directives = true;
+    for (unsigned i = 0; i < ORIGINS; i++)
+        urls[i] = slice_str(origin_addresses[i]);
+    INVARIANT(err_is_ok(origin_group_new(urls, ORIGINS, SLICE(""), NULL, &node.group, &why)));
+    INVARIANT(err_is_ok(os_address_parse(SLICE(":8080"), &address)));
+    INVARIANT(err_is_ok(os_listen(&address, run.workers, 128, node.listeners)));
+    INVARIANT(err_is_ok(fill_table_new(&node.fills)));
+    node_open_store();
+    node_open_metrics();
+    for (unsigned i = 0; i < run.workers; i++)
+        worker_begin(&node.workers[i], i);
+}
+
+bool node_run_until(uint64_t until_ns, bool (*done)(void *arg))
+{
+    return sim_run(node.threads, run.workers, until_ns, done, NULL);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------------ */
+
+static bool node_is_empty(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < run.workers; i++) {
+        const struct worker *worker = &node.workers[i];
+        if (h1_server_connections(worker->server) > 0 || worker->fills.count > 0 || worker->txns.pool.in_use > 0 ||
+            origin_pool_open(worker->origins) > 0)
+            return false;
+    }
+    return node.late == NULL || late_tier_pending(node.late) == 0;
+}
+
+static void node_drain(void)
+{
+    node.draining = true;
+    for (unsigned i = 0; i < run.workers; i++) {
+        os_accept_stop(&node.workers[i].acceptor);
+        h1_server_drain(node.workers[i].server, NULL, NULL);
+    }
+    if (node_run_until(os_clock_ns() + DRAIN_NS, node_is_empty))
+        return;
+    for (unsigned i = 0; i < run.workers; i++)
+        run_trace("worker %u: %u connections, %u fills, %llu transactions, %u origin connections", i,
+                  h1_server_connections(node.workers[i].server), node.workers[i].fills.count,
+                  (unsigned long long)node.workers[i].txns.pool.in_use, origin_pool_open(node.workers[i].origins));
+    run_failed(-1, 0, "I7: something is left 200 s after the last client went");
+}
+
+/* All that is counted is in the index: after everything was purged and swept nothing may be left. */
+static void node_check_store(void)
+{
+    struct storage *ram = node.late != NULL ? late_tier_inner(node.late) : node.storage;
+    struct store_purge purge = {.tenant = 1, .kind = STORE_LABEL_TENANT, .label = store_label_of(1, STORE_LABEL_TENANT, SLICE(""))};
+    struct store_stats stats;
+
+    (void)node_evictions();
+    INVARIANT(storage_purge(ram, &purge) == STORE_DONE);
+    for (unsigned i = 0; i < 100; i++)
+        storage_turn(ram, os_wall_ms() + i * 100);
+    storage_stats(ram, &stats);
+    if (stats.objects != 0 || stats.size_bytes != 0 || storage_tenant_bytes(ram, 1) != 0)
+        run_failed(-1, 0, "I7: %llu objects, %llu bytes, %llu of the tenant are left in the empty store",
+                   (unsigned long long)stats.objects, (unsigned long long)stats.size_bytes,
+                   (unsigned long long)storage_tenant_bytes(ram, 1));
+}
+
+void node_end(void)
+{
+    node_drain();
+    node_check_store();
+    for (unsigned i = 0; i < run.workers; i++) {
+        struct worker *worker = &node.workers[i];
+        loop_timer_stop(worker->loop, &worker->timer);
+        loop_timer_stop(worker->loop, &worker->late);
+        h1_server_free(worker->server);
+        txn_context_done(&worker->txns);
+        origin_pool_free(worker->origins);
+        resolver_free(worker->resolver);
+        loop_free(worker->loop);
+        os_listener_close(&node.listeners[i]);
+    }
+    metrics_free(node.metrics);
+    fill_table_free(node.fills);
+    node.storage = storage_free(node.storage);
+    origin_group_free(node.group);
+}
