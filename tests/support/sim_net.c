@@ -63,6 +63,8 @@ uint64_t now_ms(void)
 void run_ms(uint64_t ms)
 {
     sim_run(sim_net.threads, sim_net.count, os_clock_ns() + ms * 1000000, NULL, NULL);
+    for (unsigned i = 0; i < sim_net.count; i++)
+        (void)loop_turn(sim_net.loops[i], 0); /* so that they know the time */
 }
 
 void run_until(bool (*done)(void *arg), void *arg, const char *what)

@@ -517,6 +517,25 @@ static void test_finish_at_every_state(void)
 }
 SEEDED(test_finish_at_every_state, 1)
 
+/* Left before the name is resolved: its answer finds nobody. */
+static void test_left_while_resolving(void)
+{
+    struct door *door = door_open("127.0.0.1:8000");
+    struct got got;
+
+    pool_open("localhost:8000", NULL);
+    fetch_get(&got);
+    (void)loop_turn(sim_net.loops[0], 0); /* begins to resolve; the answer is deferred to the next turn */
+    assert_int_equal(origin_pool_open(pool), 0);
+    got_done(&got);
+    memset(&got, 0xaa, sizeof(got));
+    run_ms(1000);
+    assert_int_equal(origin_pool_open(pool), 0);
+    assert_int_equal(door->count, 0);
+    pool_close();
+}
+SEEDED(test_left_while_resolving, 1)
+
 /* A connection whose fetch has left while it was made serves the next one. */
 static void test_left_while_connecting_is_kept(void)
 {
@@ -583,6 +602,7 @@ int main(void)
         SEEDED_TEST(test_answer_timeout),
         SEEDED_TEST(test_body_timeout),
         SEEDED_TEST(test_finish_at_every_state),
+        SEEDED_TEST(test_left_while_resolving),
         SEEDED_TEST(test_left_while_connecting_is_kept),
         SEEDED_TEST(test_hand_over),
     };

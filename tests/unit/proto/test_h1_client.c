@@ -233,7 +233,8 @@ static void expect_not_reused(const char *says, enum source_state end, const cha
     if (body != NULL)
         expect_body(end, body);
     finish();
-    expect_gone();
+    run_ms(3000);
+    assert_int_equal(user.gones, 1); /* long before it has been idle for too long */
     assert_true(user.idles <= may_idle); /* where the bytes behind were not read yet: an idle one must be silent */
     user_close();
     door_shut(door);
@@ -619,7 +620,7 @@ static void test_slow_upload_is_not_the_origin(void)
     ask_post(10);
     wire_expect_head(origin);
     for (int i = 0; i < 10; i++) {
-        run_ms(4000);
+        run_ms(12000); /* more than first_byte_ms without a byte */
         feed_more(&upload, 1);
     }
     run_ms(1000);

@@ -193,6 +193,22 @@ static void test_chunk_does_not_grow(void)
 }
 SEEDED(test_chunk_does_not_grow, 1)
 
+/* The source shows less of the chunk at the next look: its end waits for the rest. */
+static void test_chunk_in_small_looks(void)
+{
+    for (size_t n = 1; n < 40; n++) {
+        writer_open("0123456789abcdefghij");
+        feed_all(&feed);
+        h1_writer_begin(&writer, SLICE(HEAD), &feed.source, H1_BODY_CHUNKED, 0);
+        take(sizeof(HEAD) + 4);
+        feed.piece_bytes = 2;
+        take_all(n, n);
+        expect_complete(HEAD "14\r\n0123456789abcdefghij\r\n0\r\n\r\n");
+        writer_close();
+    }
+}
+SEEDED(test_chunk_in_small_looks, 1)
+
 static void test_chunked_empty(void)
 {
     writer_open("");
@@ -412,6 +428,7 @@ int main(void)
         SEEDED_TEST(test_length_zero),
         SEEDED_TEST(test_chunked_at_every_split),
         SEEDED_TEST(test_chunk_does_not_grow),
+        SEEDED_TEST(test_chunk_in_small_looks),
         SEEDED_TEST(test_chunked_empty),
         SEEDED_TEST(test_trailers),
         SEEDED_TEST(test_raw),
