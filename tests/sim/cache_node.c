@@ -106,7 +106,7 @@ static void worker_timer(struct timer *timer)
 static void worker_contexts(struct worker *worker, unsigned index)
 {
     static const struct origin_limits limits = {
-        .connect_ms = 2000, .first_byte_ms = 15000, .between_ms = 15000, .idle_ms = 5000, .idle_max = 8, .connections_max = 256};
+        .connect_ms = 2000, .first_byte_ms = 15000, .between_ms = 15000, .idle_ms = 1000, .idle_max = 8, .connections_max = 256};
     struct metrics_block *metrics = metrics_block_of(node.metrics, index);
     struct origin_pool_config pool = {
         .loop = worker->loop, .resolver = worker->resolver, .limits = &limits, .metrics = metrics};

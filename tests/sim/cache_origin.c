@@ -33,7 +33,7 @@ struct conn {
     char method[12];
     uint32_t url, client, request, upload_bytes;
     uint64_t upload_at;
-    bool is_conditional_match, is_upload_bad, head_seen, closed;
+    bool is_upload_bad, is_resume, closed;
     bool counts; /* in fetches_open */
     /* the answer */
     struct answer answer;
@@ -130,7 +130,7 @@ static bool choose_range(const struct conn *conn, struct answer *answer)
     char etag[64], dash;
 
     model_etag(&answer->mark, etag, sizeof(etag));
-    if (field != NULL && strcmp(field, etag) != 0)
+    if (field != NULL && strcmp(field, etag) != 0 && !(conn->is_resume && chance(50))) /* some origins do not look */
         return false;
     field = wire_field(&conn->wire, "Range");
     if (field == NULL || strchr(field, ',') != NULL || answer->mark.status != 200 || answer->mark.length == 0)
@@ -144,6 +144,8 @@ static bool choose_range(const struct conn *conn, struct answer *answer)
     } else {
         return false;
     }
+    if (conn->is_resume && chance(15)) /* or miscount */
+        answer->from = sim_random(answer->from + 1);
     counts.ranges_at_origin++;
     return true;
 }
@@ -333,6 +335,8 @@ static void answer_get(struct conn *conn)
     uint32_t owner = choose_owner(conn), status = choose_status(conn);
     bool is_range;
 
+    if (conn->is_resume && chance(30))
+        model_moved(conn->url);
     answer->mark = model_mark(conn->url, model_variant(conn->url, coding != NULL ? coding : ""), owner, status);
     if (owner == 0 && status == 200 && is_match(conn, &answer->mark) && chance(85)) {
         answer->mark.status = 304;
@@ -354,13 +358,12 @@ static void conn_answered(struct conn *conn)
         model_urls[conn->url].fetches_open--;
     conn->counts = false;
     conn->state = IDLE;
-    conn->head_seen = false;
     if (conn->answer.is_last) {
         sim_finish(&conn->peer);
         conn->state = CLOSING_IDLE;
-    } else if (chance(12)) { /* lost interest, perhaps just when the next request comes */
+    } else if (chance(25)) { /* lost interest, perhaps just when the next request comes */
         conn->state = CLOSING_IDLE;
-        sim_timer_set(&conn->timer, os_clock_ns() + between(0, 3 * NS_S));
+        sim_timer_set(&conn->timer, os_clock_ns() + (chance(50) ? between(0, 200 * NS_MS) : between(0, 3 * NS_S)));
     }
 }
 
@@ -552,7 +555,8 @@ static enum wire_body request_head(struct wire *wire, uint64_t *ret_length)
             run_failed((int)conn->url, conn->client, "a POST was sent twice");
         posts_seen[conn->client % ARRAY_LEN(posts_seen)] |= 1u << conn->request;
     }
-    counts.resumes += wire_field(wire, "Range") != NULL && clients[conn->client - 1].asked[conn->request].range[0] == '\0';
+    conn->is_resume = wire_field(wire, "Range") != NULL && clients[conn->client - 1].asked[conn->request].range[0] == '\0';
+    counts.resumes += conn->is_resume;
     conn->upload_at = 0;
     field = wire_field(wire, "X-Upload");
     conn->upload_bytes = field != NULL ? (uint32_t)strtoul(field, NULL, 10) : 0;

@@ -204,7 +204,7 @@ static void plan_clients(void)
                 client_plan_crowd(&clients[at], at + 1, begin_ns + between(0, 150 * NS_MS), url);
         } else if (chance(10)) {
             int url = (int)sim_random(MODEL_URLS - 4);
-            if (chance(40))
+            if (chance(run.memory_bytes < (8u << 20) ? 70 : 30)) /* readers of a window at different paces */
                 url = MODEL_URLS - 8 + (int)sim_random(4);
             counts.herds++;
             for (unsigned i = 0; i < size && at < run.clients; i++, at++)
