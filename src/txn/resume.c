@@ -6,6 +6,7 @@ struct resume {
     struct source source;
     struct txn *txn;
     slice etag;
+    int64_t length_bytes; /* of the whole representation; -1: not known */
     struct fields fields;
     struct origin_fetch *fetch;
     struct source *body; /* of the fetch, once its head fits */
@@ -43,8 +44,11 @@ static bool resume_fits(const struct resume *resume, const struct response *resp
     slice value = fields_get(&response->fields, F_CONTENT_RANGE);
     struct content_range range;
 
-    return response->status == 206 && value.data != NULL && content_range_parse(value, &range) && range.satisfied &&
-           range.first == hit->at && (hit->end == UINT64_MAX || range.last == hit->end - 1) &&
+    if (response->status != 206 || value.data == NULL || !content_range_parse(value, &range) || !range.satisfied)
+        return false;
+    if (resume->length_bytes >= 0 && range.length_bytes != (uint64_t)resume->length_bytes)
+        return false; /* another representation, whatever its tag says */
+    return range.first == hit->at && range.last == (hit->end != UINT64_MAX ? hit->end : range.length_bytes) - 1 &&
            slice_eq(fields_get(&response->fields, F_ETAG), resume->etag);
 }
 
@@ -133,7 +137,7 @@ static void resume_close(struct source *source)
     source_close(&resume->txn->serve.hit.source);
 }
 
-struct source *resume_new(struct txn *txn, slice etag)
+struct source *resume_new(struct txn *txn, slice etag, int64_t length_bytes)
 {
     static const struct source_ops ops = {resume_peek, resume_consume, resume_close, NULL};
     struct resume *resume = arena_zalloc(&txn->arena, sizeof(*resume));
@@ -143,5 +147,6 @@ struct source *resume_new(struct txn *txn, slice etag)
     resume->source.ops = &ops;
     resume->txn = txn;
     resume->etag = etag;
+    resume->length_bytes = length_bytes;
     return &resume->source;
 }

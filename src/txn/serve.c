@@ -138,7 +138,7 @@ static struct source *serve_source(struct txn *txn, const struct serving *servin
     struct source *source = NULL;
 
     if (!store_object_is_complete(txn->object) && (serving->stored->flags & CONTROL_ETAG_STRONG) && etag.data != NULL)
-        source = resume_new(txn, etag);
+        source = resume_new(txn, etag, serving->stored->body_bytes);
     return source != NULL ? source : &txn->serve.hit.source;
 }
 

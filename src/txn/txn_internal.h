@@ -115,7 +115,7 @@ struct source *multipart_new(struct txn *txn, const struct range_set *ranges, ui
                              slice *ret_type, uint64_t *ret_bytes);
 /* Over txn->serve.hit while its fill runs: goes on from the origin where a window has left the reader behind.
  * etag is strong. NULL: no memory. */
-struct source *resume_new(struct txn *txn, slice etag);
+struct source *resume_new(struct txn *txn, slice etag, int64_t length_bytes);
 
 /* pass.c: an answer that a fill handed over. */
 enum step_result txn_pass_handed(struct txn *txn, struct fill_handed *handed);
