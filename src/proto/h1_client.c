@@ -66,6 +66,14 @@ static void client_closed(struct net_stream *net)
 
 /* ---- the end of an exchange ------------------------------------------------------------------------------- */
 
+/* The request's body is the user's and outlives this connection: it must not call here again. */
+static void client_forget_body(struct h1_client *client)
+{
+    if (client->request.body != NULL)
+        source_set_reader(client->request.body, NULL, NULL);
+    client->request.body = NULL;
+}
+
 /* Before the head of the answer: the user is told and forgotten. */
 static void client_fail(struct h1_client *client, enum client_failure failure, const char *detail)
 {
@@ -74,6 +82,7 @@ static void client_fail(struct h1_client *client, enum client_failure failure, c
     bool sent = client->writer.moved_bytes > 0;
 
     h1_client_close(client);
+    client_forget_body(client);
     client->stream.events = NULL;
     if (events != NULL)
         events->failed(user, failure, sent, detail);
@@ -107,6 +116,7 @@ static void client_finish(struct client_stream *stream)
     struct h1_client *client = container_of(stream, struct h1_client, stream);
 
     stream->events = NULL;
+    client_forget_body(client);
     source_set_reader(&client->reader.source, NULL, NULL);
     if (client->state == CLIENT_CLOSING)
         return;
@@ -136,6 +146,8 @@ static void request_done(struct h1_writer *writer, enum h1_write_end end)
     switch (end) {
     case H1_WRITE_COMPLETE:
         client->write_complete = true;
+        if (client->state == CLIENT_HEAD)
+            client_deadline(client, client->config.first_byte_ms); /* the origin's time begins here */
         if (writer->framing == H1_BODY_RAW)
             net_shutdown(client->net); /* a tunnel: the client has finished */
         break;
@@ -219,6 +231,7 @@ struct client_stream *h1_client_request(struct h1_client *client, const struct c
         source_set_reader(request->body, request_body_ready, client);
     if (!err_is_ok(client_write_head(client, request, request_body_of(request)))) {
         h1_client_close(client);
+        client_forget_body(client);
         return NULL;
     }
     client->moved_before = 0;
@@ -237,6 +250,7 @@ static void client_tunnel(struct client_stream *stream, struct source *from_clie
     h1_writer_init(&client->writer, client->net, &client->iov_pool);
     client->writer.done = request_done;
     client->writer.head_done = request_head_done;
+    client->request.body = from_client;
     source_set_reader(from_client, request_body_ready, client);
     h1_writer_begin(&client->writer, SLICE_NONE, from_client, H1_BODY_RAW, 0);
 }

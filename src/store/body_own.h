@@ -36,7 +36,7 @@ struct miss_handler {
     /* under the lock; the writer alone changes the chain, so it reads that without */
     struct body_chunk *first, *last;
     struct list waiting; /* hit_handlers with nothing to read */
-    uint64_t fastest;    /* where the fastest reader of a window is or was */
+    uint64_t fastest;    /* where the fastest reader is or was, as far as it was told */
     unsigned readers;
     bool wants_room, is_mailed, is_ended;
     struct mail mail;

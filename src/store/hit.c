@@ -71,14 +71,13 @@ static struct body_chunk *hit_unpin(struct hit_handler *hit)
     return --chunk->pins == 0 && chunk->is_cut ? chunk : NULL;
 }
 
-/* Under the lock: the fastest reader of a window has moved. True: post the writer's mail. */
+/* Under the lock: a reader has moved, or waits. True: post the writer's mail. Where it is counts also while the
+ * body is whole: one that waits when it becomes a window does not move before there is room. */
 static bool hit_pace(const struct hit_handler *hit, struct store_body *body)
 {
     if (!body_is(body, BODY_FILLING))
         return false;
     struct miss_handler *miss = body->fill;
-    if (atomic_load_explicit(&body->window, memory_order_relaxed) == BODY_WHOLE)
-        return false;
     miss->fastest = MAX(miss->fastest, hit->at);
     if (!miss->wants_room)
         return false;

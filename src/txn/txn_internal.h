@@ -72,6 +72,8 @@ struct txn {
         struct fill_waiter waiter;
         struct {
             struct hit_handler hit;
+            struct source source;  /* resume.c: over hit, while the object is still being filled */
+            struct resume *resume; /* once the reader was left behind */
         } serve;
         struct {
             struct origin_fetch *fetch;
@@ -113,9 +115,9 @@ slice txn_client_ip(struct txn *txn, char *buffer, size_t size);
 /* multipart/byteranges over txn->serve.hit; *ret_type is the Content-Type. NULL: no memory. */
 struct source *multipart_new(struct txn *txn, const struct range_set *ranges, uint64_t length, slice type,
                              slice *ret_type, uint64_t *ret_bytes);
-/* Over txn->serve.hit while its fill runs: goes on from the origin where a window has left the reader behind.
- * etag is strong. NULL: no memory. */
-struct source *resume_new(struct txn *txn, slice etag, int64_t length_bytes);
+/* Over txn->serve.hit while its fill runs: goes on from the origin where a window has left the reader behind, under
+ * the object's strong entity tag. */
+struct source *resume_source(struct txn *txn);
 
 /* pass.c: an answer that a fill handed over. */
 enum step_result txn_pass_handed(struct txn *txn, struct fill_handed *handed);

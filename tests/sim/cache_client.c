@@ -385,14 +385,14 @@ static uint32_t draw_url(void)
     return url;
 }
 
-static void draw_request(struct asked *asked)
+static void draw_request(struct asked *asked, int herd_url)
 {
     enum model_kind kind;
 
-    *asked = (struct asked){.url = draw_url(), .method = ASKED_GET};
+    *asked = (struct asked){.url = herd_url >= 0 ? (uint32_t)herd_url : draw_url(), .method = ASKED_GET};
     kind = model_urls[asked->url].kind;
-    asked->is_malformed = chance(3);
-    if (chance(25) && !asked->is_malformed)
+    asked->is_malformed = herd_url < 0 && chance(3);
+    if (chance(herd_url >= 0 ? 3 : 25) && !asked->is_malformed)
         asked->method = chance(40) ? ASKED_HEAD : chance(80) ? ASKED_POST : ASKED_PURGE;
     asked->coding = client_codings[sim_random(ARRAY_LEN(client_codings))];
     asked->is_http10 = chance(6);
@@ -419,21 +419,21 @@ static void client_init(struct client *client, unsigned id, uint64_t at_ns)
     sim_timer_set(&client->step, at_ns);
 }
 
-void client_plan(struct client *client, unsigned id, uint64_t at_ns)
+void client_plan(struct client *client, unsigned id, uint64_t at_ns, int herd_url)
 {
     client_init(client, id, at_ns);
     client->asked_count = (unsigned)between(1, 6);
     client->is_pipelined = chance(30);
     client->is_splitting = chance(30);
     client->half_closes = chance(15);
-    client->pauses = chance(20);
+    client->pauses = chance(herd_url >= 0 ? 50 : 20);
     client->stops_reading = chance(4);
     client->lingers = chance(15);
     if (chance(20))
         sim_timer_set(&client->leave, at_ns + (chance(50) ? between(0, 400 * NS_MS) : between(0, 6 * NS_S)));
     for (unsigned i = 0; i < client->asked_count; i++) {
         struct asked *asked = &client->asked[i];
-        draw_request(asked);
+        draw_request(asked, i == 0 ? herd_url : -1);
         asked->begin = client->text_bytes;
         if (asked->is_malformed)
             say_malformed(client);

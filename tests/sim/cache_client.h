@@ -57,8 +57,8 @@ extern struct client clients[CLIENTS_MAX];
 extern const struct wire_events client_events;
 extern const char *const client_codings[5];
 
-/* Draws what it will ask; starts at at_ns. */
-void client_plan(struct client *client, unsigned id, uint64_t at_ns);
+/* Draws what it will ask; starts at at_ns. herd_url >= 0: what it gets first, as others do at that moment. */
+void client_plan(struct client *client, unsigned id, uint64_t at_ns, int herd_url);
 /* One of those who ask for the same cold URL at once. */
 void client_plan_crowd(struct client *client, unsigned id, uint64_t at_ns, uint32_t url);
 void client_over(struct client *client, const char *why, bool reset);

@@ -49,7 +49,11 @@ void model_begin(void)
 
         *url = (struct model_url){.kind = kinds[i / 4]};
         url->validator = url->kind == MODEL_CROWD ? MODEL_STRONG : (enum model_validator)sim_random(MODEL_VALIDATORS);
+        if (url->kind == MODEL_LARGE && chance(60))
+            url->validator = MODEL_STRONG;
         url->length_max = chance(30) ? 60000 : chance(50) ? 8000 : 600;
+        if (run.memory_bytes < (8u << 20) && chance(60)) /* more than it can hold, each less than a window's share */
+            url->length_max = 120000;
         if (url->kind == MODEL_LARGE)
             url->length_max = chance(50) ? 300000 : 120000;
         /* the same paths on two hosts: an answer of the other one shows */

@@ -196,14 +196,21 @@ static void plan_clients(void)
 
     while (at < run.clients) {
         uint64_t begin_ns = os_clock_ns() + between(0, 15 * NS_S);
+        unsigned size = (unsigned)between(3, 10);
         if (chance(6)) {
-            unsigned size = (unsigned)between(3, 10);
             uint32_t url = MODEL_URLS - 1 - (uint32_t)sim_random(4);
             counts.crowds++;
             for (unsigned i = 0; i < size && at < run.clients; i++, at++)
                 client_plan_crowd(&clients[at], at + 1, begin_ns + between(0, 150 * NS_MS), url);
+        } else if (chance(10)) {
+            int url = (int)sim_random(MODEL_URLS - 4);
+            if (chance(40))
+                url = MODEL_URLS - 8 + (int)sim_random(4);
+            counts.herds++;
+            for (unsigned i = 0; i < size && at < run.clients; i++, at++)
+                client_plan(&clients[at], at + 1, begin_ns + between(0, 100 * NS_MS), url);
         } else {
-            client_plan(&clients[at], at + 1, begin_ns);
+            client_plan(&clients[at], at + 1, begin_ns, -1);
             at++;
         }
     }
