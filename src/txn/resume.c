@@ -6,6 +6,7 @@
 struct resume {
     struct txn *txn;
     slice etag;
+    int64_t length_bytes; /* of the whole representation; -1: not known */
     struct fields fields;
     struct origin_fetch *fetch;
     struct source *body; /* of the fetch, once its head fits */
@@ -48,8 +49,11 @@ static bool resume_fits(const struct resume *resume, const struct response *resp
     slice value = fields_get(&response->fields, F_CONTENT_RANGE);
     struct content_range range;
 
-    return response->status == 206 && value.data != NULL && content_range_parse(value, &range) && range.satisfied &&
-           range.first == hit->at && (hit->end == UINT64_MAX || range.last == hit->end - 1) &&
+    if (response->status != 206 || value.data == NULL || !content_range_parse(value, &range) || !range.satisfied)
+        return false;
+    if (resume->length_bytes >= 0 && range.length_bytes != (uint64_t)resume->length_bytes)
+        return false; /* another representation, whatever its tag says */
+    return range.first == hit->at && range.last == (hit->end != UINT64_MAX ? hit->end : range.length_bytes) - 1 &&
            slice_eq(fields_get(&response->fields, F_ETAG), resume->etag);
 }
 
@@ -92,6 +96,7 @@ static struct resume *resume_new(struct txn *txn)
         return NULL;
     resume->txn = txn;
     resume->etag = stored_etag(&view, stored);
+    resume->length_bytes = stored->body_bytes;
     return resume->etag.data != NULL ? resume : NULL;
 }
 

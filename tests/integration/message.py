@@ -149,6 +149,9 @@ class Wire:
             pass
         return not self.buffer and not self.eof
 
+    def sock_is_readable_within(self, seconds):
+        return bool(select.select([self.sock], [], [], seconds)[0])
+
     def head(self):
         lines = self.until(CRLF + CRLF)[:-4].split(CRLF)
         for line in lines:

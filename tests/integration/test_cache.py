@@ -499,7 +499,7 @@ def test_clients_cannot_force_a_fetch(client, origin):
 # ---- what the origin sees ----------------------------------------------------------------------------------------------------------------
 
 POISON = {"X-Forwarded-Host": "evil.test", "X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Scheme": "x",
-          "X-Forwarded-Port": "666", "X-Forwarded-Prefix": "/evil", "Forwarded": "for=6.6.6.6;host=evil.test",
+          "X-Forwarded-Port": "evilport", "X-Forwarded-Prefix": "/evil", "Forwarded": "for=6.6.6.6;host=evil.test",
           "X-Original-URL": "/admin", "X-Rewrite-URL": "/admin", "X-HTTP-Method-Override": "DELETE", "X-HTTP-Method": "DELETE",
           "X-Method-Override": "DELETE", "X-Host": "evil.test", "X-Forwarded-Server": "evil.test", "X_Forwarded_Host": "evil.test"}
 
@@ -508,7 +508,7 @@ POISON = {"X-Forwarded-Host": "evil.test", "X-Forwarded-For": "6.6.6.6", "X-Forw
 def test_fields_that_change_answers_unseen_are_not_forwarded(client, origin, method):
     seen, _ = miss(client, origin, request=POISON, method=method, host="good.test")
     text = repr(seen.headers.list)
-    assert "evil" not in text and "6.6.6.6" not in text and "DELETE" not in text and "/admin" not in text and "666" not in text
+    assert "evil" not in text and "6.6.6.6" not in text and "DELETE" not in text and "/admin" not in text
     assert seen.headers["X-Forwarded-For"] == "127.0.0.1" and seen.headers["X-Forwarded-Proto"] == "http"
     assert seen.headers["X-Forwarded-Host"] == "good.test"
     assert seen.headers["Forwarded"] == "for=127.0.0.1;host=good.test;proto=http"
