@@ -32,6 +32,8 @@ bool h1_inbuf_reserve(struct h1_inbuf *in, uint32_t more, uint32_t cap_max)
 
 bool h1_inbuf_append(struct h1_inbuf *in, slice data, uint32_t cap_max)
 {
+    if (data.len == 0)
+        return true;
     if (data.len > UINT32_MAX || !h1_inbuf_reserve(in, (uint32_t)data.len, cap_max))
         return false;
     memcpy(in->bytes + in->end, data.data, data.len);

@@ -205,6 +205,52 @@ static void test_copy(void **state)
     arena_done(&arena);
 }
 
+/* Chunks that are kept between arenas: a small one first, then large ones, what is larger from malloc. */
+static void test_pools(void **state)
+{
+    struct arena_pools pools;
+    struct arena arena;
+
+    (void)state;
+    arena_pools_init(&pools, 4);
+    for (unsigned round = 0; round < 5; round++) {
+        arena_init(&arena, NULL, 0, 0);
+        arena_use_pools(&arena, &pools);
+        assert_non_null(arena_alloc(&arena, 16));
+        assert_int_equal(pools.small.in_use, 1);
+        assert_int_equal(pools.large.in_use, 0);
+        for (unsigned i = 0; i < 3; i++)
+            memset(arena_alloc(&arena, 1500), 0xa5, 1500);
+        assert_int_equal(pools.small.in_use, 1);
+        assert_int_equal(pools.large.in_use, 3);
+        memset(arena_alloc(&arena, 100000), 0xa5, 100000);
+        assert_int_equal(pools.large.in_use, 3);
+        arena_done(&arena);
+        assert_int_equal(pools.small.in_use + pools.large.in_use, 0);
+    }
+    assert_int_equal(pools.small.mallocs, 1);
+    assert_int_equal(pools.large.mallocs, 3);
+    arena_pools_done(&pools);
+}
+
+/* The limit counts chunks of a pool as well. */
+static void test_limit_with_pools(void **state)
+{
+    struct arena_pools pools;
+    struct arena arena;
+    unsigned got = 0;
+
+    (void)state;
+    arena_pools_init(&pools, 100);
+    arena_init(&arena, NULL, 0, 10000);
+    arena_use_pools(&arena, &pools);
+    while (arena_alloc(&arena, 500) != NULL)
+        assert_true(++got < 21);
+    assert_true(arena.taken_bytes <= 10000);
+    arena_done(&arena);
+    arena_pools_done(&pools);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_grow),            cmocka_unit_test(test_hostile_sizes),
         cmocka_unit_test(test_limit),           cmocka_unit_test(test_one_large_block),
         cmocka_unit_test(test_printf),          cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_pools),           cmocka_unit_test(test_limit_with_pools),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
