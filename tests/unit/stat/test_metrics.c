@@ -19,7 +19,7 @@ static struct metrics *make(void)
     return metrics;
 }
 
-static char *page(struct metrics *metrics, enum metrics_format format)
+__attribute__((noinline)) static char *page(struct metrics *metrics, enum metrics_format format)
 {
     char *text = NULL;
     size_t len = 0;
