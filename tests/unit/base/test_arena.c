@@ -228,6 +228,13 @@ static void test_pools(void **state)
         arena_done(&arena);
         assert_int_equal(pools.small.in_use + pools.large.in_use, 0);
     }
+    arena_init(&arena, NULL, 0, 0);
+    arena_use_pools(&arena, &pools);
+    for (unsigned i = 0; i < 60; i++)
+        assert_non_null(arena_alloc(&arena, 16)); /* beyond the first chunk: whoever needs more needs much more */
+    assert_int_equal(pools.small.in_use, 1);
+    assert_int_equal(pools.large.in_use, 1);
+    arena_done(&arena);
     assert_int_equal(pools.small.mallocs, 1);
     assert_int_equal(pools.large.mallocs, 3);
     arena_pools_done(&pools);
