@@ -295,6 +295,17 @@ static slice answer_head(struct h1_exchange *exchange, const struct reply *reply
     return slice_of(buffer, len);
 }
 
+/* The client has gone, ended is still to come: nothing is sent, all is kept until then. */
+static void respond_to_nobody(struct h1_exchange *exchange, bool tunnel, struct source *body)
+{
+    exchange->answer = body;
+    if (!tunnel)
+        return;
+    h1_reader_make_raw(&exchange->reader);
+    exchange->reader.failed = true;
+    exchange->stream.body = &exchange->reader.source;
+}
+
 static void stream_respond_h1(struct server_stream *stream, const struct reply *reply, struct source *body)
 {
     struct h1_exchange *exchange = exchange_of(stream);
@@ -306,6 +317,10 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
     INVARIANT(body != NULL || reply->no_body || reply->length_bytes == 0 || reply->status == 101);
     exchange->responded = true;
     exchange->tunnel = reply->status == 101;
+    if (conn->state == H1_STATE_CLOSING) {
+        respond_to_nobody(exchange, exchange->tunnel, body);
+        return;
+    }
     /* An answer that comes before the request's body was read: nothing says that the rest will come soon. */
     if (reply->close || conn->server->draining || conn->fin || !exchange->reader.complete || exchange->tunnel ||
         (framing == H1_BODY_RAW && exchange->http10))
@@ -340,7 +355,7 @@ static void stream_interim_h1(struct server_stream *stream, uint16_t status, con
     char head[4096];
     size_t len;
 
-    if (exchange->http10 || exchange->responded)
+    if (exchange->http10 || exchange->responded || exchange->conn->state == H1_STATE_CLOSING)
         return;
     if (status == 100)
         exchange->expects_continue = false;
@@ -635,6 +650,8 @@ static void conn_close(struct h1_conn *conn, bool reset)
         return;
     conn_set_state(conn, H1_STATE_CLOSING);
     loop_timer_stop(conn_loop(conn), &conn->timer);
+    if (conn->exchange != NULL && !conn->exchange->reader.complete)
+        conn->exchange->reader.failed = true; /* whoever reads the request's body until ended asks nothing of the socket */
     net_close(&conn->tcp.stream, reset);
 }
 
