@@ -101,6 +101,20 @@ static void check_206(struct client *client, const struct asked *asked, const st
     counts.multiparts++;
 }
 
+/* What is not explicitly fresh must be asked for anew where the request has a Cookie, and is then its own. */
+static void check_cookie(struct client *client, const struct asked *asked, const struct mark *mark)
+{
+    const char *field = wire_field(&client->wire, "Cache-Control"), *status;
+    bool is_vague = field == NULL || strstr(field, "no-cache") != NULL;
+
+    if (model_urls[asked->url].kind != MODEL_COOKIE || !asked->has_cookie || mark->owner != 0 || !is_vague)
+        return;
+    status = wire_field(&client->wire, "Cache-Status");
+    /* a hit although it was forwarded: the origin failed, and something is better than nothing */
+    REQUIRE(status != NULL && strstr(status, "; hit; fwd=") != NULL, "I4: everybody's answer for a request with a Cookie: %s",
+            status);
+}
+
 /* One of WARP's own: no mark. */
 static void check_own(struct client *client, const struct asked *asked)
 {
@@ -199,6 +213,7 @@ static enum wire_body answer_head(struct wire *wire, uint64_t *ret_length)
         check_mark(client, asked, &got->mark);
         check_fields(client, asked, &got->mark);
         REQUIRE(!asked->is_malformed && !asked->upload_is_bad, "an origin's answer to a malformed request");
+        check_cookie(client, asked, &got->mark);
         if (got->status == 304)
             check_304(client, asked, &got->mark);
         if (got->status == 206)

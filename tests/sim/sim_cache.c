@@ -190,6 +190,15 @@ static void draw_run(uint64_t seed, bool tracing)
     run.has_outages = chance(20);
 }
 
+static int draw_herd_url(void)
+{
+    if (chance(run.memory_bytes < (8u << 20) ? 50 : 20)) /* readers of a window at different paces */
+        return MODEL_URLS - 8 + (int)sim_random(4);
+    if (chance(50)) /* whose answers are not everybody's */
+        return 16 + (int)sim_random(12);
+    return (int)sim_random(MODEL_URLS - 8);
+}
+
 static void plan_clients(void)
 {
     unsigned at = 0;
@@ -203,12 +212,13 @@ static void plan_clients(void)
             for (unsigned i = 0; i < size && at < run.clients; i++, at++)
                 client_plan_crowd(&clients[at], at + 1, begin_ns + between(0, 150 * NS_MS), url);
         } else if (chance(10)) {
-            int url = (int)sim_random(MODEL_URLS - 4);
-            if (chance(run.memory_bytes < (8u << 20) ? 70 : 30)) /* readers of a window at different paces */
-                url = MODEL_URLS - 8 + (int)sim_random(4);
+            int url = draw_herd_url();
             counts.herds++;
-            for (unsigned i = 0; i < size && at < run.clients; i++, at++)
+            for (unsigned i = 0; i < size && at < run.clients; i++, at++) {
                 client_plan(&clients[at], at + 1, begin_ns + between(0, 100 * NS_MS), url);
+                if (chance(20)) /* perhaps the one whose request the others wait for */
+                    sim_timer_set(&clients[at].leave, begin_ns + between(50 * NS_MS, 500 * NS_MS));
+            }
         } else {
             client_plan(&clients[at], at + 1, begin_ns, -1);
             at++;
