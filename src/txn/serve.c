@@ -54,6 +54,35 @@ static enum step_result serve_no_memory(struct txn *txn)
     return txn_synth(txn, 503, "no-memory", "The server is short of memory.");
 }
 
+/* The body cannot be given from its start: a window has moved past it (this request asks the origin itself), or
+ * the fill has failed. Nothing was sent yet. */
+static enum step_result serve_lost(struct txn *txn, struct source *body)
+{
+    bool is_behind = txn->serve.hit.is_behind;
+
+    source_close(body);
+    txn->is_serving = false;
+    txn->object = store_object_unref(txn->object);
+    txn->facts.hit = txn->facts.stored = txn->facts.has_ttl = txn->facts.collapsed = false;
+    txn->facts.age_s = -1;
+    if (!is_behind)
+        return txn_synth_failure(txn, CLIENT_FAILURE_CLOSED);
+    txn->facts.reason = "window-behind";
+    txn->facts.outcome = OUTCOME_bypass;
+    return txn_goto(txn, STEP_PASS);
+}
+
+/* Answers with that body, once it is sure that it can begin. */
+static enum step_result serve_body(struct txn *txn, const struct serving *serving, struct source *body)
+{
+    slice shown;
+    unsigned count;
+
+    if (!store_object_is_complete(txn->object) && source_peek(body, &shown, 1, &count) == SOURCE_FAILED)
+        return serve_lost(txn, body);
+    return txn_reply(txn, &serving->reply, body);
+}
+
 static enum step_result serve_bodiless(struct txn *txn, struct serving *serving, uint16_t status)
 {
     serving->reply.status = status;
@@ -110,7 +139,7 @@ static enum step_result serve_range(struct txn *txn, struct serving *serving, co
     hit_handler_seek(&txn->serve.hit, range.first, range.last + 1);
     serving->reply.status = 206;
     serving->reply.length_bytes = (int64_t)(range.last - range.first + 1);
-    return txn_reply(txn, &serving->reply, serving->body);
+    return serve_body(txn, serving, serving->body);
 }
 
 static enum step_result serve_multipart(struct txn *txn, struct serving *serving, const struct range_set *set, int64_t length)
@@ -124,7 +153,7 @@ static enum step_result serve_multipart(struct txn *txn, struct serving *serving
         return serve_no_memory(txn);
     serving->reply.status = 206;
     serving->reply.length_bytes = (int64_t)bytes;
-    return txn_reply(txn, &serving->reply, body);
+    return serve_body(txn, serving, body);
 }
 
 /* The whole body, or as HEAD. */
@@ -132,7 +161,9 @@ static enum step_result serve_whole(struct txn *txn, struct serving *serving, in
 {
     serving->reply.length_bytes = length;
     serving->reply.no_body = txn->is_head || serving->stored->status == 204 || serving->stored->status == 304;
-    return txn_reply(txn, &serving->reply, serving->reply.no_body ? NULL : serving->body);
+    if (serving->reply.no_body)
+        return txn_reply(txn, &serving->reply, NULL);
+    return serve_body(txn, serving, serving->body);
 }
 
 /* The source that the client will read. While a fill runs its window may leave a slow reader behind. */
