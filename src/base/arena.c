@@ -8,7 +8,7 @@
 
 struct arena_chunk {
     struct arena_chunk *next;
-    bool is_pooled;
+    struct pool *pool; /* NULL: malloc's */
     max_align_t bytes[];
 };
 
@@ -29,11 +29,22 @@ void arena_init(struct arena *arena, void *buffer, size_t size, uint32_t limit_b
     }
 }
 
-void arena_use_pool(struct arena *arena, struct pool *pool)
+void arena_pools_init(struct arena_pools *pools, uint32_t keep_max)
+{
+    pool_init(&pools->small, ARENA_SMALL_CHUNK_BYTES, keep_max);
+    pool_init(&pools->large, ARENA_CHUNK_BYTES, keep_max);
+}
+
+void arena_pools_done(struct arena_pools *pools)
+{
+    pool_done(&pools->small);
+    pool_done(&pools->large);
+}
+
+void arena_use_pools(struct arena *arena, struct arena_pools *pools)
 {
     INVARIANT(arena->chunks == NULL);
-    INVARIANT(pool->block_bytes == ARENA_CHUNK_BYTES);
-    arena->pool = pool;
+    arena->pools = pools;
 }
 
 void arena_done(struct arena *arena)
@@ -42,29 +53,39 @@ void arena_done(struct arena *arena)
 
     while (chunk != NULL) {
         struct arena_chunk *next = chunk->next;
-        if (chunk->is_pooled)
-            pool_put(arena->pool, chunk);
+        if (chunk->pool != NULL)
+            pool_put(chunk->pool, chunk);
         else
             free(chunk);
         chunk = next;
     }
-    *arena = (struct arena){.limit_bytes = arena->limit_bytes, .pool = arena->pool};
+    *arena = (struct arena){.limit_bytes = arena->limit_bytes, .pools = arena->pools};
+}
+
+/* The pool whose chunks hold size bytes, small ones first; NULL: malloc's business. */
+static struct pool *arena_pool_for(const struct arena *arena, size_t size)
+{
+    if (arena->pools == NULL || size > ARENA_CHUNK_BYTES - sizeof(struct arena_chunk))
+        return NULL;
+    if (arena->chunks == NULL && size <= ARENA_SMALL_CHUNK_BYTES - sizeof(struct arena_chunk))
+        return &arena->pools->small;
+    return &arena->pools->large;
 }
 
 static bool arena_add_chunk(struct arena *arena, size_t size)
 {
-    size_t want = MAX(size, ARENA_CHUNK_BYTES - sizeof(struct arena_chunk));
+    struct pool *pool = arena_pool_for(arena, size);
+    size_t want = pool != NULL ? pool->block_bytes - sizeof(struct arena_chunk)
+                               : MAX(size, ARENA_CHUNK_BYTES - sizeof(struct arena_chunk));
     struct arena_chunk *chunk;
-    bool is_pooled;
 
     if (want > arena->limit_bytes - MIN(arena->taken_bytes, arena->limit_bytes))
         return false;
-    is_pooled = arena->pool != NULL && want == ARENA_CHUNK_BYTES - sizeof(*chunk);
-    chunk = is_pooled ? pool_get(arena->pool) : malloc(sizeof(*chunk) + want);
+    chunk = pool != NULL ? pool_get(pool) : malloc(sizeof(*chunk) + want);
     if (chunk == NULL)
         return false;
     chunk->next = arena->chunks;
-    chunk->is_pooled = is_pooled;
+    chunk->pool = pool;
     arena->chunks = chunk;
     arena->taken_bytes += (uint32_t)want;
     arena->at = (char *)chunk->bytes;
@@ -100,6 +121,8 @@ void *arena_grow(struct arena *arena, void *old, size_t old_size, size_t new_siz
     size_t extra = round_up8(new_size) - MIN(old_need, round_up8(new_size));
     void *block;
 
+    if (new_size > UINT32_MAX)
+        return NULL; /* beyond any limit, and rounded up it may have wrapped */
     if (old != NULL && (char *)old + old_need == arena->at && (size_t)(arena->end - arena->at) >= extra) {
         arena->at += extra;
         return old;
@@ -108,6 +131,15 @@ void *arena_grow(struct arena *arena, void *old, size_t old_size, size_t new_siz
     if (block != NULL && old_size > 0)
         memcpy(block, old, MIN(old_size, new_size));
     return block;
+}
+
+void arena_shrink(struct arena *arena, void *block, size_t old_size, size_t new_size)
+{
+    size_t old_need = round_up8(old_size != 0 ? old_size : 1), new_need = round_up8(new_size != 0 ? new_size : 1);
+
+    INVARIANT(new_size <= old_size);
+    if ((char *)block + old_need == arena->at)
+        arena->at = (char *)block + new_need;
 }
 
 slice arena_copy(struct arena *arena, slice s)

@@ -88,7 +88,7 @@ static struct fill *shard_joinable(struct fill_shard *shard, const struct fill_s
 
     if (fill == NULL)
         return NULL;
-    if (!storage_is_purged(start->context->storage, fill->seq, fill->tenant, fill->url_labels.labels,
+    if (!storage_is_overtaken(start->context->storage, fill->seq, fill->tenant, fill->url_labels.labels,
                            fill->url_labels.count))
         return fill;
     shard_take_out(fill);

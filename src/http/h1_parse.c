@@ -227,6 +227,9 @@ static enum h1_error lines_read(struct line_reader *reader, uint32_t fields_max,
         if (error != H1_OK)
             return error;
     }
+    /* A request that waits should not wait with the room of a larger one. */
+    arena_shrink(fields->arena, fields->list, fields->cap * sizeof(*fields->list), fields->count * sizeof(*fields->list));
+    fields->cap = fields->count;
     return H1_OK;
 }
 

@@ -11,6 +11,7 @@
 
 #define DRAIN_CHECK_NS UINT64_C(50000000)
 #define HOUSEKEEP_NS   UINT64_C(100000000)
+#define ACCESS_END_NS UINT64_C(2000000000)
 #define NOTE_MS        60000
 #define FILLS_MAX      65536u
 #define DESCRIPTORS_RESERVED 4096u
@@ -48,6 +49,7 @@ struct node {
     struct access_log *access;
     struct os_event *access_event;
     struct os_thread *access_thread;
+    _Atomic bool access_is_over;
     struct admin_context admin;
     struct reuse_policy reuse;
     struct worker *workers;
@@ -142,12 +144,15 @@ static void worker_drain(struct mail *mail)
     if (worker->draining)
         return;
     worker->draining = true;
-    for (unsigned i = 0; i < worker->node->plan->listener_count; i++)
+    for (unsigned i = 0; i < worker->node->plan->listener_count; i++) {
         os_accept_stop(&worker->acceptors[i]);
+        os_listener_close(worker->acceptors[i].listener); /* refused is better than never answered */
+    }
     worker->drain_until_ns = now_ns + worker->node->plan->config.drain_timeout_ms * MS;
     h1_server_drain(worker->server, NULL, NULL);
     if (worker->index == 0) {
         os_accept_stop(&worker->admin_acceptor);
+        os_listener_close(worker->admin_acceptor.listener);
         h1_server_drain(worker->admin_server, NULL, NULL);
     }
     worker_check_drained(worker, now_ns);
@@ -312,6 +317,32 @@ static void access_wake(void *event)
     os_event_set(event);
 }
 
+static void access_run(void *arg)
+{
+    struct node *node = arg;
+
+    access_log_run(node->access);
+    atomic_store(&node->access_is_over, true);
+    os_event_set(node->access_event);
+}
+
+/* A log that takes nothing (a full pipe) must not hold up the end: its thread goes with the process. */
+static void access_close(struct node *node)
+{
+    uint64_t until_ns = os_clock_ns() + ACCESS_END_NS;
+
+    access_log_stop(node->access);
+    while (!atomic_load(&node->access_is_over) && os_clock_ns() < until_ns)
+        os_event_wait(node->access_event, ACCESS_END_NS / 16);
+    if (!atomic_load(&node->access_is_over)) {
+        log_warn("the access log takes nothing: its last records are lost");
+        return;
+    }
+    os_thread_join(node->access_thread);
+    access_log_free(node->access);
+    os_event_free(node->access_event);
+}
+
 static err node_open_access_log(struct node *node)
 {
     const char *path = node->plan->config.access_log;
@@ -328,7 +359,7 @@ static err node_open_access_log(struct node *node)
     ENSURE(node->access_event != NULL, MEMORY);
     config.door.event = node->access_event;
     TRY(access_log_new(&config, &node->access));
-    return os_thread_start("warp-log", access_log_run, node->access, &node->access_thread);
+    return os_thread_start("warp-log", access_run, node, &node->access_thread);
 }
 
 static err node_open_metrics(struct node *node)
@@ -434,12 +465,8 @@ static void node_close(struct node *node)
     for (unsigned i = 0; i < node->plan->workers; i++)
         worker_done(&node->workers[i]);
     free(node->workers);
-    if (node->access != NULL) {
-        access_log_stop(node->access);
-        os_thread_join(node->access_thread);
-        access_log_free(node->access);
-        os_event_free(node->access_event);
-    }
+    if (node->access != NULL)
+        access_close(node);
     metrics_free(node->metrics);
     fill_table_free(node->fills);
     peers_free(node->peers);

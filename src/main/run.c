@@ -192,12 +192,22 @@ static void print_start(const struct supervisor *supervisor)
 
 /* ---- supervising ------------------------------------------------------------------------------------------------------ */
 
+/* The worker process closes its own; only when all are closed are connections refused. */
+static void close_listeners(struct node_plan *plan)
+{
+    for (unsigned i = 0; i < plan->listener_count; i++)
+        for (unsigned shard = 0; shard < plan->workers; shard++)
+            os_listener_close(&plan->listeners[i].shards[shard]);
+    os_listener_close(&plan->admin);
+}
+
 static void pass_signal(struct supervisor *supervisor, int signal)
 {
     if (signal == SIGTERM || signal == SIGINT) {
         if (supervisor->stopping && supervisor->demo > 0)
             os_process_kill(supervisor->demo, SIGKILL);
         supervisor->stopping = true;
+        close_listeners(&supervisor->plan);
         signal = SIGTERM;
     }
     if (supervisor->worker > 0)

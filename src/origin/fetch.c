@@ -297,7 +297,7 @@ static err fetch_open_conn(struct origin_fetch *fetch, const struct os_address *
         .connect_ms = pool->config.limits->connect_ms,
         .first_byte_ms = pool->config.limits->first_byte_ms,
         .between_ms = pool->config.limits->between_ms,
-        .idle_ms = pool->config.limits->idle_ms,
+        .idle_ms = pool->config.limits->idle_ms != 0 ? pool->config.limits->idle_ms : origin_limits_default.idle_ms,
         .events = &events,
         .owner = conn,
     };

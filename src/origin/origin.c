@@ -80,6 +80,8 @@ err origin_parse(slice text, struct origin *ret_origin, const char **ret_why)
     TRY(origin_parse_authority(rest, ret_origin));
     if (!err_is_ok(os_address_from_ip(ret_origin->host, ret_origin->port, &ret_origin->address)))
         ret_origin->address.len = 0; /* a name */
+    if (rest.data[0] == '[') /* brackets are for IPv6 literals, nothing else */
+        ENSURE(ret_origin->address.len != 0 && ret_origin->address.any.sa_family == AF_INET6, INVALID);
     return ERR_OK;
 }
 

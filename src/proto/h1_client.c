@@ -146,6 +146,8 @@ static void request_done(struct h1_writer *writer, enum h1_write_end end)
     switch (end) {
     case H1_WRITE_COMPLETE:
         client->write_complete = true;
+        if (client->state == CLIENT_HEAD)
+            client_deadline(client, client->config.first_byte_ms); /* the origin's time begins here */
         if (writer->framing == H1_BODY_RAW)
             net_shutdown(client->net); /* a tunnel: the client has finished */
         break;

@@ -32,6 +32,8 @@ bool h1_inbuf_reserve(struct h1_inbuf *in, uint32_t more, uint32_t cap_max)
 
 bool h1_inbuf_append(struct h1_inbuf *in, slice data, uint32_t cap_max)
 {
+    if (data.len == 0)
+        return true;
     if (data.len > UINT32_MAX || !h1_inbuf_reserve(in, (uint32_t)data.len, cap_max))
         return false;
     memcpy(in->bytes + in->end, data.data, data.len);
@@ -71,7 +73,7 @@ static bool reader_unframe_chunked(struct h1_reader *reader)
     return result != CHUNKED_MORE;
 }
 
-static bool reader_unframe(struct h1_reader *reader)
+static bool reader_find_bytes(struct h1_reader *reader)
 {
     uint32_t held = reader->in->end - reader->in->start;
 
@@ -91,6 +93,15 @@ static bool reader_unframe(struct h1_reader *reader)
         return held > 0 || reader->complete;
     }
     return false;
+}
+
+static bool reader_unframe(struct h1_reader *reader)
+{
+    bool found = reader_find_bytes(reader);
+
+    if (reader->complete && reader->at_end != NULL)
+        reader->at_end(reader);
+    return found;
 }
 
 static void reader_receive(struct h1_reader *reader)

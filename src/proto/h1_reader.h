@@ -34,6 +34,7 @@ struct h1_reader {
     struct net_stream *net;
     struct h1_inbuf *in;
     void (*first_pull)(struct h1_reader *reader); /* 100-continue; may be NULL */
+    void (*at_end)(struct h1_reader *reader);     /* the last byte was found; may be NULL */
     struct h1_chunked chunked;
     uint64_t left_bytes;  /* BODY_LENGTH */
     uint64_t moved_bytes; /* received by this reader: for rates */

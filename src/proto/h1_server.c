@@ -295,17 +295,6 @@ static slice answer_head(struct h1_exchange *exchange, const struct reply *reply
     return slice_of(buffer, len);
 }
 
-/* The client has gone, ended is still to come: nothing is sent, all is kept until then. */
-static void respond_to_nobody(struct h1_exchange *exchange, bool tunnel, struct source *body)
-{
-    exchange->answer = body;
-    if (!tunnel)
-        return;
-    h1_reader_make_raw(&exchange->reader);
-    exchange->reader.failed = true;
-    exchange->stream.body = &exchange->reader.source;
-}
-
 static void stream_respond_h1(struct server_stream *stream, const struct reply *reply, struct source *body)
 {
     struct h1_exchange *exchange = exchange_of(stream);
@@ -317,8 +306,10 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
     INVARIANT(body != NULL || reply->no_body || reply->length_bytes == 0 || reply->status == 101);
     exchange->responded = true;
     exchange->tunnel = reply->status == 101;
-    if (conn->state == H1_STATE_CLOSING) {
-        respond_to_nobody(exchange, exchange->tunnel, body);
+    if (conn->state == H1_STATE_CLOSING) { /* the end is under way and will be told: nothing can be sent */
+        exchange->answer = body;
+        if (exchange->tunnel)
+            stream->body = &exchange->reader.source; /* has failed */
         return;
     }
     /* An answer that comes before the request's body was read: nothing says that the rest will come soon. */
@@ -374,8 +365,20 @@ static void body_first_pull(struct h1_reader *reader)
 {
     struct h1_exchange *exchange = container_of(reader, struct h1_exchange, reader);
 
+    if (exchange->conn->state == H1_STATE_CLOSING)
+        return;
+    conn_watch_rates(exchange->conn); /* from now on the client is waited for */
     if (exchange->expects_continue && !exchange->responded)
         stream_interim_h1(&exchange->stream, 100, NULL);
+}
+
+/* All of the request is here: from now on a client that leaves is noticed at once, not when it is answered. */
+static void body_at_end(struct h1_reader *reader)
+{
+    struct h1_exchange *exchange = container_of(reader, struct h1_exchange, reader);
+
+    if (exchange->conn->state == H1_STATE_BUSY && !exchange->responded && !exchange->tunnel && !reader->fin)
+        conn_watch_client(exchange->conn);
 }
 
 /* ---- the connection: heads ------------------------------------------------------------------------------ */
@@ -478,6 +481,7 @@ static void conn_request(struct h1_conn *conn, slice head, slice rest)
     if (request.body != BODY_NONE) {
         h1_reader_init(&exchange->reader, &conn->tcp.stream, &conn->in, request.body, request.length_bytes, arena);
         exchange->reader.first_pull = body_first_pull;
+        exchange->reader.at_end = body_at_end;
         if (!exchange->reader.complete)
             exchange->stream.body = &exchange->reader.source;
     }
@@ -649,9 +653,9 @@ static void conn_close(struct h1_conn *conn, bool reset)
     if (conn->state == H1_STATE_CLOSING)
         return;
     conn_set_state(conn, H1_STATE_CLOSING);
+    if (conn->exchange != NULL)
+        conn->exchange->reader.failed = true; /* whoever pulls the body until ended() asks no closed socket */
     loop_timer_stop(conn_loop(conn), &conn->timer);
-    if (conn->exchange != NULL && !conn->exchange->reader.complete)
-        conn->exchange->reader.failed = true; /* whoever reads the request's body until ended asks nothing of the socket */
     net_close(&conn->tcp.stream, reset);
 }
 
@@ -670,9 +674,12 @@ static void conn_check_rates(struct h1_conn *conn)
             return;
         }
     } else if (exchange->reader.receiving && !exchange->tunnel && moved < limits->body_min_bytes_per_s * seconds) {
-        count_limit(conn->server, STREAM_LIMIT_BODY_RATE);
-        exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
-        return;
+        /* in a row: one check may come right after a pause of the reader's own */
+        if (++exchange->slow_checks * RATE_CHECK_NS >= limits->body_idle_ms * MS) {
+            count_limit(conn->server, STREAM_LIMIT_BODY_RATE);
+            exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
+            return;
+        }
     } else if (exchange->tunnel && moved == 0) {
         if (++exchange->slow_checks * RATE_CHECK_NS >= limits->tunnel_idle_ms * MS) {
             exchange_failed(exchange, STREAM_END_CLIENT_SLOW);

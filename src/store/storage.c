@@ -174,6 +174,12 @@ bool storage_is_purged(const struct storage *storage, uint64_t seq, uint16_t ten
     return purge_log_check(storage->purges, seq, tenant, labels, label_count) == PURGE_HARD;
 }
 
+bool storage_is_overtaken(const struct storage *storage, uint64_t seq, uint16_t tenant,
+                          const struct store_label *labels, unsigned label_count)
+{
+    return purge_log_check(storage->purges, seq, tenant, labels, label_count) != PURGE_NONE;
+}
+
 const char *storage_name(const struct storage *storage)
 {
     return storage->name;

@@ -182,6 +182,9 @@ void storage_unpin_seq(struct storage *storage, uint64_t seq);
  * object is in the index. */
 bool storage_is_purged(const struct storage *storage, uint64_t seq, uint16_t tenant, const struct store_label *labels,
                        unsigned label_count);
+/* The same for any purge, soft ones too: who asks now may not be given what was asked of the origin before it. */
+bool storage_is_overtaken(const struct storage *storage, uint64_t seq, uint16_t tenant, const struct store_label *labels,
+                          unsigned label_count);
 
 /* ---- reading: hit_handler ----------------------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
 
 #define TRACE_BYTES 24u /* a trace id and a parent id */
 
-err txn_forward_fields(struct txn *txn, bool is_fill, bool keep_upgrade, struct fields *ret_fields)
+err txn_forward_fields(struct txn *txn, bool is_fill, struct fields *ret_fields)
 {
     uint8_t trace[TRACE_BYTES];
     char ip[64];
@@ -16,7 +16,6 @@ err txn_forward_fields(struct txn *txn, bool is_fill, bool keep_upgrade, struct 
         .origin_host = slice_str(txn->context->group->host_override),
         .trace_random = trace,
         .is_fill = is_fill,
-        .keep_upgrade = keep_upgrade,
     };
 
     os_entropy(trace, sizeof(trace));

@@ -180,8 +180,7 @@ static void fill_done(struct fill_waiter *waiter)
 
 static void fill_interim(struct fill_waiter *waiter, struct response *response)
 {
-    struct txn *txn = container_of(waiter, struct txn, waiter);
-    stream_interim(txn->stream, response->status, &response->fields);
+    txn_interim(container_of(waiter, struct txn, waiter), response);
 }
 
 /* Answers for this key were not shareable a moment ago: do not queue behind one more. */

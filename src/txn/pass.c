@@ -14,7 +14,7 @@ static err pass_build_fields(struct txn *txn)
 {
     txn->pass.fields = arena_zalloc(&txn->arena, sizeof(*txn->pass.fields));
     ENSURE(txn->pass.fields != NULL, MEMORY);
-    return txn_forward_fields(txn, false, pass_is_upgrade(txn), txn->pass.fields);
+    return txn_forward_fields(txn, false, txn->pass.fields);
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------------------ */
@@ -67,12 +67,21 @@ static enum step_result pass_answer(struct txn *txn, struct response *response, 
     return STEP_WAIT;
 }
 
+/* A 1xx answer goes on without what concerns the origin's connection only. */
+void txn_interim(struct txn *txn, const struct response *response)
+{
+    struct fields fields;
+
+    fields_init(&fields, &txn->arena);
+    if (err_is_ok(forward_response(response, &fields)))
+        stream_interim(txn->stream, response->status, &fields);
+}
+
 /* ---- events --------------------------------------------------------------------------------------------------------- */
 
 static void pass_interim(void *user, struct response *response)
 {
-    struct txn *txn = user;
-    stream_interim(txn->stream, response->status, &response->fields);
+    txn_interim(user, response);
 }
 
 static void pass_head(void *user, struct response *response)

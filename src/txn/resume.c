@@ -2,21 +2,27 @@
  * its bytes so far have; what does not fit exactly ends it visibly. */
 #include "txn/txn_internal.h"
 
+/* The reader's own fetch; there only once it is needed, for a follower must cost little. */
 struct resume {
-    struct source source;
     struct txn *txn;
     slice etag;
+    int64_t length_bytes; /* of the whole representation; -1: not known */
     struct fields fields;
     struct origin_fetch *fetch;
     struct source *body; /* of the fetch, once its head fits */
     bool failed;
 };
 
+static struct txn *txn_of(struct source *source)
+{
+    return container_of(source, struct txn, serve.source);
+}
+
 static void resume_wake(void *reader)
 {
-    struct resume *resume = reader;
-    if (resume->source.on_ready != NULL)
-        resume->source.on_ready(resume->source.reader);
+    struct txn *txn = reader;
+    if (txn->serve.source.on_ready != NULL)
+        txn->serve.source.on_ready(txn->serve.source.reader);
 }
 
 static void resume_failed(void *user, enum client_failure failure, const char *detail)
@@ -27,7 +33,7 @@ static void resume_failed(void *user, enum client_failure failure, const char *d
     (void)detail;
     resume->fetch = NULL;
     resume->failed = true;
-    resume_wake(resume);
+    resume_wake(resume->txn);
 }
 
 static void resume_interim(void *user, struct response *response)
@@ -43,8 +49,11 @@ static bool resume_fits(const struct resume *resume, const struct response *resp
     slice value = fields_get(&response->fields, F_CONTENT_RANGE);
     struct content_range range;
 
-    return response->status == 206 && value.data != NULL && content_range_parse(value, &range) && range.satisfied &&
-           range.first == hit->at && (hit->end == UINT64_MAX || range.last == hit->end - 1) &&
+    if (response->status != 206 || value.data == NULL || !content_range_parse(value, &range) || !range.satisfied)
+        return false;
+    if (resume->length_bytes >= 0 && range.length_bytes != (uint64_t)resume->length_bytes)
+        return false; /* another representation, whatever its tag says */
+    return range.first == hit->at && range.last == (hit->end != UINT64_MAX ? hit->end : range.length_bytes) - 1 &&
            slice_eq(fields_get(&response->fields, F_ETAG), resume->etag);
 }
 
@@ -59,8 +68,8 @@ static void resume_head(void *user, struct response *response)
         resume->failed = true;
     }
     if (resume->body != NULL)
-        source_set_reader(resume->body, resume_wake, resume);
-    resume_wake(resume);
+        source_set_reader(resume->body, resume_wake, resume->txn);
+    resume_wake(resume->txn);
 }
 
 static err resume_fields(struct resume *resume)
@@ -68,7 +77,7 @@ static err resume_fields(struct resume *resume)
     struct txn *txn = resume->txn;
     const struct hit_handler *hit = &txn->serve.hit;
 
-    TRY(txn_forward_fields(txn, true, false, &resume->fields));
+    TRY(txn_forward_fields(txn, true, &resume->fields));
     TRY(fields_add(&resume->fields, F_IF_RANGE, resume->etag));
     if (hit->end == UINT64_MAX)
         return fields_addf(&resume->fields, F_RANGE, "bytes=%llu-", (unsigned long long)hit->at);
@@ -76,15 +85,29 @@ static err resume_fields(struct resume *resume)
                        (unsigned long long)hit->end - 1);
 }
 
-static bool resume_begin(struct resume *resume)
+/* NULL: the object's head is damaged, or memory has ended. */
+static struct resume *resume_new(struct txn *txn)
+{
+    struct resume *resume = arena_zalloc(&txn->arena, sizeof(*resume));
+    const struct stored *stored;
+    struct fields view;
+
+    if (resume == NULL || !err_is_ok(stored_view(txn->object->meta, &view, &stored)))
+        return NULL;
+    resume->txn = txn;
+    resume->etag = stored_etag(&view, stored);
+    resume->length_bytes = stored->body_bytes;
+    return resume->etag.data != NULL ? resume : NULL;
+}
+
+static bool resume_begin(struct txn *txn)
 {
     static const struct origin_events events = {resume_interim, resume_head, resume_failed};
-    struct txn *txn = resume->txn;
+    struct resume *resume = resume_new(txn);
     struct origin_request request = {
         .request = {.method = METHOD_GET,
                     .method_name = SLICE("GET"),
                     .target = txn->request.target,
-                    .fields = &resume->fields,
                     .body_bytes = -1,
                     .arena = &txn->arena},
         .group = txn->context->group,
@@ -92,56 +115,55 @@ static bool resume_begin(struct resume *resume)
         .user = resume,
     };
 
-    if (!err_is_ok(resume_fields(resume)))
+    if (resume == NULL || !err_is_ok(resume_fields(resume)))
         return false;
+    request.request.fields = &resume->fields;
     resume->fetch = origin_fetch_start(txn->context->origins, &request);
+    if (resume->fetch != NULL)
+        txn->serve.resume = resume;
     return resume->fetch != NULL;
 }
 
 static enum source_state resume_peek(struct source *source, slice *ret_slices, unsigned max, unsigned *ret_count)
 {
-    struct resume *resume = container_of(source, struct resume, source);
-    struct hit_handler *hit = &resume->txn->serve.hit;
+    struct txn *txn = txn_of(source);
+    struct resume *resume = txn->serve.resume;
     enum source_state state;
 
-    if (resume->failed)
-        return SOURCE_FAILED;
-    if (resume->body != NULL)
-        return source_peek(resume->body, ret_slices, max, ret_count);
-    if (resume->fetch != NULL)
-        return SOURCE_WAIT;
-    source_set_reader(&hit->source, resume_wake, resume);
-    state = source_peek(&hit->source, ret_slices, max, ret_count);
-    if (state != SOURCE_FAILED || !hit->is_behind)
+    if (resume != NULL) {
+        if (resume->failed)
+            return SOURCE_FAILED;
+        return resume->body != NULL ? source_peek(resume->body, ret_slices, max, ret_count) : SOURCE_WAIT;
+    }
+    source_set_reader(&txn->serve.hit.source, resume_wake, txn);
+    state = source_peek(&txn->serve.hit.source, ret_slices, max, ret_count);
+    if (state != SOURCE_FAILED || !txn->serve.hit.is_behind)
         return state;
-    resume->failed = !resume_begin(resume);
-    return resume->failed ? SOURCE_FAILED : SOURCE_WAIT;
+    return resume_begin(txn) ? SOURCE_WAIT : SOURCE_FAILED;
 }
 
 static void resume_consume(struct source *source, size_t n)
 {
-    struct resume *resume = container_of(source, struct resume, source);
-    source_consume(resume->body != NULL ? resume->body : &resume->txn->serve.hit.source, n);
+    struct txn *txn = txn_of(source);
+    source_consume(txn->serve.resume != NULL ? txn->serve.resume->body : &txn->serve.hit.source, n);
 }
 
 static void resume_close(struct source *source)
 {
-    struct resume *resume = container_of(source, struct resume, source);
+    struct txn *txn = txn_of(source);
 
-    resume->body = source_close(resume->body);
-    resume->fetch = origin_fetch_finish(resume->fetch);
-    source_close(&resume->txn->serve.hit.source);
+    if (txn->serve.resume != NULL) {
+        txn->serve.resume->body = source_close(txn->serve.resume->body);
+        txn->serve.resume->fetch = origin_fetch_finish(txn->serve.resume->fetch);
+    }
+    source_close(&txn->serve.hit.source);
 }
 
-struct source *resume_new(struct txn *txn, slice etag)
+struct source *resume_source(struct txn *txn)
 {
     static const struct source_ops ops = {resume_peek, resume_consume, resume_close, NULL};
-    struct resume *resume = arena_zalloc(&txn->arena, sizeof(*resume));
 
-    if (resume == NULL)
-        return NULL;
-    resume->source.ops = &ops;
-    resume->txn = txn;
-    resume->etag = etag;
-    return &resume->source;
+    txn->serve.source = (struct source){.ops = &ops};
+    txn->serve.resume = NULL;
+    return &txn->serve.source;
 }

@@ -4,8 +4,12 @@
 
 #include "http/date.h"
 
-/* What serve works out before it answers. */
+#define SCRATCH_BYTES 8192u
+
+/* What serve works out before it answers; gone when the answer's head is written, so that a transaction that
+ * waits for the rest of a body holds none of it. */
 struct serving {
+    struct arena scratch;
     const struct stored *stored;
     struct fields view;
     struct fields added;
@@ -19,9 +23,9 @@ static bool is_left_out_of_304(enum field_id id)
     return id == F_CONTENT_TYPE || id == F_CONTENT_ENCODING || id == F_CONTENT_LANGUAGE || id == F_CONTENT_RANGE;
 }
 
-static err copy_without(struct txn *txn, const struct fields *from, bool (*left_out)(enum field_id), struct fields *ret)
+static err copy_without(struct arena *arena, const struct fields *from, bool (*left_out)(enum field_id), struct fields *ret)
 {
-    fields_init(ret, &txn->arena);
+    fields_init(ret, arena);
     TRY(fields_reserve(ret, from->count, from->text_len));
     for (unsigned i = 0; i < from->count; i++)
         if (!left_out((enum field_id)from->list[i].id))
@@ -35,11 +39,11 @@ static bool is_content_type(enum field_id id)
 }
 
 /* Replaces the stored fields of the reply by a copy without some. */
-static bool serve_without(struct txn *txn, struct serving *serving, bool (*left_out)(enum field_id))
+static bool serve_without(struct serving *serving, bool (*left_out)(enum field_id))
 {
-    struct fields *copy = arena_alloc(&txn->arena, sizeof(*copy));
+    struct fields *copy = arena_alloc(&serving->scratch, sizeof(*copy));
 
-    if (copy == NULL || !err_is_ok(copy_without(txn, &serving->view, left_out, copy)))
+    if (copy == NULL || !err_is_ok(copy_without(&serving->scratch, &serving->view, left_out, copy)))
         return false;
     serving->reply.stored = copy;
     return true;
@@ -55,7 +59,7 @@ static enum step_result serve_bodiless(struct txn *txn, struct serving *serving,
     serving->reply.status = status;
     serving->reply.no_body = true;
     serving->reply.length_bytes = status == 304 ? -1 : 0;
-    if (status == 304 && !serve_without(txn, serving, is_left_out_of_304))
+    if (status == 304 && !serve_without(serving, is_left_out_of_304))
         return serve_no_memory(txn);
     if (status == 412)
         serving->reply.stored = NULL;
@@ -115,7 +119,7 @@ static enum step_result serve_multipart(struct txn *txn, struct serving *serving
     uint64_t bytes;
     struct source *body = multipart_new(txn, set, (uint64_t)length, type, &own_type, &bytes);
 
-    if (body == NULL || !serve_without(txn, serving, is_content_type) ||
+    if (body == NULL || !serve_without(serving, is_content_type) ||
         !err_is_ok(fields_add(&serving->added, F_CONTENT_TYPE, own_type)))
         return serve_no_memory(txn);
     serving->reply.status = 206;
@@ -134,12 +138,9 @@ static enum step_result serve_whole(struct txn *txn, struct serving *serving, in
 /* The source that the client will read. While a fill runs its window may leave a slow reader behind. */
 static struct source *serve_source(struct txn *txn, const struct serving *serving)
 {
-    slice etag = stored_etag(&serving->view, serving->stored);
-    struct source *source = NULL;
+    bool may_resume = (serving->stored->flags & CONTROL_ETAG_STRONG) && !store_object_is_complete(txn->object);
 
-    if (!store_object_is_complete(txn->object) && (serving->stored->flags & CONTROL_ETAG_STRONG) && etag.data != NULL)
-        source = resume_new(txn, etag);
-    return source != NULL ? source : &txn->serve.hit.source;
+    return may_resume ? resume_source(txn) : &txn->serve.hit.source;
 }
 
 static void serve_count(struct txn *txn)
@@ -153,46 +154,56 @@ static void serve_count(struct txn *txn)
     metric_collapsed(txn->context->metrics);
 }
 
-enum step_result txn_step_serve(struct txn *txn)
+static enum step_result serve(struct txn *txn, struct serving *serving)
 {
-    struct serving serving = {.reply = {.length_bytes = -1}};
     struct range_set set;
     enum range_result ranges;
     int64_t length;
 
-    if (!err_is_ok(stored_view(txn->object->meta, &serving.view, &serving.stored)))
+    if (!err_is_ok(stored_view(txn->object->meta, &serving->view, &serving->stored)))
         return txn_synth(txn, 502, "stored-damaged", "The stored answer is damaged.");
     if (!txn->facts.has_ttl && (txn->facts.stored || txn->facts.hit)) {
-        txn->facts.age_s = freshness_current_age(serving.stored->initial_age_s, serving.stored->response_time_ms,
+        txn->facts.age_s = freshness_current_age(serving->stored->initial_age_s, serving->stored->response_time_ms,
                                                  loop_wall_ms(txn->context->loop));
-        txn->facts.ttl_s = serving.stored->lifetime_s - txn->facts.age_s;
+        txn->facts.ttl_s = serving->stored->lifetime_s - txn->facts.age_s;
         txn->facts.has_ttl = txn->facts.hit;
     }
     serve_count(txn);
-    fields_init(&serving.added, &txn->arena);
-    if (!err_is_ok(txn_add_status(txn, &serving.added)))
+    fields_init(&serving->added, &serving->scratch);
+    if (!err_is_ok(txn_add_status(txn, &serving->added)))
         return serve_no_memory(txn);
-    serving.reply.status = serving.stored->status;
-    serving.reply.stored = &serving.view;
-    serving.reply.added = &serving.added;
-    switch (client_precondition(&txn->request, &serving.view, serving.stored,
-                                loop_wall_ms(txn->context->loop) / 1000)) {
+    serving->reply.status = serving->stored->status;
+    serving->reply.stored = &serving->view;
+    serving->reply.added = &serving->added;
+    switch (client_precondition(&txn->request, &serving->view, serving->stored, loop_wall_ms(txn->context->loop) / 1000)) {
     case COND_PASS:
         break;
     case COND_NOT_MODIFIED:
-        return serve_bodiless(txn, &serving, 304);
+        return serve_bodiless(txn, serving, 304);
     case COND_FAILED:
-        return serve_bodiless(txn, &serving, 412);
+        return serve_bodiless(txn, serving, 412);
     }
     length = store_object_length(txn->object);
     if (length < 0)
-        length = serving.stored->body_bytes;
+        length = serving->stored->body_bytes;
     hit_handler_open(&txn->serve.hit, store_object_ref(txn->object), txn->context->loop);
     txn->is_serving = true;
-    serving.body = serve_source(txn, &serving);
-    if (!serve_ranges(txn, &serving, length, &set, &ranges))
-        return serve_whole(txn, &serving, length);
+    serving->body = serve_source(txn, serving);
+    if (!serve_ranges(txn, serving, length, &set, &ranges))
+        return serve_whole(txn, serving, length);
     if (ranges == RANGE_UNSATISFIABLE)
-        return serve_unsatisfiable(txn, &serving, length);
-    return set.count == 1 ? serve_range(txn, &serving, &set, length) : serve_multipart(txn, &serving, &set, length);
+        return serve_unsatisfiable(txn, serving, length);
+    return set.count == 1 ? serve_range(txn, serving, &set, length) : serve_multipart(txn, serving, &set, length);
+}
+
+enum step_result txn_step_serve(struct txn *txn)
+{
+    _Alignas(8) char buffer[SCRATCH_BYTES];
+    struct serving serving = {.reply = {.length_bytes = -1}};
+    enum step_result result;
+
+    arena_init(&serving.scratch, buffer, sizeof(buffer), 0);
+    result = serve(txn, &serving);
+    arena_done(&serving.scratch);
+    return result;
 }

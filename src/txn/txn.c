@@ -23,7 +23,7 @@ static const struct {
 void txn_context_init(struct txn_context *context)
 {
     pool_init(&context->pool, TXN_BLOCK_BYTES, KEEP_BLOCKS);
-    pool_init(&context->chunks, ARENA_CHUNK_BYTES, KEEP_BLOCKS);
+    arena_pools_init(&context->chunks, KEEP_BLOCKS);
     os_entropy(&context->id_seed, sizeof(context->id_seed));
     context->id_next = 0;
 }
@@ -31,7 +31,7 @@ void txn_context_init(struct txn_context *context)
 void txn_context_done(struct txn_context *context)
 {
     pool_done(&context->pool);
-    pool_done(&context->chunks);
+    arena_pools_done(&context->chunks);
 }
 
 size_t txn_block_bytes(void)
@@ -89,7 +89,7 @@ static void *txn_begin(void *user, struct server_stream *stream, struct arena **
     txn->context = context;
     txn->stream = stream;
     arena_init(&txn->arena, txn->inline_arena, TXN_BLOCK_BYTES - sizeof(*txn), ARENA_LIMIT_BYTES);
-    arena_use_pool(&txn->arena, &context->chunks);
+    arena_use_pools(&txn->arena, &context->chunks);
     txn->facts.age_s = -1;
     txn->tenant = TENANT_DEFAULT;
     *ret_arena = &txn->arena;

@@ -38,7 +38,8 @@ struct txn_context {
     uint32_t node;
     bool websocket, https, status_key;
     /* txn_context_init */
-    struct pool pool, chunks;
+    struct pool pool;
+    struct arena_pools chunks;
     uint64_t id_seed, id_next;
 };
 void txn_context_init(struct txn_context *context);

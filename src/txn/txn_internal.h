@@ -72,6 +72,8 @@ struct txn {
         struct fill_waiter waiter;
         struct {
             struct hit_handler hit;
+            struct source source;  /* resume.c: over hit, while the object is still being filled */
+            struct resume *resume; /* once the reader was left behind */
         } serve;
         struct {
             struct origin_fetch *fetch;
@@ -106,19 +108,20 @@ MUST_USE err txn_add_status(struct txn *txn, struct fields *added);
 slice txn_request_id(struct txn *txn);
 /* What a request of this transaction to the origin carries; ret_fields is initialised here. is_fill: without the
  * client's conditions and Range. */
-MUST_USE err txn_forward_fields(struct txn *txn, bool is_fill, bool keep_upgrade, struct fields *ret_fields);
+MUST_USE err txn_forward_fields(struct txn *txn, bool is_fill, struct fields *ret_fields);
 slice txn_client_ip(struct txn *txn, char *buffer, size_t size);
 
 /* serve.c's sources */
 /* multipart/byteranges over txn->serve.hit; *ret_type is the Content-Type. NULL: no memory. */
 struct source *multipart_new(struct txn *txn, const struct range_set *ranges, uint64_t length, slice type,
                              slice *ret_type, uint64_t *ret_bytes);
-/* Over txn->serve.hit while its fill runs: goes on from the origin where a window has left the reader behind.
- * etag is strong. NULL: no memory. */
-struct source *resume_new(struct txn *txn, slice etag);
+/* Over txn->serve.hit while its fill runs: goes on from the origin where a window has left the reader behind, under
+ * the object's strong entity tag. */
+struct source *resume_source(struct txn *txn);
 
 /* pass.c: an answer that a fill handed over. */
 enum step_result txn_pass_handed(struct txn *txn, struct fill_handed *handed);
+void txn_interim(struct txn *txn, const struct response *response);
 /* invalidate.c: appends one purge, without waiting for it to be durable. */
 void txn_purge_label(struct txn *txn, enum store_label_kind kind, slice text);
 /* What an unsafe request's answer makes invalid. */

@@ -188,6 +188,8 @@ void sim_unlisten(struct sim_server *server)
 
 void sim_send(struct sim_peer *peer, const void *bytes, size_t size)
 {
+    if (size == 0)
+        return;
     if (peer->out_bytes + size > peer->out_room) {
         peer->out_room = MAX(2 * peer->out_room, peer->out_bytes + size);
         peer->out = realloc(peer->out, peer->out_room);

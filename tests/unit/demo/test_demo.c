@@ -142,7 +142,7 @@ static unsigned counted(const char *path)
 static void files_have_cache_fields(void **state)
 {
     (void)state;
-    char fields[600], etag[128];
+    char fields[700], etag[512];
 
     get("/");
     assert_int_equal(status(), 200);

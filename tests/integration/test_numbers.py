@@ -1,0 +1,147 @@
+"""Budgets that are exact: system calls of a hit, memory of an idle connection. For the release binary."""
+import os
+import re
+import resource
+import signal
+import subprocess
+
+import pytest
+
+from client import request_bytes
+from test_fill import Many, heap_kib
+from wait import until
+
+pytestmark = pytest.mark.exact
+
+BODY = b"k" * 1024
+
+
+def store(warp, origin):
+    with warp.client() as client:
+        client.request("/1k")
+        origin.expect("/1k").answer(200, {"Cache-Control": "max-age=3600", "Content-Type": "text/plain"}, BODY)
+        assert client.read_response().body == BODY
+
+
+def answer_length(client):
+    client.request("/1k")
+    head = client.until(b"\r\n\r\n")
+    assert client.exactly(1024) == BODY
+    return len(head) + 1024
+
+
+class Traced:
+    """strace counts the system calls of a process until stop()."""
+
+    def __init__(self, pid, path):
+        self.path = path
+        self.process = subprocess.Popen(["strace", "-f", "-c", "-o", path, "-p", str(pid)], stderr=subprocess.PIPE)
+        line = self.process.stderr.readline()
+        if b"attached" not in line:
+            self.process.wait(10)
+            pytest.fail(f"strace: {line.decode()}")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(20)
+        counts = {}
+        for line in open(self.path):
+            found = re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", line)
+            if found and found.group(2) != "total":
+                counts[found.group(2)] = int(found.group(1))
+        return counts
+
+
+def test_system_calls_of_a_hit(start_warp, origin, tmp_path, capsys):
+    warp = start_warp(origin)
+    store(warp, origin)
+    clients = [warp.client() for _ in range(64)]
+    length = answer_length(clients[0])
+    for client in clients[1:]:
+        answer_length(client)
+    traced = Traced(warp.worker_pid(), str(tmp_path / "strace"))
+    rounds = 150
+    for _ in range(rounds):
+        for client in clients:
+            client.send(request_bytes("GET", "/1k"))
+        for client in clients:
+            client.until(b"\r\n\r\n")
+            client.exactly(1024)
+    counts = traced.stop()
+    hits = rounds * len(clients)
+    moving = {name: n for name, n in counts.items() if name in ("recvfrom", "recvmsg", "read", "readv", "sendto", "sendmsg", "write", "writev")}
+    waiting = {name: n for name, n in counts.items() if name.startswith("epoll_")}
+    others = {name: n for name, n in counts.items() if name not in moving and name not in waiting}
+    with capsys.disabled():
+        print(f"\nnumbers: system calls of a 1 KiB hit: {sum(moving.values()) / hits:.3f} send and receive, "
+              f"{sum(waiting.values()) / hits:.3f} epoll, {sum(others.values()) / hits:.3f} others {others}")
+    assert length < 1500
+    assert 1.98 <= sum(moving.values()) / hits <= 2.02, counts
+    assert sum(waiting.values()) / hits <= 1.0, counts
+    assert sum(others.values()) / hits <= 0.01, counts
+    for client in clients:
+        client.close()
+
+
+def test_memory_of_an_idle_connection(start_warp, origin, capsys):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    n = 10000 if hard >= 11000 else 5000
+    warp = start_warp(origin, env={"MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0"})
+    store(warp, origin)
+    pid = warp.worker_pid()
+    many = Many(warp.port, 100)  # a warm-up: pools have begun
+    many.send(request_bytes("GET", "/1k"))
+    many.read(lambda data: data.endswith(BODY))
+    before = heap_kib(pid)
+    more = Many(warp.port, n)
+    more.send(request_bytes("GET", "/1k"))
+    more.read(lambda data: data.endswith(BODY))
+    warp.wait_metric(n + 100, "warp_connections", state="idle")
+    per_connection = (heap_kib(pid) - before) * 1024 / n
+    with capsys.disabled():
+        print(f"\nnumbers: an idle keep-alive connection holds {per_connection:.0f} B of user memory")
+    assert per_connection <= 512
+    many.close()
+    more.close()
+    warp.wait_metric(0, "warp_connections", state="idle")
+
+
+def test_descriptors_come_back(start_warp, origin):
+    warp = start_warp(origin)
+    store(warp, origin)
+    pid = warp.worker_pid()
+    warp.wait_metric(0, "warp_connections", state="idle")
+    before = len(os.listdir(f"/proc/{pid}/fd"))
+    for _ in range(3):
+        many = Many(warp.port, 500)
+        many.send(request_bytes("GET", "/1k"))
+        many.read(lambda data: data.endswith(BODY))
+        many.close()
+    until(lambda: len(os.listdir(f"/proc/{pid}/fd")) <= before, "descriptors are back")
+
+
+def test_an_idle_process_sleeps(start_warp, origin, tmp_path):
+    """No busy loop with idle clients, a stalled one, and one that waits for its origin."""
+    warp = start_warp(origin)
+    store(warp, origin)
+    idle, waiting, stalled = warp.client(), warp.client(), warp.client(receive_buffer=4096)
+    waiting.request("/wait")
+    seen = origin.expect("/wait")
+    stalled.request("/large")
+    large = origin.expect("/large")
+    large.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+    stalled.read_head()
+    until(lambda: not large.connection.wire.send_some(bytes(1 << 20)), "no more goes through")
+
+    def ticks():
+        fields = open(f"/proc/{warp.worker_pid()}/stat").read().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = ticks()
+    assert not idle.sock_is_readable_within(1.0)
+    assert ticks() - before <= 5, "processor time of a process with nothing to do (in 1/100 s)"
+    seen.answer(200)
+    assert waiting.read_response().status == 200
+    for client in (idle, waiting, stalled):
+        client.close()
