@@ -342,6 +342,8 @@ static void answer_get(struct conn *conn)
         answer->mark.status = 304;
         counts.origin_304++;
     }
+    if (model_urls[conn->url].kind != MODEL_CROWD && chance(answer->mark.status == 304 ? 12 : 2))
+        run_purge_soon(conn->url);
     answer->to = answer->mark.length;
     is_range = answer->mark.status == 200 && is_method(conn, "GET") && chance(90) && choose_range(conn, answer);
     answer->is_bodiless = is_method(conn, "HEAD") || answer->mark.status == 304 || answer->mark.status == 204;

@@ -51,6 +51,8 @@ void run_trace(const char *format, ...) PRINTF(1, 2);
 /* url < 0 or client 0: none concerned. Prints what, when, where and how to see it again; exits. */
 noreturn void run_failed(int url, unsigned client, const char *format, ...) PRINTF(3, 4);
 void run_note(uint64_t content); /* into run.content */
+/* Purges that URL within some milliseconds: while an answer of before is on its way. */
+void run_purge_soon(uint32_t url);
 
 /* ---- the model site: content is a function of (url, version, variant, owner, status) ------------------------- */
 

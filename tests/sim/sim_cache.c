@@ -94,7 +94,8 @@ struct pending_purge {
     uint32_t url, version[MODEL_URLS]; /* what is owed once it is acknowledged; url MODEL_URLS: all */
 };
 
-static struct sim_timer purge_timer, outage_timer;
+static struct sim_timer purge_timer, soon_timer, outage_timer;
+static uint32_t soon_url;
 static unsigned purges_pending;
 static bool ending;
 
@@ -122,12 +123,12 @@ static void purge_name(struct pending_purge *pending)
     counts.soft_purges += pending->purge.soft;
 }
 
-static void purge_begin(void)
+static void purge_begin(uint32_t url)
 {
     struct pending_purge *pending = calloc(1, sizeof(*pending));
 
     INVARIANT(pending != NULL);
-    pending->url = chance(8) ? MODEL_URLS : chance(50) ? (uint32_t)sim_random(10) * 4 : (uint32_t)sim_random(MODEL_URLS);
+    pending->url = url;
     pending->purge.tenant = 1;
     pending->purge.op.loop = node_loop((unsigned)sim_random(run.workers));
     pending->purge.op.done = purge_done;
@@ -157,10 +158,27 @@ static void purge_fire(struct sim_timer *timer)
     if (ending)
         return;
     if (chance(70))
-        purge_begin();
+        purge_begin(chance(8)    ? MODEL_URLS
+                    : chance(50) ? (uint32_t)sim_random(10) * 4
+                                 : (uint32_t)sim_random(MODEL_URLS));
     else
         model_moved((uint32_t)sim_random(MODEL_URLS)); /* nobody is told: caches may lag */
     sim_timer_set(timer, os_clock_ns() + between(0, 3 * NS_S));
+}
+
+static void soon_fire(struct sim_timer *timer)
+{
+    (void)timer;
+    if (!ending)
+        purge_begin(soon_url);
+}
+
+void run_purge_soon(uint32_t url)
+{
+    if (soon_timer.at_ns != 0)
+        return;
+    soon_url = url;
+    sim_timer_set(&soon_timer, os_clock_ns() + between(0, 30 * NS_MS));
 }
 
 static void outage_fire(struct sim_timer *timer)
@@ -249,6 +267,7 @@ static uint64_t run_seed(uint64_t seed, bool tracing)
     node_begin();
     plan_clients();
     purge_timer = (struct sim_timer){.fire = purge_fire};
+    soon_timer = (struct sim_timer){.fire = soon_fire};
     outage_timer = (struct sim_timer){.fire = outage_fire};
     sim_timer_set(&purge_timer, os_clock_ns() + between(0, 2 * NS_S));
     if (run.has_outages)
@@ -261,6 +280,7 @@ static uint64_t run_seed(uint64_t seed, bool tracing)
         run_failed(-1, 0, "I6: %u purges were never acknowledged", purges_pending);
     counts.evictions += node_evictions();
     sim_timer_stop(&purge_timer);
+    sim_timer_stop(&soon_timer);
     sim_timer_stop(&outage_timer);
     for (unsigned i = 0; i < run.clients; i++)
         client_free(&clients[i]);
