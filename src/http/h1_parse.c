@@ -4,11 +4,11 @@
 #include "http/uri.h"
 
 static const struct {
-    const char *name, *text;
+    const char *word, *text;
     uint16_t status;
 } errors[H1_ERROR_COUNT] = {
-    [H1_OK] = {"OK", "no error", 200},
-#define X(name, status, text) [H1_##name] = {#name, text, status},
+    [H1_OK] = {"ok", "no error", 200},
+#define X(name, word, status, text) [H1_##name] = {word, text, status},
     H1_ERRORS(X)
 #undef X
 };
@@ -23,9 +23,9 @@ const char *h1_error_text(enum h1_error error)
     return errors[error].text;
 }
 
-const char *h1_error_name(enum h1_error error)
+const char *h1_error_word(enum h1_error error)
 {
-    return errors[error].name;
+    return errors[error].word;
 }
 
 /* --- where the head ends --- */

@@ -8,55 +8,55 @@
 
 #include "http/message.h"
 
-/* name, status for a client (an origin's error is a 502), text for logs */
+/* name, word (metric label, detail), status for a client (an origin's error is a 502), text */
 #define H1_ERRORS(X)                                                                                         \
-    X(BARE_LF, 400, "line feed without carriage return")                                                     \
-    X(BARE_CR, 400, "carriage return without line feed")                                                     \
-    X(CONTROL, 400, "control character in a field value")                                                    \
-    X(OBS_FOLD, 400, "folded or indented field line")                                                        \
-    X(SPACE_BEFORE_COLON, 400, "white space between field name and colon")                                   \
-    X(EMPTY_NAME, 400, "field without a name")                                                               \
-    X(NO_COLON, 400, "field line without a colon")                                                           \
-    X(BAD_NAME, 400, "invalid character in a field name")                                                    \
-    X(BAD_START, 400, "first byte cannot begin a message")                                                   \
-    X(EMPTY_LINES, 400, "empty lines before the message")                                                    \
-    X(INCOMPLETE, 400, "head without its end")                                                               \
-    X(BAD_METHOD, 400, "invalid method")                                                                     \
-    X(BAD_TARGET, 400, "invalid request target")                                                             \
-    X(TARGET_FRAGMENT, 400, "fragment in the request target")                                                \
-    X(TARGET_FORM, 400, "request target of a form the method does not allow")                                \
-    X(TARGET_AUTHORITY, 400, "invalid authority in the request target")                                      \
-    X(TARGET_SCHEME, 421, "scheme of the request target is not the connection's")                            \
-    X(HTTP_0_9, 400, "HTTP/0.9 request")                                                                     \
-    X(BAD_VERSION, 400, "invalid protocol version")                                                          \
-    X(VERSION_UNSUPPORTED, 505, "major protocol version not supported")                                      \
-    X(HOST_MISSING, 400, "no Host in HTTP/1.1")                                                              \
-    X(HOST_DUPLICATE, 400, "more than one Host line")                                                        \
-    X(HOST_EMPTY, 400, "empty Host")                                                                         \
-    X(HOST_INVALID, 400, "invalid Host")                                                                     \
-    X(LENGTH_AND_ENCODING, 400, "Content-Length together with Transfer-Encoding")                            \
-    X(LENGTH_DUPLICATE, 400, "more than one Content-Length line")                                            \
-    X(LENGTH_INVALID, 400, "invalid Content-Length")                                                         \
-    X(ENCODING_UNKNOWN, 501, "transfer coding other than chunked")                                           \
-    X(ENCODING_INVALID, 400, "malformed Transfer-Encoding, or chunked is not last and alone")                \
-    X(ENCODING_IN_1_0, 400, "Transfer-Encoding in HTTP/1.0")                                                 \
-    X(LINE_TOO_LONG, 431, "field line too long")                                                             \
-    X(TARGET_TOO_LONG, 414, "request target too long")                                                       \
-    X(TOO_MANY_FIELDS, 431, "too many fields")                                                               \
-    X(HEAD_TOO_LARGE, 431, "head too large")                                                                 \
-    X(EXPECTATION, 417, "Expect other than 100-continue")                                                    \
-    X(BAD_STATUS_LINE, 502, "invalid status line")                                                           \
-    X(BAD_STATUS, 502, "status code outside 100..599")                                                       \
-    X(CHUNK_SIZE, 400, "invalid chunk size")                                                                 \
-    X(CHUNK_EXTENSION, 400, "invalid chunk extension")                                                       \
-    X(CHUNK_EXTENSION_LIMIT, 400, "chunk extensions too long")                                               \
-    X(CHUNK_END, 400, "chunk data longer than announced")                                                    \
-    X(TRAILERS_TOO_LARGE, 431, "trailer section too large")                                                  \
-    X(MEMORY, 503, "no memory for the message")
+    X(BARE_LF, "bare-lf", 400, "line feed without carriage return")                                          \
+    X(BARE_CR, "bare-cr", 400, "carriage return without line feed")                                          \
+    X(CONTROL, "control", 400, "control character in a field value")                                         \
+    X(OBS_FOLD, "obs-fold", 400, "folded or indented field line")                                            \
+    X(SPACE_BEFORE_COLON, "space-before-colon", 400, "white space between field name and colon")             \
+    X(EMPTY_NAME, "empty-name", 400, "field without a name")                                                 \
+    X(NO_COLON, "no-colon", 400, "field line without a colon")                                               \
+    X(BAD_NAME, "bad-name", 400, "invalid character in a field name")                                        \
+    X(BAD_START, "bad-start", 400, "first byte cannot begin a message")                                      \
+    X(EMPTY_LINES, "empty-lines", 400, "empty lines before the message")                                     \
+    X(INCOMPLETE, "incomplete", 400, "head without its end")                                                 \
+    X(BAD_METHOD, "bad-method", 400, "invalid method")                                                       \
+    X(BAD_TARGET, "bad-target", 400, "invalid request target")                                               \
+    X(TARGET_FRAGMENT, "target-fragment", 400, "fragment in the request target")                             \
+    X(TARGET_FORM, "target-form", 400, "request target of a form the method does not allow")                 \
+    X(TARGET_AUTHORITY, "target-authority", 400, "invalid authority in the request target")                  \
+    X(TARGET_SCHEME, "target-scheme", 421, "scheme of the request target is not the connection's")           \
+    X(HTTP_0_9, "http-0-9", 400, "HTTP/0.9 request")                                                         \
+    X(BAD_VERSION, "bad-version", 400, "invalid protocol version")                                           \
+    X(VERSION_UNSUPPORTED, "version-unsupported", 505, "major protocol version not supported")               \
+    X(HOST_MISSING, "host-missing", 400, "no Host in HTTP/1.1")                                              \
+    X(HOST_DUPLICATE, "host-duplicate", 400, "more than one Host line")                                      \
+    X(HOST_EMPTY, "host-empty", 400, "empty Host")                                                           \
+    X(HOST_INVALID, "host-invalid", 400, "invalid Host")                                                     \
+    X(LENGTH_AND_ENCODING, "length-and-encoding", 400, "Content-Length together with Transfer-Encoding")     \
+    X(LENGTH_DUPLICATE, "length-duplicate", 400, "more than one Content-Length line")                        \
+    X(LENGTH_INVALID, "length-invalid", 400, "invalid Content-Length")                                       \
+    X(ENCODING_UNKNOWN, "encoding-unknown", 501, "transfer coding other than chunked")                       \
+    X(ENCODING_INVALID, "encoding-invalid", 400, "malformed Transfer-Encoding, or chunked is not last and alone") \
+    X(ENCODING_IN_1_0, "encoding-in-1-0", 400, "Transfer-Encoding in HTTP/1.0")                              \
+    X(LINE_TOO_LONG, "line-too-long", 431, "field line too long")                                            \
+    X(TARGET_TOO_LONG, "target-too-long", 414, "request target too long")                                    \
+    X(TOO_MANY_FIELDS, "too-many-fields", 431, "too many fields")                                            \
+    X(HEAD_TOO_LARGE, "head-too-large", 431, "head too large")                                               \
+    X(EXPECTATION, "expectation", 417, "Expect other than 100-continue")                                     \
+    X(BAD_STATUS_LINE, "bad-status-line", 502, "invalid status line")                                        \
+    X(BAD_STATUS, "bad-status", 502, "status code outside 100..599")                                         \
+    X(CHUNK_SIZE, "chunk-size", 400, "invalid chunk size")                                                   \
+    X(CHUNK_EXTENSION, "chunk-extension", 400, "invalid chunk extension")                                    \
+    X(CHUNK_EXTENSION_LIMIT, "chunk-extension-limit", 400, "chunk extensions too long")                      \
+    X(CHUNK_END, "chunk-end", 400, "chunk data longer than announced")                                       \
+    X(TRAILERS_TOO_LARGE, "trailers-too-large", 431, "trailer section too large")                            \
+    X(MEMORY, "memory", 503, "no memory for the message")
 
 enum h1_error {
     H1_OK,
-#define X(name, status, text) H1_##name,
+#define X(name, word, status, text) H1_##name,
     H1_ERRORS(X)
 #undef X
         H1_ERROR_COUNT
@@ -64,7 +64,7 @@ enum h1_error {
 
 uint16_t h1_error_status(enum h1_error error);  /* 200 for H1_OK */
 const char *h1_error_text(enum h1_error error);
-const char *h1_error_name(enum h1_error error); /* "BARE_LF" */
+const char *h1_error_word(enum h1_error error); /* "bare-lf" */
 
 struct h1_limits {
     uint32_t head_bytes_max;   /* from the first byte of the start line to the last CRLF */

@@ -429,7 +429,7 @@ static void conn_refuse(struct h1_conn *conn, enum h1_error error)
     }
     conn->exchange->refused = true;
     conn->server->config.events->refused(conn->exchange->stream.user, error, h1_error_status(error),
-                                         h1_error_name(error), h1_error_text(error));
+                                         h1_error_word(error), h1_error_text(error));
 }
 
 static void conn_refuse_timeout(struct h1_conn *conn)
@@ -444,7 +444,7 @@ static void conn_refuse_timeout(struct h1_conn *conn)
         return;
     }
     conn->exchange->refused = true;
-    conn->server->config.events->refused(conn->exchange->stream.user, stream_refusals_count - 1, 408, "head_timeout",
+    conn->server->config.events->refused(conn->exchange->stream.user, stream_refusals_count - 1, 408, "head-timeout",
                                          "The head of the request did not arrive in time.");
 }
 
@@ -465,7 +465,7 @@ static void conn_request(struct h1_conn *conn, slice head, slice rest)
     error = h1_parse_request(head, &server->config.limits->head, server->config.https, arena, &request);
     if (error != H1_OK) {
         exchange->refused = true;
-        server->config.events->refused(exchange->stream.user, error, h1_error_status(error), h1_error_name(error),
+        server->config.events->refused(exchange->stream.user, error, h1_error_status(error), h1_error_word(error),
                                        h1_error_text(error));
         return;
     }

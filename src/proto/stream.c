@@ -3,10 +3,10 @@
 
 const char *const stream_refusals[] = {
     NULL, /* H1_OK */
-#define X(name, status, text) #name,
+#define X(name, word, status, text) word,
     H1_ERRORS(X)
 #undef X
-        "HEAD_TIMEOUT",
+        "head-timeout",
 };
 const unsigned stream_refusals_count = ARRAY_LEN(stream_refusals);
 

@@ -271,6 +271,17 @@ static bool may_follow(struct txn *txn, const struct store_object *object)
            reuse_decide(&txn->control, stored, loop_wall_ms(txn->context->loop), txn->context->reuse).verdict == REUSE_FRESH;
 }
 
+/* A guess at freshness is nobody's word: who sends credentials gets such an answer only validated, and an origin
+ * that fails has not validated it. */
+static bool may_have_stale(struct txn *txn, const struct store_object *object)
+{
+    const struct stored *stored;
+    struct fields view;
+
+    return err_is_ok(stored_view(object->meta, &view, &stored)) &&
+           !((stored->flags & CONTROL_HEURISTIC) && txn->control.has_credentials);
+}
+
 static enum step_result fill_gave_object(struct txn *txn, enum fill_outcome outcome, uint16_t status, bool is_leader,
                                          struct store_object *object)
 {
@@ -283,6 +294,12 @@ static enum step_result fill_gave_object(struct txn *txn, enum fill_outcome outc
         txn->alone = true;
         txn->facts.collapsed = false;
         return txn_goto(txn, STEP_FETCH);
+    }
+    if (outcome == FILL_STALE && !may_have_stale(txn, object)) {
+        txn->object = store_object_unref(txn->object);
+        txn->facts.reason = "heuristic-credentials";
+        txn->facts.outcome = OUTCOME_bypass;
+        return txn_goto(txn, STEP_PASS); /* the origin's own error, or ours about it */
     }
     txn->facts.fwd_status = status;
     txn->facts.outcome = outcome == FILL_VALIDATED ? OUTCOME_revalidated

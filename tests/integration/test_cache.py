@@ -3,6 +3,9 @@ import email.utils
 import re
 import time
 
+from email.utils import formatdate
+import time
+
 import pytest
 
 from client import request_bytes
@@ -435,6 +438,17 @@ def test_some_answers_are_never_served_stale(client, origin, directive):
     assert client.read_response().status in (502, 504)
     origin.stop()
     assert client.get("/x").status in (502, 504)
+
+
+def test_a_guess_is_not_served_stale_to_credentials(client, origin):
+    # fresh for 100 seconds by the heuristic (a tenth of 1,000), and older than that already
+    now = time.time()
+    miss(client, origin, headers=[("Date", formatdate(now, usegmt=True)), ("Last-Modified", formatdate(now - 1000, usegmt=True)),
+                                  ("Age", "200")])
+    origin.stop()
+    assert client.get("/x").body == b"first"
+    assert client.get("/x", [("Cookie", "a=b")]).status == 502
+    assert client.get("/x").body == b"first"
 
 
 # ---- invalidation --------------------------------------------------------------------------------------------------------------------

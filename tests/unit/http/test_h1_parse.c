@@ -22,7 +22,7 @@ static struct request good(const char *text)
     struct request request = {.minor = 9};
     enum h1_error error = parse_bytes(slice_str(text), false, &request);
     if (error != H1_OK)
-        fail_msg("%s: %s", h1_error_name(error), text);
+        fail_msg("%s: %s", h1_error_word(error), text);
     return request;
 }
 
@@ -31,7 +31,7 @@ static void bad(const char *text, enum h1_error want)
     struct request request = {.minor = 9};
     enum h1_error error = parse_bytes(slice_str(text), false, &request);
     if (error != want)
-        fail_msg("%s, not %s: %s", h1_error_name(error), h1_error_name(want), text);
+        fail_msg("%s, not %s: %s", h1_error_word(error), h1_error_word(want), text);
     assert_int_equal(request.minor, 9);
 }
 
@@ -338,7 +338,7 @@ static void find_refuses(const char *text, bool is_response, enum h1_error want)
         enum h1_error error = H1_OK;
         enum h1_find result = find_in_steps(text, step, is_response, &finder, &error);
         if (result != H1_FIND_REFUSED || error != want)
-            fail_msg("step %zu: %s: %s", step, h1_error_name(error), text);
+            fail_msg("step %zu: %s: %s", step, h1_error_word(error), text);
     }
 }
 
@@ -377,7 +377,7 @@ static struct response good_answer(const char *text, enum method method)
     struct response r = {0};
     enum h1_error error = answer(text, method, &r);
     if (error != H1_OK)
-        fail_msg("%s: %s", h1_error_name(error), text);
+        fail_msg("%s: %s", h1_error_word(error), text);
     return r;
 }
 
@@ -430,7 +430,7 @@ static void hostile_responses(void **state)
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         enum h1_error error = answer(rows[i].text, METHOD_GET, &r);
         if (error != rows[i].error)
-            fail_msg("%s, not %s: %s", h1_error_name(error), h1_error_name(rows[i].error), rows[i].text);
+            fail_msg("%s, not %s: %s", h1_error_word(error), h1_error_word(rows[i].error), rows[i].text);
     }
 }
 
@@ -440,7 +440,7 @@ static void error_table(void **state)
     assert_int_equal(h1_error_status(H1_TARGET_TOO_LONG), 414);
     assert_int_equal(h1_error_status(H1_ENCODING_UNKNOWN), 501);
     assert_int_equal(h1_error_status(H1_EXPECTATION), 417);
-    assert_string_equal(h1_error_name(H1_BARE_LF), "BARE_LF");
+    assert_string_equal(h1_error_word(H1_BARE_LF), "bare-lf");
     for (unsigned i = 0; i < H1_ERROR_COUNT; i++)
         assert_true(h1_error_text(i)[0] != 0);
 }

@@ -366,8 +366,8 @@ static void expect_refused(const char *head, uint16_t status, enum h1_error erro
     assert_false(asked->has_request);
     assert_int_equal(asked->refused, status);
     assert_int_equal(asked->refused_index, error);
-    assert_string_equal(asked->reason, h1_error_name(error));
-    assert_string_equal(stream_refusals[error], h1_error_name(error));
+    assert_string_equal(asked->reason, h1_error_word(error));
+    assert_string_equal(stream_refusals[error], h1_error_word(error));
     answer(asked, status, "refused");
     assert_non_null(strstr(wire_expect_head(client), "Connection: close\r\n"));
     wire_expect(client, "refused");
@@ -716,8 +716,8 @@ static void test_head_timeout(void)
     asked = node_next();
     assert_in_range(now_ms() - begun_ms, 8000, 10100);
     assert_int_equal(asked->refused, 408);
-    assert_string_equal(asked->reason, "head_timeout");
-    assert_string_equal(stream_refusals[asked->refused_index], "HEAD_TIMEOUT");
+    assert_string_equal(asked->reason, "head-timeout");
+    assert_string_equal(stream_refusals[asked->refused_index], "head-timeout");
     answer(asked, 408, "late");
     assert_non_null(strstr(wire_expect_head(client), "408"));
     wire_expect(client, "late");
