@@ -3,9 +3,6 @@ import email.utils
 import re
 import time
 
-from email.utils import formatdate
-import time
-
 import pytest
 
 from client import request_bytes
@@ -443,7 +440,7 @@ def test_some_answers_are_never_served_stale(client, origin, directive):
 def test_a_guess_is_not_served_stale_to_credentials(client, origin):
     # fresh for 100 seconds by the heuristic (a tenth of 1,000), and older than that already
     now = time.time()
-    miss(client, origin, headers=[("Date", formatdate(now, usegmt=True)), ("Last-Modified", formatdate(now - 1000, usegmt=True)),
+    miss(client, origin, headers=[("Date", email.utils.formatdate(now, usegmt=True)), ("Last-Modified", email.utils.formatdate(now - 1000, usegmt=True)),
                                   ("Age", "200")])
     origin.stop()
     assert client.get("/x").body == b"first"
