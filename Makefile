@@ -23,6 +23,7 @@ all: build/release/build.ninja
 	@ln -sf src/main/warp build/release/warp
 
 build/release/build.ninja:
+	@command -v meson >/dev/null || { echo "meson is missing: make deps installs what the build needs" >&2; exit 1; }
 	meson setup build/release --buildtype=release -Ddebug=true -Db_pie=true
 
 build/asan/build.ninja:
