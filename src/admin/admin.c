@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 
-#define TYPE_JSON SLICE("application/json")
+#define TYPE_JSON  SLICE("application/json")
+#define JSON_STYLE (JSON_INDENT(1) | JSON_PRESERVE_ORDER)
 
 /* ---- answers -------------------------------------------------------------------------------------------------- */
 
@@ -47,11 +48,13 @@ void admin_answer(struct admin_request *request, uint16_t status, slice type, sl
 
 void admin_answer_json(struct admin_request *request, uint16_t status, json_t *root)
 {
-    char *text = root != NULL ? json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER) : NULL;
+    size_t size = root != NULL ? json_dumpb(root, NULL, 0, JSON_STYLE) : 0;
+    char *text = size > 0 ? malloc(size + 1) : NULL;
 
+    if (text != NULL && json_dumpb(root, text, size, JSON_STYLE) == size)
+        text[size++] = '\n';
     json_decref(root);
-    admin_answer_owned(request, status, status >= 400 ? SLICE("application/problem+json") : TYPE_JSON, text,
-                       text != NULL ? strlen(text) : 0);
+    admin_answer_owned(request, status, status >= 400 ? SLICE("application/problem+json") : TYPE_JSON, text, size);
 }
 
 void admin_problem(struct admin_request *request, uint16_t status, const char *detail)
