@@ -86,13 +86,16 @@ static bool is_server_failure(uint16_t status)
     return status == 500 || status == 502 || status == 503 || status == 504;
 }
 
-static bool may_serve_stale(struct fill *fill, int64_t now_ms)
+/* Not once it was purged: some of those who wait may have come after that. */
+bool fill_may_serve_stale(const struct fill *fill, int64_t now_ms)
 {
+    const struct store_object *stale = fill->stale;
     const struct stored *stored;
     struct fields view;
 
-    return fill->stale != NULL && err_is_ok(stored_view(fill->stale->meta, &view, &stored)) &&
-           stale_if_error_allowed(stored, now_ms, fill->context->reuse);
+    return stale != NULL && err_is_ok(stored_view(stale->meta, &view, &stored)) &&
+           stale_if_error_allowed(stored, now_ms, fill->context->reuse) &&
+           !storage_is_purged(fill->context->storage, stale->seq, stale->tenant, stale->labels, stale->label_count);
 }
 
 static void serve_stale(struct fill *fill, uint16_t status)
@@ -319,7 +322,7 @@ void fill_admit(struct fill *fill, struct response *response)
 
     if (fill->validating && response->status == 304)
         admit_not_modified(fill, response, now_ms);
-    else if (is_server_failure(response->status) && may_serve_stale(fill, now_ms))
+    else if (is_server_failure(response->status) && fill_may_serve_stale(fill, now_ms))
         serve_stale(fill, response->status);
     else
         admit_new(fill, response, now_ms);

@@ -188,13 +188,10 @@ static void fetch_failed(void *user, enum client_failure failure, const char *de
 {
     struct fill *fill = user;
     struct fill_result result = {.outcome = FILL_FAILED, .failure = failure};
-    const struct stored *stored;
-    struct fields view;
 
     (void)detail; /* the origin's health log has it */
     fill->fetch = NULL;
-    if (fill->stale != NULL && err_is_ok(stored_view(fill->stale->meta, &view, &stored)) &&
-        stale_if_error_allowed(stored, loop_wall_ms(fill->context->loop), fill->context->reuse)) {
+    if (fill_may_serve_stale(fill, loop_wall_ms(fill->context->loop))) {
         result.outcome = FILL_STALE;
         result.object = fill->stale;
     }

@@ -286,6 +286,37 @@ static void test_stale_on_failure(void)
 }
 SEEDED(test_stale_on_failure, THREADS)
 
+/* A purge while it is validated: an origin that fails does not bring it back. */
+static void expect_no_stale_for(const char *says, enum fill_outcome outcome)
+{
+    struct store_lookup stale;
+    struct seeker seeker;
+    struct wire *wire;
+
+    site_open();
+    store_one("/a", FRESH, "body");
+    stale = look(key_of("/a"));
+    run_ms(61000);
+    seek_with(&seeker, (struct seek){.target = "/a", .stale = stale.object});
+    wire = origin_next();
+    purge_host();
+    wire_say(wire, says);
+    if (says[0] == '\0')
+        wire_finish(wire);
+    expect_outcome(&seeker, outcome);
+    assert_null(seeker.waiter.object);
+    seeker_end(&seeker);
+    store_object_unref(stale.object);
+    site_close();
+}
+
+static void test_purged_is_not_served_stale(void)
+{
+    expect_no_stale_for("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", FILL_HANDED);
+    expect_no_stale_for("", FILL_FAILED);
+}
+SEEDED(test_purged_is_not_served_stale, THREADS)
+
 /* ---- variants -------------------------------------------------------------------------------------------------------- */
 
 #define SPY_MAX 256u
@@ -455,6 +486,7 @@ int main(void)
         SEEDED_TEST(test_304_after_a_purge),
         SEEDED_TEST(test_changed),
         SEEDED_TEST(test_stale_on_failure),
+        SEEDED_TEST(test_purged_is_not_served_stale),
         SEEDED_TEST(test_marker_before_variant),
         SEEDED_TEST(test_variant_cap),
         SEEDED_TEST(test_vary_star),
