@@ -136,8 +136,11 @@ static void admit_not_modified(struct fill *fill, struct response *response, int
     }
     update.op.loop = fill->context->loop;
     update.op.done = store_op_ignored;
-    if (reason != NOT_STORED_NONE) /* good for those who wait, and for nobody after them */
+    if (reason != NOT_STORED_NONE) { /* good for whose request it answers, and for nobody else */
+        fill_count_not_stored(fill, reason);
+        remember_unshareable(fill);
         storage_drop(fill->context->storage, fill->stale);
+    }
     update.labels = labels.labels;
     update.label_count = labels.count;
     if (storage_update_meta(fill->context->storage, &update) == STORE_PENDING) {
@@ -145,7 +148,9 @@ static void admit_not_modified(struct fill *fill, struct response *response, int
         update.updated = NULL;
     }
     fill_resolve(fill, &(struct fill_result){.outcome = FILL_VALIDATED,
+                                             .reason = reason,
                                              .status = response->status,
+                                             .leader_only = reason != NOT_STORED_NONE,
                                              .object = update.updated != NULL ? update.updated : fill->stale});
     store_object_unref(update.updated);
     fill_end(fill);

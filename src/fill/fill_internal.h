@@ -52,6 +52,7 @@ struct fill_result {
     uint16_t status;
     struct store_object *object; /* not taken over: each waiter gets its own reference */
     struct fill_handed *handed;  /* taken over, by the leader */
+    bool leader_only;            /* the object is nobody else's: the others are released */
 };
 /* Out of the table; every waiter is told. Once per fill. Returns false when handed found no taker. */
 bool fill_resolve(struct fill *fill, const struct fill_result *result);
