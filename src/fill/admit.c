@@ -316,6 +316,7 @@ static void admit_new(struct fill *fill, struct response *response, int64_t now_
     fill->step = FILL_STORE;
     fill_resolve(fill, &(struct fill_result){.outcome = FILL_OBJECT, .status = response->status, .object = object});
     store_object_unref(object);
+    fill_unpin(fill); /* purges need not wait for a body that its readers may hold up for long */
     if (fill->body != NULL)
         source_set_reader(fill->body, body_ready, fill);
     fill_store_body(fill);

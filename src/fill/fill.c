@@ -146,6 +146,13 @@ struct fill *fill_new(const struct fill_start *start, hash128 hash)
     return fill;
 }
 
+void fill_unpin(struct fill *fill)
+{
+    if (fill->seq != 0)
+        storage_unpin_seq(fill->context->storage, fill->seq);
+    fill->seq = 0;
+}
+
 void fill_end(struct fill *fill)
 {
     fill->step = FILL_ENDED;
@@ -154,9 +161,7 @@ void fill_end(struct fill *fill)
     if (fill->miss != NULL)
         miss_handler_drop(fill->miss);
     fill->miss = NULL;
-    if (fill->seq != 0)
-        storage_unpin_seq(fill->context->storage, fill->seq);
-    fill->seq = 0;
+    fill_unpin(fill);
     loop_timer_stop(fill->context->loop, &fill->unread);
     if (list_is_linked(&fill->link)) {
         list_remove(&fill->link);

@@ -65,6 +65,7 @@ void fill_tell_interim(struct fill *fill, struct response *response);
 struct fill *fill_new(const struct fill_start *start, hash128 hash);
 void fill_begin(struct fill *fill);   /* FETCH, from the loop */
 void fill_end(struct fill *fill);     /* frees it */
+void fill_unpin(struct fill *fill);   /* its object is published, or never will be */
 /* The stored object may take the place of an answer that did not come. */
 bool fill_may_serve_stale(const struct fill *fill, int64_t now_ms);
 /* ADMIT: what becomes of an answer; resolves the fill. */

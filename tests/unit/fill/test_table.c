@@ -1,4 +1,5 @@
 #include "fill_test.h"
+#include "store/purge.h"
 
 /* Eight who ask for the same on two threads: one request to the origin, one object for all. */
 static void test_one_fetch_for_many(void)
@@ -346,6 +347,32 @@ static void test_purge_of_another_tag(void)
 }
 SEEDED(test_purge_of_another_tag, THREADS)
 
+/* A body that arrives slowly holds up no purge's retirement: its object is in the index. */
+static void test_purges_retire_during_the_body(void)
+{
+    struct purge_log_stats stats;
+    struct seeker seeker;
+    struct wire *wire;
+
+    site_open();
+    seek(&seeker, "/a", 0);
+    wire = origin_next();
+    wire_say(wire, FRESH "Content-Length: 4\r\n\r\nha");
+    expect_outcome(&seeker, FILL_OBJECT);
+    purge_host();
+    for (unsigned i = 0; i < 200; i++)
+        storage_turn(site.storage, os_wall_ms());
+    purge_log_stats(site.storage->purges, &stats);
+    assert_int_equal(stats.pins, 0);
+    assert_int_equal(stats.labels, 0);
+    wire_say(wire, "lf");
+    expect_read(seeker.waiter.object, 0, SOURCE_END, "half");
+    assert_false(is_stored("/a"));
+    seeker_end(&seeker);
+    site_close();
+}
+SEEDED(test_purges_retire_during_the_body, THREADS)
+
 /* While its body arrives: readers keep it, the index does not. */
 static void test_purge_during_the_body(void)
 {
@@ -401,6 +428,7 @@ int main(void)
         SEEDED_TEST(test_purged_fill_ends_last),
         SEEDED_TEST(test_purge_of_a_tag_overtakes),
         SEEDED_TEST(test_purge_of_another_tag),
+        SEEDED_TEST(test_purges_retire_during_the_body),
         SEEDED_TEST(test_purge_during_the_body),
         SEEDED_TEST(test_stop),
     };
