@@ -90,7 +90,8 @@ static void fill_abandon(struct mail *mail)
         return;
     }
     if (fill->step == FILL_FETCH && !fill->resolved) {
-        fill_resolve(fill, &(struct fill_result){.outcome = FILL_FAILED, .failure = CLIENT_FAILURE_CLOSED});
+        /* somebody on another thread may join just now: no failure of the origin's */
+        fill_resolve(fill, &(struct fill_result){.outcome = FILL_LOOK_AGAIN});
         fill_end(fill);
     }
 }
