@@ -86,13 +86,16 @@ static bool is_server_failure(uint16_t status)
     return status == 500 || status == 502 || status == 503 || status == 504;
 }
 
-static bool may_serve_stale(struct fill *fill, int64_t now_ms)
+/* Not once it was purged: some of those who wait may have come after that. */
+bool fill_may_serve_stale(const struct fill *fill, int64_t now_ms)
 {
+    const struct store_object *stale = fill->stale;
     const struct stored *stored;
     struct fields view;
 
-    return fill->stale != NULL && err_is_ok(stored_view(fill->stale->meta, &view, &stored)) &&
-           stale_if_error_allowed(stored, now_ms, fill->context->reuse);
+    return stale != NULL && err_is_ok(stored_view(stale->meta, &view, &stored)) &&
+           stale_if_error_allowed(stored, now_ms, fill->context->reuse) &&
+           !storage_is_purged(fill->context->storage, stale->seq, stale->tenant, stale->labels, stale->label_count);
 }
 
 static void serve_stale(struct fill *fill, uint16_t status)
@@ -133,8 +136,11 @@ static void admit_not_modified(struct fill *fill, struct response *response, int
     }
     update.op.loop = fill->context->loop;
     update.op.done = store_op_ignored;
-    if (reason != NOT_STORED_NONE) /* good for those who wait, and for nobody after them */
+    if (reason != NOT_STORED_NONE) { /* good for whose request it answers, and for nobody else */
+        fill_count_not_stored(fill, reason);
+        remember_unshareable(fill);
         storage_drop(fill->context->storage, fill->stale);
+    }
     update.labels = labels.labels;
     update.label_count = labels.count;
     if (storage_update_meta(fill->context->storage, &update) == STORE_PENDING) {
@@ -142,7 +148,9 @@ static void admit_not_modified(struct fill *fill, struct response *response, int
         update.updated = NULL;
     }
     fill_resolve(fill, &(struct fill_result){.outcome = FILL_VALIDATED,
+                                             .reason = reason,
                                              .status = response->status,
+                                             .leader_only = reason != NOT_STORED_NONE,
                                              .object = update.updated != NULL ? update.updated : fill->stale});
     store_object_unref(update.updated);
     fill_end(fill);
@@ -308,6 +316,7 @@ static void admit_new(struct fill *fill, struct response *response, int64_t now_
     fill->step = FILL_STORE;
     fill_resolve(fill, &(struct fill_result){.outcome = FILL_OBJECT, .status = response->status, .object = object});
     store_object_unref(object);
+    fill_unpin(fill); /* purges need not wait for a body that its readers may hold up for long */
     if (fill->body != NULL)
         source_set_reader(fill->body, body_ready, fill);
     fill_store_body(fill);
@@ -319,7 +328,7 @@ void fill_admit(struct fill *fill, struct response *response)
 
     if (fill->validating && response->status == 304)
         admit_not_modified(fill, response, now_ms);
-    else if (is_server_failure(response->status) && may_serve_stale(fill, now_ms))
+    else if (is_server_failure(response->status) && fill_may_serve_stale(fill, now_ms))
         serve_stale(fill, response->status);
     else
         admit_new(fill, response, now_ms);

@@ -90,7 +90,8 @@ static void fill_abandon(struct mail *mail)
         return;
     }
     if (fill->step == FILL_FETCH && !fill->resolved) {
-        fill_resolve(fill, &(struct fill_result){.outcome = FILL_FAILED, .failure = CLIENT_FAILURE_CLOSED});
+        /* somebody on another thread may join just now: no failure of the origin's */
+        fill_resolve(fill, &(struct fill_result){.outcome = FILL_LOOK_AGAIN});
         fill_end(fill);
     }
 }
@@ -146,6 +147,13 @@ struct fill *fill_new(const struct fill_start *start, hash128 hash)
     return fill;
 }
 
+void fill_unpin(struct fill *fill)
+{
+    if (fill->seq != 0)
+        storage_unpin_seq(fill->context->storage, fill->seq);
+    fill->seq = 0;
+}
+
 void fill_end(struct fill *fill)
 {
     fill->step = FILL_ENDED;
@@ -154,9 +162,7 @@ void fill_end(struct fill *fill)
     if (fill->miss != NULL)
         miss_handler_drop(fill->miss);
     fill->miss = NULL;
-    if (fill->seq != 0)
-        storage_unpin_seq(fill->context->storage, fill->seq);
-    fill->seq = 0;
+    fill_unpin(fill);
     loop_timer_stop(fill->context->loop, &fill->unread);
     if (list_is_linked(&fill->link)) {
         list_remove(&fill->link);
@@ -188,13 +194,10 @@ static void fetch_failed(void *user, enum client_failure failure, const char *de
 {
     struct fill *fill = user;
     struct fill_result result = {.outcome = FILL_FAILED, .failure = failure};
-    const struct stored *stored;
-    struct fields view;
 
     (void)detail; /* the origin's health log has it */
     fill->fetch = NULL;
-    if (fill->stale != NULL && err_is_ok(stored_view(fill->stale->meta, &view, &stored)) &&
-        stale_if_error_allowed(stored, loop_wall_ms(fill->context->loop), fill->context->reuse)) {
+    if (fill_may_serve_stale(fill, loop_wall_ms(fill->context->loop))) {
         result.outcome = FILL_STALE;
         result.object = fill->stale;
     }

@@ -67,6 +67,7 @@ struct fill_waiter {
     struct store_object *object;   /* out, of OBJECT, VALIDATED, STALE: a reference, the waiter's */
     struct fill_handed *handed;    /* out, of HANDED: the waiter's; fill_handed_free */
     uint64_t fetch_ns;             /* out: how long the fetch took to its head; 0: none */
+    uint64_t seq;                  /* the purge sequence when it joined */
     uint8_t state;
     bool is_leader;                /* started the fill (else: collapsed onto it) */
     uint8_t outcome;               /* out: enum fill_outcome */

@@ -52,6 +52,7 @@ struct fill_result {
     uint16_t status;
     struct store_object *object; /* not taken over: each waiter gets its own reference */
     struct fill_handed *handed;  /* taken over, by the leader */
+    bool leader_only;            /* the object is nobody else's: the others are released */
 };
 /* Out of the table; every waiter is told. Once per fill. Returns false when handed found no taker. */
 bool fill_resolve(struct fill *fill, const struct fill_result *result);
@@ -64,6 +65,9 @@ void fill_tell_interim(struct fill *fill, struct response *response);
 struct fill *fill_new(const struct fill_start *start, hash128 hash);
 void fill_begin(struct fill *fill);   /* FETCH, from the loop */
 void fill_end(struct fill *fill);     /* frees it */
+void fill_unpin(struct fill *fill);   /* its object is published, or never will be */
+/* The stored object may take the place of an answer that did not come. */
+bool fill_may_serve_stale(const struct fill *fill, int64_t now_ms);
 /* ADMIT: what becomes of an answer; resolves the fill. */
 void fill_admit(struct fill *fill, struct response *response);
 /* After admit chose to store: moves the body. */

@@ -77,6 +77,7 @@ static void waiter_add(struct fill *fill, struct fill_waiter *waiter, bool is_le
     waiter->object = NULL;
     waiter->handed = NULL;
     waiter->fetch_ns = 0;
+    waiter->seq = storage_seq(fill->context->storage);
     waiter->status = 0;
     list_push_back(&fill->waiters, &waiter->link);
 }
@@ -156,18 +157,36 @@ static void waiter_mail(struct mail *mail)
     waiter->done(waiter);
 }
 
+/* Only the answer says what tags and groups it has: one who came after a purge of them asks anew. */
+static bool is_overtaken_for(const struct fill *fill, const struct fill_waiter *waiter, const struct store_object *object)
+{
+    return object != NULL && waiter->seq > fill->seq &&
+           storage_is_overtaken(fill->context->storage, fill->seq, fill->tenant, object->labels, object->label_count);
+}
+
+/* What this waiter gets of the result. */
+static enum fill_outcome outcome_for(const struct fill *fill, const struct fill_waiter *waiter,
+                                     const struct fill_result *result, bool takes)
+{
+    if ((result->outcome == FILL_HANDED && !takes) || (result->leader_only && !waiter->is_leader))
+        return FILL_RELEASED;
+    return is_overtaken_for(fill, waiter, result->object) ? FILL_LOOK_AGAIN : result->outcome;
+}
+
 static void waiter_tell(struct fill *fill, struct fill_waiter *waiter, const struct fill_result *result,
                         struct fill_handed **handed)
 {
     /* Only whose request it answers: it may be meant for nobody else. The leader is of the fill's thread. */
     bool takes = *handed != NULL && waiter->is_leader;
 
-    waiter->outcome = (uint8_t)(result->outcome == FILL_HANDED && !takes ? FILL_RELEASED : result->outcome);
+    enum fill_outcome outcome = outcome_for(fill, waiter, result, takes);
+
+    waiter->outcome = (uint8_t)outcome;
     waiter->failure = (uint8_t)result->failure;
     waiter->reason = (uint8_t)result->reason;
     waiter->status = result->status;
     waiter->fetch_ns = fill->fetch_ns;
-    waiter->object = result->object != NULL ? store_object_ref(result->object) : NULL;
+    waiter->object = result->object != NULL && outcome == result->outcome ? store_object_ref(result->object) : NULL;
     waiter->handed = takes ? *handed : NULL;
     if (takes)
         *handed = NULL;

@@ -15,6 +15,7 @@
 #define NOTE_MS        60000
 #define FILLS_MAX      65536u
 #define DESCRIPTORS_RESERVED 4096u
+#define ADMIN_CONNECTIONS_MAX 512u
 #define MS             UINT64_C(1000000)
 
 struct node;
@@ -43,7 +44,7 @@ struct node {
     struct storage *storage;
     struct fill_table *fills;
     struct peers *peers;
-    struct h1_server_limits limits;
+    struct h1_server_limits limits, admin_limits;
     struct origin_group *group;
     struct metrics *metrics;
     struct access_log *access;
@@ -262,7 +263,7 @@ static err worker_servers(struct worker *worker)
     config.context = &worker->node->admin;
     config.metrics = NULL;
     config.peers = NULL;
-    config.limits = &h1_server_limits_default;
+    config.limits = &worker->node->admin_limits;
     return h1_server_new(&config, &worker->admin_server);
 }
 
@@ -419,6 +420,8 @@ static err node_open(struct node *node)
     TRY(peers_new(node->plan->config.max_connections_per_ip, &node->peers));
     node->limits = h1_server_limits_default;
     node->limits.connections_max = connections_of(node->plan->descriptors, node->plan->workers);
+    node->admin_limits = h1_server_limits_default;
+    node->admin_limits.connections_max = MIN(ADMIN_CONNECTIONS_MAX, MAX(16u, node->plan->descriptors / 16));
     TRY(node_open_metrics(node));
     TRY(node_open_access_log(node));
     node->admin.storage = node->storage;

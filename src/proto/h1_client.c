@@ -299,12 +299,13 @@ static bool client_head(struct h1_client *client, slice head)
         return false;
     }
     h1_inbuf_consume(&client->in, (uint32_t)head.len);
-    if (response.status >= 200 || (response.status == 101 && client->request.upgrade)) {
+    if (response.status >= 200 || (response.status == 101 && client->request.upgrade && client->write_complete)) {
         client_begin_body(client, &response);
         return false;
     }
     if (response.status == 101) {
-        client_fail(client, CLIENT_FAILURE_INVALID, "101 that was not asked for");
+        client_fail(client, CLIENT_FAILURE_INVALID,
+                    client->request.upgrade ? "101 before the request was sent" : "101 that was not asked for");
         return false;
     }
     if (++client->interims > INTERIM_MAX) {

@@ -254,6 +254,7 @@ static enum step_result look_again(struct txn *txn)
         return txn_goto(txn, STEP_PASS);
     }
     memset(&txn->lookup, 0, sizeof(txn->lookup));
+    txn->facts.collapsed = false;
     txn->slot_key = SLICE_NONE;
     txn->specs_tried = 0;
     txn->has_marker = false;

@@ -78,7 +78,7 @@ static enum step_result serve_body(struct txn *txn, const struct serving *servin
     slice shown;
     unsigned count;
 
-    if (!store_object_is_complete(txn->object) && source_peek(body, &shown, 1, &count) == SOURCE_FAILED)
+    if (source_peek(body, &shown, 1, &count) == SOURCE_FAILED)
         return serve_lost(txn, body);
     return txn_reply(txn, &serving->reply, body);
 }

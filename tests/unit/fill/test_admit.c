@@ -225,6 +225,34 @@ static void test_304_after_a_purge(void)
 }
 SEEDED(test_304_after_a_purge, THREADS)
 
+/* A 304 that makes the answer private is for whose request it answers. */
+static void test_304_turns_private(void)
+{
+    struct store_lookup stale;
+    struct seeker leader, other;
+
+    site_open();
+    store_one("/a", FRESH, "body");
+    stale = look(key_of("/a"));
+    run_ms(61000);
+    seek_with(&leader, (struct seek){.target = "/a", .stale = stale.object});
+    seek_with(&other, (struct seek){.target = "/a", .stale = stale.object, .thread = 1});
+    assert_int_equal(other.joined, FILL_JOINED_RUNNING);
+    wire_say(origin_next(),
+             "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nCache-Control: private, max-age=60\r\nX-User: first\r\n\r\n");
+    expect_outcome(&leader, FILL_VALIDATED);
+    expect_read(leader.waiter.object, 0, SOURCE_END, "body");
+    expect_outcome(&other, FILL_RELEASED);
+    assert_int_equal(other.waiter.reason, NOT_STORED_PRIVATE);
+    assert_null(other.waiter.object);
+    assert_false(is_stored("/a"));
+    assert_true(has_note("/a", false));
+    seeker_end(&leader);
+    store_object_unref(stale.object);
+    site_close();
+}
+SEEDED(test_304_turns_private, THREADS)
+
 static void test_changed(void)
 {
     struct store_lookup stale, after;
@@ -285,6 +313,37 @@ static void test_stale_on_failure(void)
     expect_stale_for("HTTP/1.1 200 OK\r\nCache-Control: max-age=60, stale-if-error=0\r\nETag: \"v1\"\r\n", FILL_FAILED, "");
 }
 SEEDED(test_stale_on_failure, THREADS)
+
+/* A purge while it is validated: an origin that fails does not bring it back. */
+static void expect_no_stale_for(const char *says, enum fill_outcome outcome)
+{
+    struct store_lookup stale;
+    struct seeker seeker;
+    struct wire *wire;
+
+    site_open();
+    store_one("/a", FRESH, "body");
+    stale = look(key_of("/a"));
+    run_ms(61000);
+    seek_with(&seeker, (struct seek){.target = "/a", .stale = stale.object});
+    wire = origin_next();
+    purge_host();
+    wire_say(wire, says);
+    if (says[0] == '\0')
+        wire_finish(wire);
+    expect_outcome(&seeker, outcome);
+    assert_null(seeker.waiter.object);
+    seeker_end(&seeker);
+    store_object_unref(stale.object);
+    site_close();
+}
+
+static void test_purged_is_not_served_stale(void)
+{
+    expect_no_stale_for("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", FILL_HANDED);
+    expect_no_stale_for("", FILL_FAILED);
+}
+SEEDED(test_purged_is_not_served_stale, THREADS)
 
 /* ---- variants -------------------------------------------------------------------------------------------------------- */
 
@@ -453,8 +512,10 @@ int main(void)
         SEEDED_TEST(test_304_of_something_else),
         SEEDED_TEST(test_304_of_another_tag),
         SEEDED_TEST(test_304_after_a_purge),
+        SEEDED_TEST(test_304_turns_private),
         SEEDED_TEST(test_changed),
         SEEDED_TEST(test_stale_on_failure),
+        SEEDED_TEST(test_purged_is_not_served_stale),
         SEEDED_TEST(test_marker_before_variant),
         SEEDED_TEST(test_variant_cap),
         SEEDED_TEST(test_vary_star),

@@ -1,4 +1,5 @@
 #include "fill_test.h"
+#include "store/purge.h"
 
 /* Eight who ask for the same on two threads: one request to the origin, one object for all. */
 static void test_one_fetch_for_many(void)
@@ -297,6 +298,81 @@ static void test_purged_fill_ends_last(void)
 }
 SEEDED(test_purged_fill_ends_last, THREADS)
 
+/* What tags an answer has is not known while it is asked for: who joins after a purge of one asks anew. */
+static void test_purge_of_a_tag_overtakes(void)
+{
+    struct store_purge purge = {
+        .tenant = TENANT, .kind = STORE_LABEL_TAG, .label = store_label_of(TENANT, STORE_LABEL_TAG, SLICE("t"))};
+    struct seeker before, after;
+    struct wire *wire;
+
+    site_open();
+    seek(&before, "/a", 0);
+    wire = origin_next();
+    assert_int_equal(storage_purge(site.storage, &purge), STORE_DONE);
+    seek(&after, "/a", 1);
+    assert_int_equal(after.joined, FILL_JOINED_RUNNING);
+    wire_say(wire, FRESH "Surrogate-Key: s t\r\nContent-Length: 3\r\n\r\nold");
+    expect_outcome(&before, FILL_OBJECT);
+    expect_read(before.waiter.object, 0, SOURCE_END, "old");
+    expect_outcome(&after, FILL_LOOK_AGAIN);
+    assert_null(after.waiter.object);
+    assert_false(is_stored("/a"));
+    seeker_end(&before);
+    site_close();
+}
+SEEDED(test_purge_of_a_tag_overtakes, THREADS)
+
+/* A purge of something else costs nobody anything. */
+static void test_purge_of_another_tag(void)
+{
+    struct store_purge purge = {
+        .tenant = TENANT, .kind = STORE_LABEL_TAG, .label = store_label_of(TENANT, STORE_LABEL_TAG, SLICE("u"))};
+    struct seeker before, after;
+    struct wire *wire;
+
+    site_open();
+    seek(&before, "/a", 0);
+    wire = origin_next();
+    assert_int_equal(storage_purge(site.storage, &purge), STORE_DONE);
+    seek(&after, "/a", 1);
+    wire_say(wire, FRESH "Surrogate-Key: s t\r\nContent-Length: 3\r\n\r\nnew");
+    expect_outcome(&before, FILL_OBJECT);
+    expect_outcome(&after, FILL_OBJECT);
+    expect_read(after.waiter.object, 1, SOURCE_END, "new");
+    assert_true(is_stored("/a"));
+    seeker_end(&before);
+    seeker_end(&after);
+    site_close();
+}
+SEEDED(test_purge_of_another_tag, THREADS)
+
+/* A body that arrives slowly holds up no purge's retirement: its object is in the index. */
+static void test_purges_retire_during_the_body(void)
+{
+    struct purge_log_stats stats;
+    struct seeker seeker;
+    struct wire *wire;
+
+    site_open();
+    seek(&seeker, "/a", 0);
+    wire = origin_next();
+    wire_say(wire, FRESH "Content-Length: 4\r\n\r\nha");
+    expect_outcome(&seeker, FILL_OBJECT);
+    purge_host();
+    for (unsigned i = 0; i < 200; i++)
+        storage_turn(site.storage, os_wall_ms());
+    purge_log_stats(site.storage->purges, &stats);
+    assert_int_equal(stats.pins, 0);
+    assert_int_equal(stats.labels, 0);
+    wire_say(wire, "lf");
+    expect_read(seeker.waiter.object, 0, SOURCE_END, "half");
+    assert_false(is_stored("/a"));
+    seeker_end(&seeker);
+    site_close();
+}
+SEEDED(test_purges_retire_during_the_body, THREADS)
+
 /* While its body arrives: readers keep it, the index does not. */
 static void test_purge_during_the_body(void)
 {
@@ -350,6 +426,9 @@ int main(void)
         SEEDED_TEST(test_background_once),
         SEEDED_TEST(test_purge_overtakes),
         SEEDED_TEST(test_purged_fill_ends_last),
+        SEEDED_TEST(test_purge_of_a_tag_overtakes),
+        SEEDED_TEST(test_purge_of_another_tag),
+        SEEDED_TEST(test_purges_retire_during_the_body),
         SEEDED_TEST(test_purge_during_the_body),
         SEEDED_TEST(test_stop),
     };

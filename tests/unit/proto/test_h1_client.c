@@ -742,6 +742,30 @@ static void test_tunnel(void)
 }
 SEEDED(test_tunnel, 1)
 
+/* 101 to a request that the origin has not read to its end. */
+static void test_tunnel_too_early(void)
+{
+    struct wire *origin = user_open();
+    struct feed body;
+    struct client_request request = {.method = METHOD_GET,
+                                     .method_name = SLICE("GET"),
+                                     .target = SLICE("/ws"),
+                                     .body = &body.source,
+                                     .body_bytes = 4,
+                                     .upgrade = true};
+
+    feed_init(&body, SLICE("body"));
+    ask_with(&request);
+    wire_expect_head(origin);
+    wire_say(origin, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    RUN_UNTIL_TRUE(user.has_failed);
+    assert_int_equal(user.failure, CLIENT_FAILURE_INVALID);
+    assert_int_equal(user.heads, 0);
+    expect_gone();
+    user_close();
+}
+SEEDED(test_tunnel_too_early, 1)
+
 /* The origin may decline the upgrade. */
 static void test_tunnel_declined(void)
 {
@@ -790,6 +814,7 @@ int main(void)
         SEEDED_TEST(test_refused_connect),
         SEEDED_TEST(test_close_while_connecting),
         SEEDED_TEST(test_tunnel),
+        SEEDED_TEST(test_tunnel_too_early),
         SEEDED_TEST(test_tunnel_declined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
