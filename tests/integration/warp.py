@@ -110,6 +110,10 @@ class Warp:
         assert found, f"no metric {name}{labels}"
         return total
 
+    def counted(self, outcome, n):
+        """Waits until n requests ended so: a request is counted when its answer is out, a moment after the client has it."""
+        until(lambda: self.outcome(outcome) == n, f"{n} requests with the outcome {outcome}")
+
     def outcome(self, name):
         return self.metric("warp_requests_total", outcome=name)
 
