@@ -192,7 +192,7 @@ def test_purge_method_on_the_data_listener(warp, client, origin):
 
 def test_one_outcome_for_each_request(busy):
     warp, sent = busy
-    assert warp.metric("warp_requests_total") == sent
+    warp.wait_metric(sent, "warp_requests_total")
     expected = {"hit": 2, "miss": 3, "bypass": 1, "error": 1, "synthetic": 2}
     for outcome, n in expected.items():
         warp.counted(outcome, n)

@@ -111,8 +111,8 @@ class Warp:
         return total
 
     def counted(self, outcome, n):
-        """Waits until n requests ended so: a request is counted when its answer is out, a moment after the client has it."""
-        until(lambda: self.outcome(outcome) == n, f"{n} requests with the outcome {outcome}")
+        """Waits until n requests ended so: one is counted when its answer is out, a moment after the client has it."""
+        self.wait_metric(n, "warp_requests_total", outcome=outcome)
 
     def outcome(self, name):
         return self.metric("warp_requests_total", outcome=name)
