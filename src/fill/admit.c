@@ -56,7 +56,7 @@ static struct fill_handed *handed_new(struct fill *fill, const struct response *
     return handed;
 }
 
-/* The answer goes to one waiter as it is; the others are released all at once. */
+/* The answer goes as it is to whose request it answers; the others are released all at once. */
 static void release(struct fill *fill, struct response *response, enum not_stored reason)
 {
     struct fill_result result = {.outcome = FILL_HANDED, .reason = reason, .status = response->status};
