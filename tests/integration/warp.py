@@ -34,12 +34,12 @@ def free_port():
 
 
 class Warp:
-    def __init__(self, directory, origins=(), workers=1, args=(), env=(), cache=("--cache-dir", "none"), before_exec=None):
+    def __init__(self, directory, origins=(), workers=1, args=(), env=(), cache=("--cache-dir", "none"), before_exec=None, under=()):
         self.directory = pathlib.Path(directory)
         self.workers = workers
         self.port, self.admin_port = free_port(), free_port()
         self.stderr_path = self.directory / f"stderr-{self.port}"
-        self.argv = [BINARY, "run", "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin_port}",
+        self.argv = [*under, BINARY, "run", "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin_port}",
                      "--workers", str(workers), *cache]
         for origin in origins:
             self.argv += ["--origin", getattr(origin, "url", origin)]
