@@ -33,6 +33,7 @@ struct h1_reader {
     struct source source; /* closed by nobody: it belongs to the connection */
     struct net_stream *net;
     struct h1_inbuf *in;
+    void *owner;                                  /* the owner's own */
     void (*first_pull)(struct h1_reader *reader); /* 100-continue; may be NULL */
     void (*at_end)(struct h1_reader *reader);     /* the last byte was found; may be NULL */
     struct h1_chunked chunked;
