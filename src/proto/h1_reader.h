@@ -39,6 +39,7 @@ struct h1_reader {
     struct h1_chunked chunked;
     uint64_t left_bytes;  /* BODY_LENGTH */
     uint64_t moved_bytes; /* received by this reader: for rates */
+    uint64_t asked_ns, waited_ns; /* since when this receive is under way; all those before it together */
     uint32_t shown_bytes; /* unframed bytes at in->start, handed out and not consumed */
     uint8_t kind;         /* enum body_kind */
     bool receiving, pulled, complete, failed, fin;
