@@ -39,7 +39,7 @@ struct stored {
     _Atomic uint8_t use;     /* 0..3, for the eviction */
     uint8_t queue;           /* s3fifo.h; guarded by the shard */
     _Atomic uint8_t is_soft; /* a soft purge that has retired matched it */
-    uint8_t is_indexed;      /* guarded by the shard */
+    _Atomic uint8_t is_indexed; /* written under the shard's lock; read without by who found it before (near.h) */
 };
 #define STORED_UNIT_BYTES 16u
 
@@ -47,6 +47,18 @@ struct stored_with_body {
     struct stored stored;
     struct store_body body;
 };
+
+/* For whoever looks at it before anything else of the object may be believed: after it, never before the purge log. */
+static inline bool stored_is_indexed(const struct stored *stored)
+{
+    return atomic_load_explicit(&stored->is_indexed, memory_order_acquire) != 0;
+}
+
+/* Under the shard's lock. */
+static inline void stored_set_indexed(struct stored *stored, bool is_indexed)
+{
+    atomic_store_explicit(&stored->is_indexed, is_indexed, memory_order_release);
+}
 
 /* What a new object is made of; copied. */
 struct stored_seed {
@@ -64,6 +76,12 @@ struct stored_seed {
 };
 /* One reference, the caller's. NULL when the budget or memory has no room. */
 struct stored *stored_new(struct store_budget *budget, const struct stored_seed *seed);
+/* Past the thread's near table. */
+static inline void stored_ref(struct stored *stored, uint32_t count)
+{
+    atomic_fetch_add_explicit(&stored->refs, count, memory_order_relaxed);
+}
+void stored_unref(struct stored *stored, uint32_t count);
 /* Bytes of the object with its body as it is now: what leaves with it. */
 uint64_t stored_bytes(const struct stored *stored);
 /* The object in whose allocation a body lies, and where an inline body's bytes are. */

@@ -1,7 +1,8 @@
 /* store_lookup: one thread, one hot object; run under callgrind, which counts the instructions.
  *
- *   store_lookup OPERATIONS [lookup|hit]    lookup: and the reference let go; hit: the body read as well */
-#include "store/storage.h"
+ *   store_lookup OPERATIONS lookup|hit [shared]    lookup: and the reference let go; hit: the body read as well;
+ *                                                  shared: without a near table */
+#include "store/near.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,11 +42,13 @@ int main(int argc, char **argv)
     struct store_ram_config config = {.max_bytes = 64u << 20};
     slice text = SLICE("1|http|example.com|/a/page/of/some/site.html");
     unsigned long operations = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000;
-    bool reads = argc > 2 && strcmp(argv[2], "hit") == 0;
+    bool reads = argc > 2 && strcmp(argv[2], "hit") == 0, near = argc <= 3;
 
     if (!err_is_ok(store_ram_new(&config, &storage)))
         abort();
     fill(text);
+    if (near)
+        store_near_enter(storage_near_new(storage));
     struct store_key key = storage_key(storage, text);
     for (unsigned long i = 0; i < operations; i++) {
         struct store_lookup lookup = {.key = key};
@@ -55,6 +58,7 @@ int main(int argc, char **argv)
             body_read(lookup.object);
         store_object_unref(lookup.object);
     }
+    store_near_free(near_here);
     storage_free(storage);
     return 0;
 }

@@ -7,8 +7,8 @@ command -v valgrind >/dev/null || { echo "valgrind is not installed: instruction
 collected() {
     valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 | sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
 }
-for what in lookup hit; do
-    few=$(collected "$1" 1000 "$what")
-    many=$(collected "$1" 11000 "$what")
+for what in "lookup" "hit" "lookup shared" "hit shared"; do
+    few=$(collected "$1" 1000 $what)
+    many=$(collected "$1" 11000 $what)
     echo "instructions of a $what: $(((many - few) / 10000))"
 done

@@ -1,8 +1,9 @@
 /* store_threads: what the threads of the RAM tier do to each other, counted, not timed.
  *
- *   store_threads [OPERATIONS]        per thread; prints a table per workload, numbers per 1,000 operations
+ *   store_threads [OPERATIONS [shared]]    per thread; prints a table per workload, numbers per 1,000 operations;
+ *                                          shared: without near tables
  *
- * An operation is what a hit does with the store: a lookup, a second reference for the hit handler, the body read,
+ * A thread's turn of 100 ms comes each 5,000 operations. An operation is what a hit does with the store: a lookup, a second reference for the hit handler, the body read,
  * both references let go. The store is compiled with tests/support/contention.h: every lock and every atomic
  * write counts. Each eighth lock is held across a yield, so that threads meet held locks also on two cores. */
 #include "store/storage.h"
@@ -38,6 +39,7 @@ static const char *const titles[] = {
 
 struct bench_thread {
     struct os_thread *thread;
+    struct store_near *near;
     unsigned index;
     uint64_t random;
     uint64_t operations, found;
@@ -48,6 +50,7 @@ static struct {
     struct storage *storage;
     enum workload workload;
     uint64_t operations;
+    bool has_near;
     uint16_t zipf[SAMPLES];
     char keys[OBJECTS][48];
     pthread_barrier_t barrier;
@@ -140,6 +143,8 @@ static void operation(struct bench_thread *t, uint64_t n)
         purge(t);
     if (n % TURN_EVERY == 0 && t->index == 0)
         storage_turn(bench.storage, os_wall_ms());
+    if (n % TURN_EVERY == 0)
+        store_near_turn(t->near);
     if (bench.workload == MIXED && random_next(t) % 20 == 0)
         fill(object);
     else if (hit(object))
@@ -152,6 +157,8 @@ static void run(void *arg)
 {
     struct bench_thread *t = arg;
 
+    t->near = bench.has_near ? storage_near_new(bench.storage) : NULL;
+    store_near_enter(t->near);
     for (uint64_t i = 0; i < WARM_UP; i++)
         operation(t, i);
     pthread_barrier_wait(&bench.barrier);
@@ -161,6 +168,7 @@ static void run(void *arg)
         operation(t, i);
     t->counted = contention;
     t->operations = bench.operations;
+    t->near = store_near_free(t->near);
     pthread_barrier_wait(&bench.barrier);
 }
 
@@ -223,6 +231,7 @@ static void run_with(unsigned threads)
 int main(int argc, char **argv)
 {
     bench.operations = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
+    bench.has_near = argc <= 2 || strcmp(argv[2], "shared") != 0;
     contention_yield_every = 8;
     zipf_init();
     printf("columns:\n");

@@ -1,7 +1,7 @@
 #include "tests/sim/cache_node.h"
 
 #include "fill/fill.h"
-#include "loop/sim_thread.h"
+#include "os/sim/sim.h"
 #include "origin/origin.h"
 #include "proto/h1_server.h"
 #include "tests/sim/cache_client.h"
@@ -14,6 +14,7 @@
 
 struct worker {
     struct loop *loop;
+    struct store_near *near;
     struct resolver *resolver;
     struct origin_pool *origins;
     struct fill_context fills;
@@ -98,9 +99,27 @@ static void worker_timer(struct timer *timer)
 
     if (worker == &node.workers[0])
         storage_turn(node.storage, loop_wall_ms(worker->loop));
+    store_near_turn(worker->near);
     if (node.draining)
         origin_pool_close_idle(worker->origins);
     loop_timer_set(worker->loop, timer, loop_now_ns(worker->loop) + HOUSEKEEP_NS);
+}
+
+/* All workers are one thread here: each has its own near table while it runs. */
+static bool worker_turn(void *arg)
+{
+    struct worker *worker = arg;
+    bool ran;
+
+    store_near_enter(worker->near);
+    ran = loop_turn(worker->loop, 0);
+    store_near_enter(NULL);
+    return ran;
+}
+
+static uint64_t worker_next_ns(void *arg)
+{
+    return loop_next_timer_ns(((struct worker *)arg)->loop);
 }
 
 static void worker_contexts(struct worker *worker, unsigned index)
@@ -154,7 +173,8 @@ static void worker_begin(struct worker *worker, unsigned index)
     timer_init(&worker->late, late_fire);
     if (node.late != NULL)
         loop_timer_set(worker->loop, &worker->late, os_clock_ns() + NS_MS);
-    node.threads[index] = sim_thread_of(worker->loop);
+    worker->near = chance(80) ? storage_near_new(node.storage) : NULL;
+    node.threads[index] = (struct sim_thread){worker_turn, worker_next_ns, worker};
 }
 
 /* ---- the node -------------------------------------------------------------------------------------------------------- */
@@ -239,6 +259,8 @@ static void node_check_store(void)
     INVARIANT(storage_purge(ram, &purge) == STORE_DONE);
     for (unsigned i = 0; i < 100; i++)
         storage_turn(ram, os_wall_ms() + i * 100);
+    for (unsigned i = 0; i < run.workers; i++)
+        store_near_turn(node.workers[i].near);
     storage_stats(ram, &stats);
     if (stats.objects != 0 || stats.size_bytes != 0 || storage_tenant_bytes(ram, 1) != 0)
         run_failed(-1, 0, "I7: %llu objects, %llu bytes, %llu of the tenant are left in the empty store",
@@ -259,6 +281,7 @@ void node_end(void)
         origin_pool_free(worker->origins);
         resolver_free(worker->resolver);
         loop_free(worker->loop);
+        store_near_free(worker->near);
         os_listener_close(&node.listeners[i]);
     }
     metrics_free(node.metrics);
