@@ -69,6 +69,7 @@ bench-store: build/release/build.ninja
 	ninja -C build/release tests/bench/store_threads tests/bench/store_lookup
 	build/release/tests/bench/store_threads
 	tests/bench/store_lookup.sh build/release/tests/bench/store_lookup
+	$(PY) tests/bench/store_writes.py build/release/tests/bench/store_lookup
 
 fmt:
 	git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i

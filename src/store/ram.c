@@ -183,7 +183,7 @@ static enum store_status shard_lookup(struct ram *ram, struct store_near *near, 
             stored = NULL;
         } else {
             stored_ref(stored, 1);
-            near_units = near != NULL && !lookup->peek ? ram_near_units(stored) : 0;
+            near_units = near != NULL && !lookup->peek ? ram_near_units(ram, stored) : 0;
         }
     }
     if (!lookup->peek)
@@ -550,6 +550,7 @@ static void ram_configure(struct ram *ram, const struct store_ram_config *config
     uint64_t window = config->window_bytes > 0 ? config->window_bytes : WINDOW_DEFAULT;
 
     ram->is_off = config->max_bytes == 0;
+    ram->near_at_once = config->near_at_once;
     ram->shard_count = config->shards > 0 ? config->shards : SHARDS_DEFAULT;
     ram->shard_bits = (unsigned)__builtin_ctz(ram->shard_count);
     ram->storage.ops = &ram_ops;

@@ -156,13 +156,14 @@ bool ram_near_lookup(struct ram *ram, struct store_near *near, struct store_look
 /* Under the shard's lock: what keeping it may hold back, 0: not to be kept. Seen before, so that what is asked for
  * once displaces nothing; complete, so that only its time can make it over; in a queue, so that its size is known. An
  * updated object may hold the older one whose body it shares. */
-uint32_t ram_near_units(const struct stored *stored)
+uint32_t ram_near_units(const struct ram *ram, const struct stored *stored)
 {
     const struct store_object *seen = &stored->seen;
     uint32_t units = stored->charge_units;
 
-    if (stored->queue == S3_NONE || atomic_load_explicit(&stored->use, memory_order_relaxed) == 0 ||
-        !store_object_is_complete(seen))
+    if (!ram->near_at_once && atomic_load_explicit(&stored->use, memory_order_relaxed) == 0)
+        return 0;
+    if (stored->queue == S3_NONE || !store_object_is_complete(seen))
         return 0;
     if (seen->body != NULL && stored_of_body(seen->body) != stored)
         units += STORED_INLINE_BYTES / STORED_UNIT_BYTES;

@@ -21,7 +21,7 @@ struct ram {
     struct storage storage; /* with what every lookup reads: never written */
     struct ram_shard *shards;
     unsigned shard_count, shard_bits;
-    bool is_off;
+    bool is_off, near_at_once;
     struct body_config body;
     _Atomic uint64_t near_units_max;    /* for each table */
     _Atomic uint32_t near_empty_calls;  /* times memory was so short that near tables had to give way */
@@ -67,7 +67,7 @@ struct store_near *ram_near_new(struct storage *storage);
 void ram_near_turn(struct store_near *near);
 void ram_near_free(struct store_near *near);
 bool ram_near_lookup(struct ram *ram, struct store_near *near, struct store_lookup *lookup);
-uint32_t ram_near_units(const struct stored *stored);
+uint32_t ram_near_units(const struct ram *ram, const struct stored *stored);
 bool ram_near_empty(struct ram *ram); /* true: something was let go */
 uint64_t ram_near_found(struct ram *ram);
 

@@ -291,6 +291,7 @@ struct store_ram_config {
     unsigned shards;       /* power of two; 0: 64 */
     uint64_t window_bytes; /* 0: 1 MiB */
     const uint8_t *secret; /* HASH_SECRET_BYTES; NULL: from os_entropy */
+    bool near_at_once;     /* near tables take what they see for the first time: for tests that ask seldom */
 };
 MUST_USE err store_ram_new(const struct store_ram_config *config, struct storage **ret_storage);
 

@@ -10,6 +10,7 @@
 #define BODY_BYTES 1024
 
 static struct storage *storage;
+static volatile unsigned long mark; /* written where the second half begins, and at the end: for store_writes.py */
 
 static void fill(slice key)
 {
@@ -50,7 +51,12 @@ int main(int argc, char **argv)
     if (near)
         store_near_enter(storage_near_new(storage));
     struct store_key key = storage_key(storage, text);
+    printf("mark %p near %p %zu stack %p\n", (void *)(uintptr_t)&mark, (void *)near_here, sizeof(struct store_near),
+           (void *)&config);
+    fflush(stdout);
     for (unsigned long i = 0; i < operations; i++) {
+        if (i == operations / 2)
+            mark++;
         struct store_lookup lookup = {.key = key};
         if (storage_lookup(storage, &lookup) != STORE_DONE || lookup.object == NULL)
             abort();
@@ -58,6 +64,7 @@ int main(int argc, char **argv)
             body_read(lookup.object);
         store_object_unref(lookup.object);
     }
+    mark++;
     store_near_free(near_here);
     storage_free(storage);
     return 0;

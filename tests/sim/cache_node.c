@@ -35,6 +35,7 @@ static struct node {
     struct metrics *metrics;
     struct reuse_policy reuse;
     uint64_t evictions;
+    unsigned near_turns; /* of 100 */
     bool draining;
 } node;
 
@@ -63,7 +64,8 @@ uint64_t node_evictions(void)
 
 static void node_open_store(void)
 {
-    struct store_ram_config ram = {.max_bytes = run.memory_bytes, .shards = 4, .window_bytes = run.memory_bytes < (8u << 20) ? 65536 : 0};
+    struct store_ram_config ram = {.max_bytes = run.memory_bytes, .shards = 4, .window_bytes = run.memory_bytes < (8u << 20) ? 65536 : 0,
+                                   .near_at_once = chance(70)};
     unsigned late = (run.late_lookups ? LATE_LOOKUPS : 0) | (run.late_writes ? LATE_WRITES : 0) | (run.late_purges ? LATE_PURGES : 0);
 
     INVARIANT(err_is_ok(store_ram_new(&ram, &node.storage)));
@@ -99,7 +101,8 @@ static void worker_timer(struct timer *timer)
 
     if (worker == &node.workers[0])
         storage_turn(node.storage, loop_wall_ms(worker->loop));
-    store_near_turn(worker->near);
+    if (chance(node.near_turns)) /* seldom: what is in a table stays there long, and gets old */
+        store_near_turn(worker->near);
     if (node.draining)
         origin_pool_close_idle(worker->origins);
     loop_timer_set(worker->loop, timer, loop_now_ns(worker->loop) + HOUSEKEEP_NS);
@@ -208,6 +211,7 @@ void node_begin(void)
     INVARIANT(err_is_ok(os_listen(&address, run.workers, 128, node.listeners)));
     INVARIANT(err_is_ok(fill_table_new(&node.fills)));
     node_open_store();
+    node.near_turns = chance(50) ? 100 : (unsigned)between(0, 10);
     node_open_metrics();
     for (unsigned i = 0; i < run.workers; i++)
         worker_begin(&node.workers[i], i);
