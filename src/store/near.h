@@ -1,15 +1,17 @@
-/* near: what one thread found lately. Finding it again takes no lock and writes nothing that other threads use.
+/* near: what one thread found lately. Finding it again takes no lock and writes nothing that other threads
+ * use.
  *
- * The table. Sets of two entries, one set a cache line, the thread's own. An entry has an object, references to it
- * taken in advance (credit), and the hits that the object has not been told of.
+ * The table. Sets of two entries, one set a cache line, the thread's own. An entry has an object, references
+ * to it taken in advance (credit), and the hits that the object has not been told of.
  *
- *   found by the shard --keep--> ENTRY --take: a reference out of the credit--> caller --give: back into it-->
- *   ENTRY --let go: left the index | not asked for lately | another took its place | memory is short--> free
+ *   found by the shard --keep--> ENTRY --take: a reference out of the credit--> caller --give: back into
+ * it--> ENTRY --let go: left the index | not asked for lately | another took its place | memory is short-->
+ * free
  *
- * References have no names: each is one in object->refs, whoever holds it. So one that was handed out of the credit
- * may be let go anywhere, and what any thread lets go where there is an entry for the object becomes credit there.
- * refs itself is written when an entry comes, goes, or its credit runs out (NEAR_BATCH at a time).
- * Invariant: an entry keeps at least one credit, its own, so the object it points to is there.
+ * References have no names: each is one in object->refs, whoever holds it. So one that was handed out of the
+ * credit may be let go anywhere, and what any thread lets go where there is an entry for the object becomes
+ * credit there. refs itself is written when an entry comes, goes, or its credit runs out (NEAR_BATCH at a
+ * time). Invariant: an entry keeps at least one credit, its own, so the object it points to is there.
  *
  * May it still be handed out? The shard decides under its lock; a near table decides like this:
  *
@@ -22,16 +24,17 @@
  *   who looks:
  *       L1  the log (acquire)         L2  is_indexed, is_soft (acquire)           in this order
  *
- *   - Looked after P3: L1 sees P2, or the S2 that took it back. In the second case S1 came before the S2 that L1 has
- *     read, so L2 sees S1. The other way round, L2 before L1, the sweep fits between the two, and an object
- *     that was purged long ago is handed out: tests/unit/store/test_near.c sees it.
- *   - Looked after W2: L2 sees it. What is removed between L2 and the answer was there when the lookup began.
+ * Looked after P3: L1 sees P2, or the S2 that took it back. In the second case S1 came before the S2 that L1
+ * has read, so L2 sees S1. The other way round, L2 before L1, the sweep fits between the two, and an object
+ * that was purged long ago is handed out: tests/unit/store/test_near.c sees it.
+ * Looked after W2: L2 sees it. What is removed between L2 and the answer was there when the lookup began.
  *
  * What stays true: the cap (an object is charged until it is freed), and that room can be made: all tables
- * together hold at most 1/NEAR_SHARE of the tier (nothing above NEAR_OBJECT_BYTES), and eviction passes over what is
- * held, which is what was used in the last half second; where nothing can be freed, the tables are emptied.
- * An object that left the index goes with the next turn (100 ms), with the next reference given back, or at once when
- * it is asked for again. `use`, for the eviction, is raised with the hit; `hits`, for people, with the turn.
+ * together hold at most 1/NEAR_SHARE of the tier (nothing above NEAR_OBJECT_BYTES), and eviction passes over
+ * what is held, which is what was used in the last half second; where nothing can be freed, the tables are
+ * emptied. An object that left the index goes with the next turn (100 ms), with the next reference given
+ * back, or at once when it is asked for again. `use`, for the eviction, is raised with the hit; `hits`, for
+ * people, with the turn.
  *
  * Thread: a table is its owner's. Only `found` is read by others. */
 #ifndef WARP_STORE_NEAR_H
@@ -60,8 +63,8 @@ struct store_near {
     struct storage *storage;
     struct list link; /* the tier's, under its lock */
     uint64_t units;
-    uint32_t count, emptied; /* entries; the tier's call to empty that was followed last */
-    uint32_t hand;           /* the set that makes room next */
+    uint32_t count, emptied;             /* entries; the tier's call to empty that was followed last */
+    uint32_t hand;                       /* the set that makes room next */
     _Alignas(64) _Atomic uint64_t found; /* lookups answered from here */
     struct {
         _Alignas(64) struct near_entry ways[NEAR_WAYS];

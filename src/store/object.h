@@ -3,7 +3,8 @@
  * One allocation holds: struct stored, the body's head (kinds with a body), meta (8-byte aligned), labels, key, and the body
  * itself where its length is known to be at most STORED_INLINE_BYTES. An object made by update_meta shares the
  * body of the one it came from and holds a reference to it.
- * References: the index holds one, a running fill one, every caller the ones it was given. */
+ * References: the index holds one, a running fill one, every caller the ones it was given, and threads' near tables
+ * some taken in advance (near.h). */
 #ifndef WARP_STORE_OBJECT_H
 #define WARP_STORE_OBJECT_H
 
@@ -39,7 +40,7 @@ struct stored {
     _Atomic uint8_t use;     /* 0..3, for the eviction */
     uint8_t queue;           /* s3fifo.h; guarded by the shard */
     _Atomic uint8_t is_soft; /* a soft purge that has retired matched it */
-    _Atomic uint8_t is_indexed; /* written under the shard's lock; read without by who found it before (near.h) */
+    _Atomic uint8_t is_indexed; /* written under the shard's lock; near tables read it without */
 };
 #define STORED_UNIT_BYTES 16u
 
@@ -48,7 +49,7 @@ struct stored_with_body {
     struct store_body body;
 };
 
-/* For whoever looks at it before anything else of the object may be believed: after it, never before the purge log. */
+/* Without the lock: after the purge log was asked, never before it (near.h). */
 static inline bool stored_is_indexed(const struct stored *stored)
 {
     return atomic_load_explicit(&stored->is_indexed, memory_order_acquire) != 0;

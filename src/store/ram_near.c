@@ -68,8 +68,9 @@ uint64_t ram_near_found(struct ram *ram)
 {
     pthread_mutex_lock(&ram->near_mutex);
     uint64_t found = ram->near_found;
-    LIST_FOREACH(&ram->nears, it)
-        found += atomic_load_explicit(&container_of(it, struct store_near, link)->found, memory_order_relaxed);
+    LIST_FOREACH (&ram->nears, it)
+        found +=
+            atomic_load_explicit(&container_of(it, struct store_near, link)->found, memory_order_relaxed);
     pthread_mutex_unlock(&ram->near_mutex);
     return found;
 }
@@ -136,7 +137,8 @@ bool ram_near_lookup(struct ram *ram, struct store_near *near, struct store_look
     if (entry == NULL)
         return false;
     struct stored *stored = entry->stored;
-    if (!hash128_eq(stored->seen.hash, lookup->key.hash) || !slice_eq(stored->seen.full_key, lookup->key.full))
+    if (!hash128_eq(stored->seen.hash, lookup->key.hash) ||
+        !slice_eq(stored->seen.full_key, lookup->key.full))
         return false;
     enum purge_verdict verdict = near_verdict(ram, entry);
     /* L2, and not before L1 */
@@ -153,9 +155,9 @@ bool ram_near_lookup(struct ram *ram, struct store_near *near, struct store_look
     return true;
 }
 
-/* Under the shard's lock: what keeping it may hold back, 0: not to be kept. Seen before, so that what is asked for
- * once displaces nothing; complete, so that only its time can make it over; in a queue, so that its size is known. An
- * updated object may hold the older one whose body it shares. */
+/* Under the shard's lock: what keeping it may hold back, 0: not to be kept. Seen before, so that what is
+ * asked for once displaces nothing; complete, so that only its time can make it over; in a queue, so that its
+ * size is known. An updated object may hold the older one whose body it shares. */
 uint32_t ram_near_units(const struct ram *ram, const struct stored *stored)
 {
     const struct store_object *seen = &stored->seen;

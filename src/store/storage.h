@@ -11,7 +11,7 @@
  * Objects are immutable and counted. A purge is a log, not a search: every object carries the sequence at the
  * start of its fill and its labels; one that is older than a matching purge is never handed out (purge.h).
  *
- * Threads: any, unless a call says otherwise. No call blocks on a device. */
+ * Threads: any, unless a call says otherwise. A thread that looks up much has a near table (below). No call blocks on a device. */
 #ifndef WARP_STORE_STORAGE_H
 #define WARP_STORE_STORAGE_H
 

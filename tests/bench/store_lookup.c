@@ -1,7 +1,7 @@
 /* store_lookup: one thread, one hot object; run under callgrind, which counts the instructions.
  *
- *   store_lookup OPERATIONS lookup|hit [shared]    lookup: and the reference let go; hit: the body read as well;
- *                                                  shared: without a near table */
+ *   store_lookup OPERATIONS lookup|hit [shared]    lookup: and the reference let go; hit: the body read as
+ * well; shared: without a near table */
 #include "store/near.h"
 
 #include <stdio.h>
@@ -10,11 +10,13 @@
 #define BODY_BYTES 1024
 
 static struct storage *storage;
-static volatile unsigned long mark; /* written where the second half begins, and at the end: for store_writes.py */
+static volatile unsigned long
+    mark; /* written where the second half begins, and at the end: for store_writes.py */
 
 static void fill(slice key)
 {
-    struct store_fill fill = {.key = storage_key(storage, key), .seq = storage_seq(storage), .length_bytes = BODY_BYTES};
+    struct store_fill fill = {
+        .key = storage_key(storage, key), .seq = storage_seq(storage), .length_bytes = BODY_BYTES};
     size_t room;
     char *at;
 
@@ -51,8 +53,8 @@ int main(int argc, char **argv)
     if (near)
         store_near_enter(storage_near_new(storage));
     struct store_key key = storage_key(storage, text);
-    printf("mark %p near %p %zu stack %p\n", (void *)(uintptr_t)&mark, (void *)near_here, sizeof(struct store_near),
-           (void *)&config);
+    printf("mark %p near %p %zu stack %p\n", (void *)(uintptr_t)&mark, (void *)near_here,
+           sizeof(struct store_near), (void *)&config);
     fflush(stdout);
     for (unsigned long i = 0; i < operations; i++) {
         if (i == operations / 2)

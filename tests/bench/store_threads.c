@@ -1,11 +1,12 @@
 /* store_threads: what the threads of the RAM tier do to each other, counted, not timed.
  *
- *   store_threads [OPERATIONS [shared]]    per thread; prints a table per workload, numbers per 1,000 operations;
- *                                          shared: without near tables
+ *   store_threads [OPERATIONS [shared]]    per thread; prints a table per workload, numbers per 1,000
+ * operations; shared: without near tables
  *
- * A thread's turn of 100 ms comes each 5,000 operations. An operation is what a hit does with the store: a lookup, a second reference for the hit handler, the body read,
- * both references let go. The store is compiled with tests/support/contention.h: every lock and every atomic
- * write counts. Each eighth lock is held across a yield, so that threads meet held locks also on two cores. */
+ * A thread's turn of 100 ms comes each 5,000 operations. An operation is what a hit does with the store: a
+ * lookup, a second reference for the hit handler, the body read, both references let go. The store is
+ * compiled with tests/support/contention.h: every lock and every atomic write counts. Each eighth lock is
+ * held across a yield, so that threads meet held locks also on two cores. */
 #include "store/storage.h"
 #include "tests/support/contention.h"
 
@@ -101,7 +102,8 @@ static void fill(unsigned object)
     storage_unpin_seq(bench.storage, seq);
     if (fill.miss_handler == NULL)
         return;
-    while (miss_handler_written(fill.miss_handler) < BODY_BYTES && miss_handler_room(fill.miss_handler, &at, &room)) {
+    while (miss_handler_written(fill.miss_handler) < BODY_BYTES &&
+           miss_handler_room(fill.miss_handler, &at, &room)) {
         memset(at, 'b', room);
         miss_handler_wrote(fill.miss_handler, room);
     }
@@ -130,7 +132,8 @@ static bool hit(unsigned object)
 
 static void purge(struct bench_thread *t)
 {
-    struct store_purge purge = {.kind = STORE_LABEL_TAG, .label = {(uint32_t)(random_next(t) % TAGS)}, .uncounted = true};
+    struct store_purge purge = {
+        .kind = STORE_LABEL_TAG, .label = {(uint32_t)(random_next(t) % TAGS)}, .uncounted = true};
 
     (void)storage_purge(bench.storage, &purge);
 }

@@ -1,5 +1,5 @@
-/* The near table: what a hit writes (counted by the instrumented store), and that nothing is handed out of it that
- * the shard would not hand out any more. */
+/* The near table: what a hit writes (counted by the instrumented store), and that nothing is handed out of it
+ * that the shard would not hand out any more. */
 #include "store/near.h"
 #include "store/ram_own.h"
 #include "store_test.h"
@@ -34,16 +34,17 @@ static int scene_close(void **state)
 }
 
 /* What another thread does. */
-#define ELSEWHERE(...)              \
-    do {                            \
-        store_near_enter(NULL);     \
-        __VA_ARGS__;                \
-        store_near_enter(near);     \
+#define ELSEWHERE(...)          \
+    do {                        \
+        store_near_enter(NULL); \
+        __VA_ARGS__;            \
+        store_near_enter(near); \
     } while (0)
 
 static void put(uint64_t object, int64_t length)
 {
-    assert_true(put_whole(storage, (struct put){.object = object, .length = length, .label = {TAG}, .has_label = true}));
+    assert_true(put_whole(
+        storage, (struct put){.object = object, .length = length, .label = {TAG}, .has_label = true}));
 }
 
 /* Asked for until it is in the table. */
@@ -77,7 +78,8 @@ static uint32_t refs_of(const struct store_object *object)
     return atomic_load_explicit(&stored_of_const(object)->refs, memory_order_relaxed);
 }
 
-/* ---- what is written ------------------------------------------------------------------------------------- */
+/* ---- what is written -------------------------------------------------------------------------------------
+ */
 
 static void hits(unsigned count, uint64_t object)
 {
@@ -89,10 +91,12 @@ static void assert_counted(uint64_t locks, uint64_t shared)
 {
     if (contention.count[CONTENTION_locks] == locks && contention_shared_(&contention) == shared)
         return;
-#define X(name, text) print_message("%8llu %s\n", (unsigned long long)contention.count[CONTENTION_##name], text);
+#define X(name, text) \
+    print_message("%8llu %s\n", (unsigned long long)contention.count[CONTENTION_##name], text);
     CONTENTION_KINDS(X)
 #undef X
-    fail_msg("expected %llu locks, %llu locks and shared writes", (unsigned long long)locks, (unsigned long long)shared);
+    fail_msg("expected %llu locks, %llu locks and shared writes", (unsigned long long)locks,
+             (unsigned long long)shared);
 }
 
 /* The gate: exact, on any machine. */
@@ -174,7 +178,8 @@ static void test_last_credit_stays(void **state)
     assert_int_equal(tier_stats(storage).size_bytes, 0);
 }
 
-/* ---- what must not be found any more ----------------------------------------------------------------------- */
+/* ---- what must not be found any more
+ * ----------------------------------------------------------------------- */
 
 static void test_purged(void **state)
 {
@@ -258,7 +263,7 @@ static void test_updated(void **state)
     store_object_unref(update.updated);
     warm(1);
     assert_int_equal(read_whole(storage, 1), 100); /* the body is still the first one's */
-    ELSEWHERE(put(1, 300)); /* and goes with it */
+    ELSEWHERE(put(1, 300));                        /* and goes with it */
     assert_int_equal(read_whole(storage, 1), 300);
 }
 
@@ -297,7 +302,8 @@ static void test_note_expires(void **state)
 {
     struct loop *loop = test_loop_new();
     char buffer[80];
-    struct store_lookup lookup = {.op = {.loop = loop}, .key = storage_key(storage, key_text(buffer, sizeof(buffer), 1))};
+    struct store_lookup lookup = {.op = {.loop = loop},
+                                  .key = storage_key(storage, key_text(buffer, sizeof(buffer), 1))};
 
     (void)state;
     assert_true(put_whole(storage, (struct put){.object = 1, .kind = STORE_NOTE, .ttl_ms = 60000}));
@@ -344,7 +350,8 @@ static void test_update_of_a_running_fill(void **state)
     assert_int_equal(find(storage, 1, NULL), STORE_MISS);
 }
 
-/* ---- the order of the two looks (near.h, L1 before L2) ------------------------------------------------------ */
+/* ---- the order of the two looks (near.h, L1 before L2)
+ * ------------------------------------------------------ */
 
 static void (*between)(void);
 
@@ -367,8 +374,8 @@ static void retire(void)
     sweep(storage);
 }
 
-/* Purged before the lookup begins; swept and retired between its first step and its look at the log. If the flag
- * were read first, it would still say yes, and the log would not know any more. */
+/* Purged before the lookup begins; swept and retired between its first step and its look at the log. If the
+ * flag were read first, it would still say yes, and the log would not know any more. */
 static void test_retired_while_looking(void **state)
 {
     struct purge_log_stats stats;
@@ -389,7 +396,8 @@ static void test_retired_while_looking(void **state)
     assert_null(between);
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------------- */
+/* ---- memory
+ * -------------------------------------------------------------------------------------------------- */
 
 static void test_memory_comes_back(void **state)
 {
@@ -448,7 +456,8 @@ static void test_hits_are_told(void **state)
     store_object_unref(object);
 
     char buffer[80];
-    struct store_lookup peek = {.peek = true, .key = storage_key(storage, key_text(buffer, sizeof(buffer), 1))};
+    struct store_lookup peek = {.peek = true,
+                                .key = storage_key(storage, key_text(buffer, sizeof(buffer), 1))};
     storage_lookup(storage, &peek);
     store_object_unref(peek.object);
     assert_int_equal(tier_stats(storage).lookup_hits, 501);
@@ -516,7 +525,8 @@ static void test_room_is_made(void **state)
     storage_free(small);
 }
 
-/* Everything that could be evicted is held: the thread empties its own table, the others follow with their turn. */
+/* Everything that could be evicted is held: the thread empties its own table, the others follow with their
+ * turn. */
 static void test_memory_is_short(void **state)
 {
     struct ram *ram = ram_of(storage);
@@ -576,7 +586,8 @@ static void test_heat(void **state)
 
     (void)state;
     for (uint64_t i = 2, n = 1; n < 3; i++)
-        if (near_set_of(near, storage_key(storage, key_text(buffer, sizeof(buffer), i)).hash) == near_set_of(near, first))
+        if (near_set_of(near, storage_key(storage, key_text(buffer, sizeof(buffer), i)).hash) ==
+            near_set_of(near, first))
             object[n++] = i;
     put_near(object[0], 100);
     put_near(object[1], 100);

@@ -1,11 +1,12 @@
 /* What was answered is true for everybody who asks afterwards, whatever their near tables remember.
  *
- * Each key is filled by one thread with rising versions. Purges, replacements, updates and drops note what they promise, after
- * they were answered: from now on no object of an older sequence, of an older version, hard or soft. Every lookup
- * reads the promises before it begins, and checks what it found against them. Meant for the thread sanitizer as well.
+ * Each key is filled by one thread with rising versions. Purges, replacements, updates and drops note what
+ * they promise, after they were answered: from now on no object of an older sequence, of an older version,
+ * hard or soft. Every lookup reads the promises before it begins, and checks what it found against them.
+ * Meant for the thread sanitizer as well.
  *
- * It fails when one of the two looks of near.h is left out. Their order is test_near.c's matter: the wrong one is
- * seen here only with a yield between them. */
+ * It fails when one of the two looks of near.h is left out. Their order is test_near.c's matter: the wrong
+ * one is seen here only with a yield between them. */
 #include "store_test.h"
 
 #include <sched.h>
@@ -98,7 +99,8 @@ static void purge(struct actor *a)
 {
     unsigned tag = (unsigned)rand_r(&a->seed) % TAGS;
     bool soft = rand_r(&a->seed) % 3 == 0;
-    struct store_purge purge = purge_label(scene.storage, 0, STORE_LABEL_TAG, (struct store_label){tag + 1}, soft);
+    struct store_purge purge =
+        purge_label(scene.storage, 0, STORE_LABEL_TAG, (struct store_label){tag + 1}, soft);
 
     raise_to(soft ? &scene.soft[tag] : &scene.hard[tag], purge.seq);
 }
@@ -134,7 +136,8 @@ static void look(struct actor *a, unsigned key)
     INVARIANT(((const struct meta *)(const void *)lookup.object->meta.data)->version >= version);
     INVARIANT(lookup.object->seq >= hard);
     INVARIANT(lookup.object->seq >= soft || lookup.found == STORE_HIT_SOFT);
-    atomic_fetch_add_explicit(lookup.found == STORE_HIT_SOFT ? &scene.softs : &scene.found, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(lookup.found == STORE_HIT_SOFT ? &scene.softs : &scene.found, 1,
+                              memory_order_relaxed);
     store_object_unref(a->held[slot]); /* answers under way */
     a->held[slot] = lookup.object;
 }
