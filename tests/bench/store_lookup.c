@@ -40,6 +40,18 @@ static void body_read(struct store_object *object)
     hit_handler_close(&reader, NULL);
 }
 
+static void run(struct store_key key, unsigned long operations, bool reads)
+{
+    for (unsigned long i = 0; i < operations; i++) {
+        struct store_lookup lookup = {.key = key};
+        if (storage_lookup(storage, &lookup) != STORE_DONE || lookup.object == NULL)
+            abort();
+        if (reads)
+            body_read(lookup.object);
+        store_object_unref(lookup.object);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct store_ram_config config = {.max_bytes = 64u << 20};
@@ -56,16 +68,9 @@ int main(int argc, char **argv)
     printf("mark %p near %p %zu stack %p\n", (void *)(uintptr_t)&mark, (void *)near_here,
            sizeof(struct store_near), (void *)&config);
     fflush(stdout);
-    for (unsigned long i = 0; i < operations; i++) {
-        if (i == operations / 2)
-            mark++;
-        struct store_lookup lookup = {.key = key};
-        if (storage_lookup(storage, &lookup) != STORE_DONE || lookup.object == NULL)
-            abort();
-        if (reads)
-            body_read(lookup.object);
-        store_object_unref(lookup.object);
-    }
+    run(key, operations / 2, reads);
+    mark++;
+    run(key, operations / 2, reads);
     mark++;
     store_near_free(near_here);
     storage_free(storage);
