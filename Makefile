@@ -8,6 +8,7 @@
 #   make sim      the simulator's seeds (SEEDS=500 FROM=1)
 #   make fuzz T=h1_request    a fuzz target with libFuzzer (TIME=60 seconds)
 #   make bench    the comparisons of docs/performance.md
+#   make bench-store    what threads do to each other in the store: counters, and instructions of a hit
 #   make fmt      clang-format over the sources
 SHELL := /bin/bash
 SEEDS ?= 500
@@ -16,7 +17,7 @@ TIME  ?= 60
 T     ?= h1_request
 PY    := /usr/bin/python3
 
-.PHONY: all run test check asan tsan sim fuzz bench fmt deps clean
+.PHONY: all run test check asan tsan sim fuzz bench bench-store fmt deps clean
 
 all: build/release/build.ninja
 	ninja -C build/release src/main/warp
@@ -63,6 +64,12 @@ fuzz:
 
 bench: all
 	$(PY) tests/bench/bench.py
+
+bench-store: build/release/build.ninja
+	ninja -C build/release tests/bench/store_threads tests/bench/store_lookup
+	build/release/tests/bench/store_threads
+	tests/bench/store_lookup.sh build/release/tests/bench/store_lookup
+	$(PY) tests/bench/store_writes.py build/release/tests/bench/store_lookup
 
 fmt:
 	git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i

@@ -20,10 +20,12 @@
 
 struct node;
 
+/* Apart by whole cache lines: what one thread writes, its neighbour does not read. */
 struct worker {
-    struct node *node;
+    _Alignas(64) struct node *node;
     unsigned index;
     struct loop *loop;
+    struct store_near *near; /* may be NULL */
     struct resolver *resolver;
     struct origin_pool *origins;
     struct fill_context fills;
@@ -131,6 +133,7 @@ static void worker_timer(struct timer *timer)
 
     if (worker->index == 0)
         storage_turn(worker->node->storage, loop_wall_ms(worker->loop));
+    store_near_turn(worker->near);
     if (worker->draining)
         worker_check_drained(worker, now_ns);
     else
@@ -306,6 +309,8 @@ static void worker_run(void *arg)
 {
     struct worker *worker = arg;
 
+    worker->near = storage_near_new(worker->node->storage);
+    store_near_enter(worker->near);
     loop_timer_set(worker->loop, &worker->timer, loop_now_ns(worker->loop) + HOUSEKEEP_NS);
     loop_run(worker->loop);
 }
@@ -318,6 +323,7 @@ static void worker_done(struct worker *worker)
     worker->origins = origin_pool_free(worker->origins);
     worker->resolver = resolver_free(worker->resolver);
     worker->loop = loop_free(worker->loop);
+    worker->near = store_near_free(worker->near);
 }
 
 /* ---- the process --------------------------------------------------------------------------------------------------- */
@@ -474,8 +480,9 @@ static err node_start(struct node *node)
 {
     unsigned count = node->plan->workers;
 
-    node->workers = calloc(count, sizeof(*node->workers));
+    node->workers = aligned_alloc(64, count * sizeof(*node->workers));
     ENSURE(node->workers != NULL, MEMORY);
+    memset(node->workers, 0, count * sizeof(*node->workers));
     for (unsigned i = 0; i < count; i++)
         TRY(worker_init(&node->workers[i], node, i));
     node_tell_refused(node);

@@ -1,4 +1,4 @@
-#include "store/object.h"
+#include "store/near.h"
 
 #include <stdalign.h>
 #include <stdlib.h>
@@ -158,11 +158,11 @@ uint64_t stored_bytes(const struct stored *stored)
     return bytes;
 }
 
-static void stored_free(struct stored *stored)
+static __attribute__((noinline)) void stored_free(struct stored *stored)
 {
     uint64_t charge = store_charge(stored_own_size(stored));
 
-    INVARIANT(!stored->is_indexed);
+    INVARIANT(!stored_is_indexed(stored));
     INVARIANT(!list_is_linked(&stored->link));
     if (stored_has_body(stored))
         body_done(stored);
@@ -172,20 +172,45 @@ static void stored_free(struct stored *stored)
     free(stored);
 }
 
+static inline struct near_entry *near_entry_here(const struct stored *stored)
+{
+    return near_here != NULL ? near_entry_of(near_here, stored) : NULL;
+}
+
 struct store_object *store_object_ref(struct store_object *object)
 {
-    atomic_fetch_add_explicit(&stored_of(object)->refs, 1, memory_order_relaxed);
+    struct near_entry *entry = near_entry_here(stored_of(object));
+
+    if (entry != NULL)
+        near_take(entry);
+    else
+        stored_ref(stored_of(object), 1);
     return object;
+}
+
+static inline void stored_unref_shared(struct stored *stored, uint32_t count)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&stored->refs, count, memory_order_acq_rel);
+
+    INVARIANT(before >= count);
+    if (UNLIKELY(before == count))
+        stored_free(stored);
+}
+
+void stored_unref(struct stored *stored, uint32_t count)
+{
+    stored_unref_shared(stored, count);
 }
 
 struct store_object *store_object_unref(struct store_object *object)
 {
     if (object == NULL)
         return NULL;
-    uint32_t before = atomic_fetch_sub_explicit(&stored_of(object)->refs, 1, memory_order_acq_rel);
-    INVARIANT(before > 0);
-    if (before == 1)
-        stored_free(stored_of(object));
+    struct near_entry *entry = near_entry_here(stored_of(object));
+    if (entry != NULL)
+        near_give(near_here, entry);
+    else
+        stored_unref_shared(stored_of(object), 1);
     return NULL;
 }
 

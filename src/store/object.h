@@ -3,7 +3,8 @@
  * One allocation holds: struct stored, the body's head (kinds with a body), meta (8-byte aligned), labels, key, and the body
  * itself where its length is known to be at most STORED_INLINE_BYTES. An object made by update_meta shares the
  * body of the one it came from and holds a reference to it.
- * References: the index holds one, a running fill one, every caller the ones it was given. */
+ * References: the index holds one, a running fill one, every caller the ones it was given, and threads' near tables
+ * some taken in advance (near.h). */
 #ifndef WARP_STORE_OBJECT_H
 #define WARP_STORE_OBJECT_H
 
@@ -39,7 +40,7 @@ struct stored {
     _Atomic uint8_t use;     /* 0..3, for the eviction */
     uint8_t queue;           /* s3fifo.h; guarded by the shard */
     _Atomic uint8_t is_soft; /* a soft purge that has retired matched it */
-    uint8_t is_indexed;      /* guarded by the shard */
+    _Atomic uint8_t is_indexed; /* written under the shard's lock; near tables read it without */
 };
 #define STORED_UNIT_BYTES 16u
 
@@ -47,6 +48,18 @@ struct stored_with_body {
     struct stored stored;
     struct store_body body;
 };
+
+/* Without the lock: after the purge log was asked, never before it (near.h). */
+static inline bool stored_is_indexed(const struct stored *stored)
+{
+    return atomic_load_explicit(&stored->is_indexed, memory_order_acquire) != 0;
+}
+
+/* Under the shard's lock. */
+static inline void stored_set_indexed(struct stored *stored, bool is_indexed)
+{
+    atomic_store_explicit(&stored->is_indexed, is_indexed, memory_order_release);
+}
 
 /* What a new object is made of; copied. */
 struct stored_seed {
@@ -64,6 +77,12 @@ struct stored_seed {
 };
 /* One reference, the caller's. NULL when the budget or memory has no room. */
 struct stored *stored_new(struct store_budget *budget, const struct stored_seed *seed);
+/* Past the thread's near table. */
+static inline void stored_ref(struct stored *stored, uint32_t count)
+{
+    atomic_fetch_add_explicit(&stored->refs, count, memory_order_relaxed);
+}
+void stored_unref(struct stored *stored, uint32_t count);
 /* Bytes of the object with its body as it is now: what leaves with it. */
 uint64_t stored_bytes(const struct stored *stored);
 /* The object in whose allocation a body lies, and where an inline body's bytes are. */

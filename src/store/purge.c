@@ -32,14 +32,15 @@ struct pin {
     uint32_t count;
 };
 
+/* Every lookup reads the first line; every fill writes the second one. */
 struct purge_log {
-    pthread_mutex_t mutex; /* writers */
-    _Atomic uint64_t seq;
-    _Atomic uint64_t version; /* odd while entries retire in place */
+    struct tenant_purges *tenants; /* TENANTS of them, zero pages until used */
     _Atomic(struct table *) table;
+    _Atomic uint64_t version; /* odd while entries retire in place */
+    _Atomic uint64_t seq;
+    _Alignas(64) pthread_mutex_t mutex; /* writers */
     uint32_t used, labels_max;
     uint64_t overflows, retired;
-    struct tenant_purges *tenants; /* TENANTS of them, zero pages until used */
     struct pin *pins;              /* ascending; a ring */
     uint32_t pin_first, pin_count, pin_slots;
     uint64_t ring_count;
@@ -111,10 +112,11 @@ static bool table_grow(struct purge_log *log)
 
 struct purge_log *purge_log_new(unsigned labels_max)
 {
-    struct purge_log *log = calloc(1, sizeof(*log));
+    struct purge_log *log = aligned_alloc(64, sizeof(*log));
 
     if (log == NULL)
         return NULL;
+    memset(log, 0, offsetof(struct purge_log, ring)); /* of the ring nothing is read that was not written */
     pthread_mutex_init(&log->mutex, NULL);
     log->labels_max = labels_max > 0 ? labels_max : PURGE_LABELS_MAX_DEFAULT;
     log->pin_slots = PINS_FIRST;
@@ -294,9 +296,14 @@ enum purge_verdict purge_log_check_except(const struct purge_log *log, uint64_t 
     return check(log, &(struct question){seq, tenant, labels, label_count, &except});
 }
 
+uint64_t purge_log_latest(const struct purge_log *log, uint16_t tenant)
+{
+    return atomic_load_explicit(&log->tenants[tenant].latest, memory_order_acquire);
+}
+
 bool purge_log_is_active(const struct purge_log *log, uint16_t tenant)
 {
-    return atomic_load_explicit(&log->tenants[tenant].latest, memory_order_acquire) != 0;
+    return purge_log_latest(log, tenant) != 0;
 }
 
 /* ---- pins -------------------------------------------------------------------------------------------- */

@@ -63,6 +63,8 @@ enum purge_verdict purge_log_check(const struct purge_log *log, uint64_t seq, ui
 enum purge_verdict purge_log_check_except(const struct purge_log *log, uint64_t seq, uint16_t tenant,
                                           const struct store_label *labels, unsigned label_count,
                                           struct store_label except);
+/* The sequence of the tenant's last purge; 0: all have retired. Without a change there is no new verdict. */
+uint64_t purge_log_latest(const struct purge_log *log, uint16_t tenant);
 /* Has the tenant any purge that has not retired? */
 bool purge_log_is_active(const struct purge_log *log, uint16_t tenant);
 

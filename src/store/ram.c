@@ -18,18 +18,18 @@
 
 void ram_remove(struct ram *ram, struct ram_shard *shard, struct stored *stored)
 {
-    INVARIANT(stored->is_indexed);
+    INVARIANT(stored_is_indexed(stored));
     index_remove(&shard->index, stored);
     s3fifo_remove(&shard->queues, stored);
-    stored->is_indexed = false;
+    stored_set_indexed(stored, false);
     if (stored->seen.kind == STORE_ANSWER)
         atomic_fetch_sub_explicit(&ram->tenant_objects[stored->seen.tenant], 1, memory_order_relaxed);
 }
 
 static void ram_added(struct ram *ram, struct stored *stored)
 {
-    store_object_ref(&stored->seen);
-    stored->is_indexed = true;
+    stored_ref(stored, 1);
+    stored_set_indexed(stored, true);
     if (stored->seen.kind == STORE_ANSWER)
         atomic_fetch_add_explicit(&ram->tenant_objects[stored->seen.tenant], 1, memory_order_relaxed);
 }
@@ -138,7 +138,7 @@ static bool ram_make_room(struct store_budget *budget, uint64_t bytes, hash128 n
         unsigned next = atomic_fetch_add_explicit(&ram->next_victim, 1, memory_order_relaxed);
         shard = &ram->shards[next & (ram->shard_count - 1)];
     }
-    return freed;
+    return ram_near_empty(ram) || freed;
 }
 
 /* ---- lookup ------------------------------------------------------------------------------------------ */
@@ -156,10 +156,8 @@ enum purge_verdict ram_verdict(const struct ram *ram, const struct store_object 
 
 static bool object_is_over(const struct store_lookup *lookup, const struct store_object *object)
 {
-    if (object->expires_ms != 0) {
-        int64_t now_ms = lookup->op.loop != NULL ? loop_wall_ms(lookup->op.loop) : os_wall_ms();
-        return object->expires_ms <= now_ms;
-    }
+    if (object->expires_ms != 0)
+        return ram_is_expired(lookup, object);
     /* An updated object does not hear of the end of the fill it shares a body with. */
     return store_object_is_failed(object) ||
            (object->body != NULL &&
@@ -167,13 +165,13 @@ static bool object_is_over(const struct store_lookup *lookup, const struct store
 }
 
 /* The verdict is asked for under the lock: while an object is in the index, no purge that matches it has
- * retired. */
-static enum store_status ram_lookup(struct storage *storage, struct store_lookup *lookup)
+ * retired. near: the thread's table, NULL: none. */
+static enum store_status shard_lookup(struct ram *ram, struct store_near *near, struct store_lookup *lookup)
 {
-    struct ram *ram = ram_of(storage);
     struct ram_shard *shard = ram_shard_of(ram, lookup->key.hash.hi);
     enum purge_verdict verdict = PURGE_NONE;
     struct stored *gone = NULL;
+    uint32_t near_units = 0;
 
     pthread_mutex_lock(&shard->mutex);
     struct stored *stored = index_find(&shard->index, lookup->key.hash, lookup->key.full);
@@ -184,7 +182,8 @@ static enum store_status ram_lookup(struct storage *storage, struct store_lookup
             gone = stored;
             stored = NULL;
         } else {
-            store_object_ref(&stored->seen);
+            stored_ref(stored, 1);
+            near_units = near != NULL && !lookup->peek ? ram_near_units(ram, stored) : 0;
         }
     }
     if (!lookup->peek)
@@ -198,9 +197,22 @@ static enum store_status ram_lookup(struct storage *storage, struct store_lookup
         atomic_fetch_add_explicit(&stored->hits, 1, memory_order_relaxed);
         s3fifo_used(stored);
     }
+    if (near_units > 0)
+        near_keep(near, stored, near_units, atomic_load_explicit(&ram->near_units_max, memory_order_relaxed));
     lookup->object = &stored->seen;
     lookup->found = verdict == PURGE_SOFT ? STORE_HIT_SOFT : STORE_HIT;
     return STORE_DONE;
+}
+
+static enum store_status ram_lookup(struct storage *storage, struct store_lookup *lookup)
+{
+    struct store_near *near = near_here;
+
+    if (UNLIKELY(near == NULL || near->storage != storage))
+        return shard_lookup(ram_of(storage), NULL, lookup);
+    if (ram_near_lookup(ram_of(storage), near, lookup))
+        return STORE_DONE;
+    return shard_lookup(ram_of(storage), near, lookup);
 }
 
 /* ---- fill -------------------------------------------------------------------------------------------- */
@@ -257,7 +269,7 @@ static void ram_finished(struct storage *storage, struct stored *stored)
     uint64_t bytes = stored_bytes(stored);
 
     pthread_mutex_lock(&shard->mutex);
-    if (stored->is_indexed && stored->queue == S3_NONE)
+    if (stored_is_indexed(stored) && stored->queue == S3_NONE)
         s3fifo_push(&shard->queues, stored, bytes);
     shard->inserts++;
     pthread_mutex_unlock(&shard->mutex);
@@ -269,7 +281,7 @@ static void ram_leave(struct storage *storage, struct stored *stored)
     struct ram_shard *shard = ram_shard_of(ram, stored->seen.hash.hi);
 
     pthread_mutex_lock(&shard->mutex);
-    bool was_indexed = stored->is_indexed;
+    bool was_indexed = stored_is_indexed(stored);
     if (was_indexed)
         ram_remove(ram, shard, stored);
     pthread_mutex_unlock(&shard->mutex);
@@ -390,7 +402,7 @@ static enum store_status ram_update_meta(struct storage *storage, struct store_u
     pthread_mutex_lock(&shard->mutex);
     if (update_is_purged(ram, &old->seen, &stored->seen)) {
         update->result = ERR(REFUSED);
-    } else if (!old->is_indexed) {
+    } else if (!stored_is_indexed(old)) {
         update->result = ERR(NOT_FOUND);
     } else {
         atomic_store_explicit(&stored->use, atomic_load_explicit(&old->use, memory_order_relaxed),
@@ -402,9 +414,9 @@ static enum store_status ram_update_meta(struct storage *storage, struct store_u
             s3fifo_replace(&shard->queues, old, stored, bytes);
         else
             s3fifo_push(&shard->queues, stored, bytes);
-        old->is_indexed = false;
-        store_object_ref(&stored->seen);
-        stored->is_indexed = true;
+        stored_set_indexed(old, false);
+        stored_ref(stored, 1);
+        stored_set_indexed(stored, true);
     }
     bool was_replaced = err_is_ok(update->result);
     pthread_mutex_unlock(&shard->mutex);
@@ -430,6 +442,7 @@ static void ram_stats(const struct storage *storage, struct store_stats *stats)
         stats->objects += shard->index.count;
         pthread_mutex_unlock(&shard->mutex);
     }
+    stats->lookup_hits += ram_near_found(ram);
     stats->purge_attempts = atomic_load_explicit(&ram->purge_attempts, memory_order_relaxed);
     stats->index_bytes = atomic_load_explicit(&ram->index_bytes, memory_order_relaxed);
     uint64_t used = atomic_load_explicit(&ram->budget.used, memory_order_relaxed);
@@ -496,10 +509,12 @@ static void ram_free(struct storage *storage)
 {
     struct ram *ram = ram_of(storage);
 
+    INVARIANT(list_is_empty(&ram->nears));
     for (unsigned i = 0; ram->shards != NULL && i < ram->shard_count; i++)
         if (ram->shards[i].index.slots != NULL)
             shard_done(ram, &ram->shards[i]);
     purge_log_free(storage->purges);
+    pthread_mutex_destroy(&ram->near_mutex);
     free(ram->shards);
     free(ram->budget.tenant_bytes);
     free(ram->tenant_objects);
@@ -519,6 +534,9 @@ static const struct storage_ops ram_ops = {
     .browse = ram_browse,
     .turn = ram_turn,
     .free = ram_free,
+    .near_new = ram_near_new,
+    .near_turn = ram_near_turn,
+    .near_free = ram_near_free,
 };
 
 /* The table of purges lies outside the cap; it may have one entry for each KiB of it. */
@@ -532,6 +550,7 @@ static void ram_configure(struct ram *ram, const struct store_ram_config *config
     uint64_t window = config->window_bytes > 0 ? config->window_bytes : WINDOW_DEFAULT;
 
     ram->is_off = config->max_bytes == 0;
+    ram->near_at_once = config->near_at_once;
     ram->shard_count = config->shards > 0 ? config->shards : SHARDS_DEFAULT;
     ram->shard_bits = (unsigned)__builtin_ctz(ram->shard_count);
     ram->storage.ops = &ram_ops;
@@ -576,8 +595,11 @@ err store_ram_new(const struct store_ram_config *config, struct storage **ret_st
 
     ENSURE(config->max_bytes == 0 || config->max_bytes >= MAX_BYTES_MIN, INVALID);
     ENSURE(config->shards <= SHARDS_MAX && (config->shards & (config->shards - 1)) == 0, INVALID);
-    ram = calloc(1, sizeof(*ram));
+    ram = aligned_alloc(64, sizeof(*ram));
     ENSURE(ram != NULL, MEMORY);
+    memset(ram, 0, sizeof(*ram));
+    list_init(&ram->nears);
+    pthread_mutex_init(&ram->near_mutex, NULL);
     ram_configure(ram, config);
     e = ram_allocate(ram);
     if (!err_is_ok(e)) {

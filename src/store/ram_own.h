@@ -1,8 +1,9 @@
-/* What ram.c and ram_purge.c share. */
+/* What ram.c, ram_near.c and ram_purge.c share. */
 #ifndef WARP_STORE_RAM_OWN_H
 #define WARP_STORE_RAM_OWN_H
 
 #include "store/index.h"
+#include "store/near.h"
 #include "store/purge.h"
 #include "store/s3fifo.h"
 #include "store/storage_ops.h"
@@ -17,16 +18,22 @@ struct ram_shard {
 };
 
 struct ram {
-    struct storage storage;
-    struct store_budget budget;
-    struct body_config body;
+    struct storage storage; /* with what every lookup reads: never written */
     struct ram_shard *shards;
     unsigned shard_count, shard_bits;
-    bool is_off;
+    bool is_off, near_at_once;
+    struct body_config body;
+    _Atomic uint64_t near_units_max;    /* for each table */
+    _Atomic uint32_t near_empty_calls;  /* times memory was so short that near tables had to give way */
+    _Alignas(64) struct store_budget budget; /* written by every fill */
     _Atomic unsigned next_victim; /* the shard that makes room next */
     _Atomic uint64_t purge_attempts;
     _Atomic uint32_t *tenant_objects; /* STORE_ANSWER in the index */
     _Atomic uint64_t index_bytes;
+    pthread_mutex_t near_mutex; /* the threads' tables come, go, are counted */
+    struct list nears;
+    unsigned near_count;
+    uint64_t near_found; /* by those that have gone */
     /* the sweep; one thread */
     unsigned sweep_shard;
     uint64_t sweep_cursor, sweep_up_to, sweep_seq; /* the sequence when it began */
@@ -48,6 +55,21 @@ static inline struct ram_shard *ram_shard_of(struct ram *ram, uint64_t hash_hi)
  * let go without the lock. */
 void ram_remove(struct ram *ram, struct ram_shard *shard, struct stored *stored);
 enum purge_verdict ram_verdict(const struct ram *ram, const struct store_object *object);
+
+static inline bool ram_is_expired(const struct store_lookup *lookup, const struct store_object *object)
+{
+    return object->expires_ms != 0 &&
+           object->expires_ms <= (lookup->op.loop != NULL ? loop_wall_ms(lookup->op.loop) : os_wall_ms());
+}
+
+/* ram_near.c */
+struct store_near *ram_near_new(struct storage *storage);
+void ram_near_turn(struct store_near *near);
+void ram_near_free(struct store_near *near);
+bool ram_near_lookup(struct ram *ram, struct store_near *near, struct store_lookup *lookup);
+uint32_t ram_near_units(const struct ram *ram, const struct stored *stored);
+bool ram_near_empty(struct ram *ram); /* true: something was let go */
+uint64_t ram_near_found(struct ram *ram);
 
 /* ram_purge.c */
 enum store_status ram_purge(struct storage *storage, struct store_purge *purge);

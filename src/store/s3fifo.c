@@ -114,14 +114,14 @@ static struct stored *queue_look(struct s3fifo *q, struct stored *stored)
     enum s3_queue queue = stored->queue;
 
     s3fifo_remove(q, stored);
-    if (atomic_load_explicit(&stored->refs, memory_order_acquire) > 1) {
-        queue_join(q, stored, queue);
-    } else if (queue == S3_SMALL && is_admitted(stored, use)) {
+    if (queue == S3_SMALL && is_admitted(stored, use)) {
         atomic_store_explicit(&stored->use, 0, memory_order_relaxed);
         queue_join(q, stored, S3_MAIN);
     } else if (queue == S3_MAIN && use > 0) {
         atomic_store_explicit(&stored->use, (uint8_t)(use - 1), memory_order_relaxed);
         queue_join(q, stored, S3_MAIN);
+    } else if (atomic_load_explicit(&stored->refs, memory_order_acquire) > 1) {
+        queue_join(q, stored, queue);
     } else {
         if (queue == S3_SMALL)
             ghost_add(q, stored->seen.hash);

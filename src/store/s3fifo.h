@@ -5,7 +5,8 @@
  *                '--not used--> gone, ghost ---'  (comes back while its ghost is there)
  *
  * Size-aware: what is larger than S3_LARGE_BYTES needs two uses to leave SMALL. A hit only raises `use`
- * (0..3); nothing moves. An object that somebody still holds is passed over: its memory would not come free.
+ * (0..3); nothing moves. An object that somebody still holds moves on as it was used, and is
+ * passed over where it would be the victim: its memory would not come free.
  * Threads: the shard's lock; `use` is atomic. */
 #ifndef WARP_STORE_S3FIFO_H
 #define WARP_STORE_S3FIFO_H

@@ -1,5 +1,5 @@
 /* The wrappers around a tier's calls: they start each call from clean results, and see to deadlines. */
-#include "store/object.h"
+#include "store/near.h"
 #include "store/purge.h"
 #include "store/storage_ops.h"
 
@@ -205,6 +205,32 @@ uint64_t storage_browse(struct storage *storage, uint64_t cursor, unsigned limit
 void storage_turn(struct storage *storage, int64_t wall_ms)
 {
     storage->ops->turn(storage, wall_ms);
+}
+
+struct store_near *storage_near_new(struct storage *storage)
+{
+    return storage->ops->near_new != NULL ? storage->ops->near_new(storage) : NULL;
+}
+
+void store_near_enter(struct store_near *near)
+{
+    near_here = near;
+}
+
+void store_near_turn(struct store_near *near)
+{
+    if (near != NULL)
+        near->storage->ops->near_turn(near);
+}
+
+struct store_near *store_near_free(struct store_near *near)
+{
+    if (near == NULL)
+        return NULL;
+    if (near_here == near)
+        near_here = NULL;
+    near->storage->ops->near_free(near);
+    return NULL;
 }
 
 struct storage *storage_free(struct storage *storage)

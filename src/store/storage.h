@@ -11,7 +11,7 @@
  * Objects are immutable and counted. A purge is a log, not a search: every object carries the sequence at the
  * start of its fill and its labels; one that is older than a matching purge is never handed out (purge.h).
  *
- * Threads: any, unless a call says otherwise. No call blocks on a device. */
+ * Threads: any, unless a call says otherwise. A thread that looks up much has a near table (below). No call blocks on a device. */
 #ifndef WARP_STORE_STORAGE_H
 #define WARP_STORE_STORAGE_H
 
@@ -268,6 +268,19 @@ uint64_t storage_browse(struct storage *storage, uint64_t cursor, unsigned limit
 
 /* House-keeping: sweep what purges matched, retire purges. Any one thread, about every 100 ms. Bounded work. */
 void storage_turn(struct storage *storage, int64_t wall_ms);
+
+/* ---- a thread's near table ---------------------------------------------------------------------------------- */
+
+/* What a thread found lately, for it alone: a hit on a hot object then takes no lock and writes nothing that other
+ * threads use (near.h). Without one all calls are the same, only dearer for others. One thread uses one at a time,
+ * and lookups and references go through it whatever tier they are of. */
+struct store_near;
+struct store_near *storage_near_new(struct storage *storage); /* NULL: the tier has none, or no memory */
+void store_near_enter(struct store_near *near);               /* the calling thread's from now on; NULL: none */
+void store_near_turn(struct store_near *near);                /* its thread, about every 100 ms; NULL is fine */
+/* Its thread, or any after that has ended; before the storage. NULL is fine. */
+struct store_near *store_near_free(struct store_near *near);
+
 struct storage *storage_free(struct storage *storage);
 
 /* ---- the RAM tier ------------------------------------------------------------------------------------------ */
@@ -278,6 +291,7 @@ struct store_ram_config {
     unsigned shards;       /* power of two; 0: 64 */
     uint64_t window_bytes; /* 0: 1 MiB */
     const uint8_t *secret; /* HASH_SECRET_BYTES; NULL: from os_entropy */
+    bool near_at_once;     /* near tables take what they see for the first time: for tests that ask seldom */
 };
 MUST_USE err store_ram_new(const struct store_ram_config *config, struct storage **ret_storage);
 

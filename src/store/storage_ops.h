@@ -20,6 +20,10 @@ struct storage_ops {
                        void (*)(void *, const struct store_object *, uint64_t), void *);
     void (*turn)(struct storage *, int64_t wall_ms);
     void (*free)(struct storage *);
+    /* May be NULL: then no thread has a near table. */
+    struct store_near *(*near_new)(struct storage *);
+    void (*near_turn)(struct store_near *);
+    void (*near_free)(struct store_near *);
 };
 
 struct storage {

@@ -1,7 +1,7 @@
 #include "tests/sim/cache_node.h"
 
 #include "fill/fill.h"
-#include "loop/sim_thread.h"
+#include "os/sim/sim.h"
 #include "origin/origin.h"
 #include "proto/h1_server.h"
 #include "tests/sim/cache_client.h"
@@ -14,6 +14,7 @@
 
 struct worker {
     struct loop *loop;
+    struct store_near *near;
     struct resolver *resolver;
     struct origin_pool *origins;
     struct fill_context fills;
@@ -34,6 +35,7 @@ static struct node {
     struct metrics *metrics;
     struct reuse_policy reuse;
     uint64_t evictions;
+    unsigned near_turns; /* of 100 */
     bool draining;
 } node;
 
@@ -62,7 +64,8 @@ uint64_t node_evictions(void)
 
 static void node_open_store(void)
 {
-    struct store_ram_config ram = {.max_bytes = run.memory_bytes, .shards = 4, .window_bytes = run.memory_bytes < (8u << 20) ? 65536 : 0};
+    struct store_ram_config ram = {.max_bytes = run.memory_bytes, .shards = 4, .window_bytes = run.memory_bytes < (8u << 20) ? 65536 : 0,
+                                   .near_at_once = chance(70)};
     unsigned late = (run.late_lookups ? LATE_LOOKUPS : 0) | (run.late_writes ? LATE_WRITES : 0) | (run.late_purges ? LATE_PURGES : 0);
 
     INVARIANT(err_is_ok(store_ram_new(&ram, &node.storage)));
@@ -98,9 +101,28 @@ static void worker_timer(struct timer *timer)
 
     if (worker == &node.workers[0])
         storage_turn(node.storage, loop_wall_ms(worker->loop));
+    if (chance(node.near_turns)) /* seldom: what is in a table stays there long, and gets old */
+        store_near_turn(worker->near);
     if (node.draining)
         origin_pool_close_idle(worker->origins);
     loop_timer_set(worker->loop, timer, loop_now_ns(worker->loop) + HOUSEKEEP_NS);
+}
+
+/* All workers are one thread here: each has its own near table while it runs. */
+static bool worker_turn(void *arg)
+{
+    struct worker *worker = arg;
+    bool ran;
+
+    store_near_enter(worker->near);
+    ran = loop_turn(worker->loop, 0);
+    store_near_enter(NULL);
+    return ran;
+}
+
+static uint64_t worker_next_ns(void *arg)
+{
+    return loop_next_timer_ns(((struct worker *)arg)->loop);
 }
 
 static void worker_contexts(struct worker *worker, unsigned index)
@@ -154,7 +176,8 @@ static void worker_begin(struct worker *worker, unsigned index)
     timer_init(&worker->late, late_fire);
     if (node.late != NULL)
         loop_timer_set(worker->loop, &worker->late, os_clock_ns() + NS_MS);
-    node.threads[index] = sim_thread_of(worker->loop);
+    worker->near = chance(80) ? storage_near_new(node.storage) : NULL;
+    node.threads[index] = (struct sim_thread){worker_turn, worker_next_ns, worker};
 }
 
 /* ---- the node -------------------------------------------------------------------------------------------------------- */
@@ -188,6 +211,7 @@ void node_begin(void)
     INVARIANT(err_is_ok(os_listen(&address, run.workers, 128, node.listeners)));
     INVARIANT(err_is_ok(fill_table_new(&node.fills)));
     node_open_store();
+    node.near_turns = chance(50) ? 100 : (unsigned)between(0, 10);
     node_open_metrics();
     for (unsigned i = 0; i < run.workers; i++)
         worker_begin(&node.workers[i], i);
@@ -239,6 +263,8 @@ static void node_check_store(void)
     INVARIANT(storage_purge(ram, &purge) == STORE_DONE);
     for (unsigned i = 0; i < 100; i++)
         storage_turn(ram, os_wall_ms() + i * 100);
+    for (unsigned i = 0; i < run.workers; i++)
+        store_near_turn(node.workers[i].near);
     storage_stats(ram, &stats);
     if (stats.objects != 0 || stats.size_bytes != 0 || storage_tenant_bytes(ram, 1) != 0)
         run_failed(-1, 0, "I7: %llu objects, %llu bytes, %llu of the tenant are left in the empty store",
@@ -259,6 +285,7 @@ void node_end(void)
         origin_pool_free(worker->origins);
         resolver_free(worker->resolver);
         loop_free(worker->loop);
+        store_near_free(worker->near);
         os_listener_close(&node.listeners[i]);
     }
     metrics_free(node.metrics);

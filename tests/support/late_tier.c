@@ -273,6 +273,12 @@ static void late_free(struct storage *storage)
     free(late);
 }
 
+/* The table is the inner tier's: its lookups are the ones that are answered from it. */
+static struct store_near *late_near_new(struct storage *storage)
+{
+    return storage_near_new(late_of(storage)->inner);
+}
+
 static const struct storage_ops late_ops = {
     .lookup = late_lookup,
     .get_miss_handler = late_get_miss_handler,
@@ -286,6 +292,7 @@ static const struct storage_ops late_ops = {
     .browse = late_browse,
     .turn = late_turn,
     .free = late_free,
+    .near_new = late_near_new,
 };
 
 struct storage *late_tier_new(struct storage *inner, bool early)

@@ -208,6 +208,25 @@ static void test_size_aware_and_held(void **state)
     assert_int_equal(budget.used, 0);
 }
 
+/* What is asked for most is always held, by near tables: it must not fill the probation queue for that. */
+static void test_held_and_used(void **state)
+{
+    struct store_budget budget = {.max = UINT64_MAX};
+    struct s3fifo q;
+    struct stored *held = stored_make(&budget, 1);
+
+    (void)state;
+    s3fifo_init(&q);
+    store_object_ref(&held->seen);
+    s3fifo_push(&q, held, 1000);
+    s3fifo_used(held);
+    assert_null(s3fifo_victim(&q));
+    assert_int_equal(held->queue, S3_MAIN);
+    store_object_unref(&held->seen);
+    assert_ptr_equal(s3fifo_victim(&q), held);
+    store_object_unref(&held->seen);
+}
+
 static void test_ghost_goes_to_main(void **state)
 {
     struct store_budget budget = {.max = UINT64_MAX};
@@ -293,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zipf),
         cmocka_unit_test(test_size_aware_and_held),
+        cmocka_unit_test(test_held_and_used),
         cmocka_unit_test(test_ghost_goes_to_main),
         cmocka_unit_test(test_index),
     };

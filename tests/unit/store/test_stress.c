@@ -19,6 +19,7 @@ struct stress_reader {
 struct stress {
     struct storage *storage;
     struct os_thread *thread;
+    struct store_near *near;
     unsigned seed;
     struct loop *loop;
     struct miss_handler *miss;
@@ -146,6 +147,9 @@ static void stress_run(void *arg)
     struct loop_config config = {.os.io = OS_IO_EPOLL};
 
     INVARIANT(err_is_ok(loop_new(&config, &s->loop)));
+    s->near = storage_near_new(s->storage);
+    INVARIANT(s->near != NULL);
+    store_near_enter(s->near);
     for (unsigned step = 0; step < STEPS; step++) {
         unsigned random = (unsigned)rand_r(&s->seed);
         struct stress_reader *reader = &s->readers[random / 64 % READERS];
@@ -174,8 +178,11 @@ static void stress_run(void *arg)
             break;
         }
         (void)loop_turn(s->loop, loop_now_ns(s->loop));
+        if (step % 64 == 0)
+            store_near_turn(s->near);
     }
     miss_handler_drop(s->miss);
+    store_near_free(s->near);
 }
 
 /* Mail of one thread may come from another: readers close when all have stopped filling. */
