@@ -1,4 +1,5 @@
 #include "os/epoll/door.h"
+#include "os/region_own.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -119,6 +120,8 @@ static ssize_t send_once(int fd, const struct os_send *op)
     int flags = MSG_NOSIGNAL | (op->more ? MSG_MORE : 0);
     ssize_t n;
 
+    if (region_has_any(op->iov, op->iov_count))
+        return region_send(fd, op->iov, op->iov_count, op->more);
     do {
         if (op->iov_count == 1) {
             n = send(fd, op->iov[0].iov_base, op->iov[0].iov_len, flags);
