@@ -207,6 +207,16 @@ void storage_turn(struct storage *storage, int64_t wall_ms)
     storage->ops->turn(storage, wall_ms);
 }
 
+uint64_t storage_tend(struct storage *storage)
+{
+    return storage->ops->tend != NULL ? storage->ops->tend(storage) : UINT64_MAX;
+}
+
+bool storage_on_work(struct storage *storage, void (*wake)(void *arg), void *arg)
+{
+    return storage->ops->on_work != NULL && storage->ops->on_work(storage, wake, arg);
+}
+
 struct storage *storage_free(struct storage *storage)
 {
     if (storage != NULL)
