@@ -145,7 +145,7 @@ static void admin_version(struct admin_request *request)
 {
     admin_answer_json(request, 200,
                       json_pack("{s:s, s:s, s:s}", "name", "warp", "version", request->context->version, "io",
-                                os_backend_name()));
+                                os_backend_name(loop_os(request->context->loop))));
 }
 
 static void admin_metrics(struct admin_request *request)

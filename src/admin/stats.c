@@ -72,7 +72,7 @@ void admin_collect(void *arg, enum metric metric, struct metrics_writer *writer)
 
     switch (metric) {
     case METRIC_warp_build_info: {
-        slice labels[2] = {slice_str(context->version), slice_str(os_backend_name())};
+        slice labels[2] = {slice_str(context->version), slice_str(os_backend_name(loop_os(context->loop)))};
         metrics_emit(writer, labels, 1);
         break;
     }

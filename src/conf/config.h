@@ -37,7 +37,7 @@ enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
     X("cache-size", SIZE, cache_size, "SIZE", "2g", "size of the disk tier (not in this version), and cap of --memory") \
     X("memory", SIZE, memory, "SIZE", NULL, "cap of the RAM tier; 0 turns it off; default: a quarter of the memory, 1g at most") \
     X("workers", COUNT, workers, "N", NULL, "event loops; default: one per usable core")                     \
-    X("io", IO, io, "auto|uring|epoll", "auto", "I/O backend (uring is not in this version)")                \
+    X("io", IO, io, "auto|uring|epoll", "auto", "I/O backend; auto: io_uring where the kernel permits it")                \
     X("access-log", STRING, access_log, "FILE|-|off", "off", "one JSON line per request")                    \
     X("log-level", LEVEL, log_level, "LEVEL", "info", "error, warn, info or debug, on standard error")       \
     X("no-websocket", SWITCH, no_websocket, "", NULL, "refuse to pass WebSocket upgrades")                   \

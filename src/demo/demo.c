@@ -209,7 +209,7 @@ MUST_USE static err runner_serve(struct loop *loop, struct demo *demo, const str
 err demo_run(const struct os_address *address,
              void (*started)(void *arg, struct demo *demo, const struct os_address *bound), void *arg)
 {
-    struct loop_config config = {0};
+    struct loop_config config = {.os.io = OS_IO_EPOLL};
     struct loop *loop;
     struct demo *demo;
     err result;

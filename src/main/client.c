@@ -347,7 +347,7 @@ MUST_USE static err admin_address(const char *admin, struct os_address *ret_addr
 
 MUST_USE static int ask_at(const struct os_address *address, const char *token, struct exchange *exchange)
 {
-    const struct loop_config config = {0};
+    const struct loop_config config = {.os.io = OS_IO_EPOLL};
     err result = loop_new(&config, &exchange->loop);
 
     arena_init(&exchange->arena, NULL, 0, 0);

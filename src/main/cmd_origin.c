@@ -42,7 +42,7 @@ static void demo_accepted(struct os_acceptor *acceptor, int fd, const struct os_
 
 static err demo_open(struct demo_process *process)
 {
-    TRY(loop_new(&(struct loop_config){0}, &process->loop));
+    TRY(loop_new(&(struct loop_config){.os.io = OS_IO_EPOLL}, &process->loop));
     TRY(demo_new(process->loop, &process->demo));
     demo_set_stopped(process->demo, demo_stopped, process);
     process->signals =

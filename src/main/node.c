@@ -270,14 +270,36 @@ static err worker_servers(struct worker *worker)
     return h1_server_new(&config, &worker->admin_server);
 }
 
+static enum os_io io_of(enum config_io io)
+{
+    switch (io) {
+    case CONFIG_IO_URING:
+        return OS_IO_URING;
+    case CONFIG_IO_EPOLL:
+        return OS_IO_EPOLL;
+    case CONFIG_IO_AUTO:
+        break;
+    }
+    return OS_IO_AUTO;
+}
+
+static err worker_open_loop(struct worker *worker)
+{
+    struct loop_config config = {.index = worker->index, .os.io = io_of(worker->node->plan->config.io)};
+    err opened = loop_new(&config, &worker->loop);
+
+    if (!err_is_ok(opened) && config.os.io == OS_IO_URING)
+        log_error("--io uring: this kernel or container has no io_uring for us (%s): --io auto takes epoll then",
+                  err_text(opened));
+    return opened;
+}
+
 static err worker_init(struct worker *worker, struct node *node, unsigned index)
 {
-    struct loop_config config = {.index = index};
-
     worker->node = node;
     worker->index = index;
     timer_init(&worker->timer, worker_timer);
-    TRY(loop_new(&config, &worker->loop));
+    TRY(worker_open_loop(worker));
     TRY(resolver_new(worker->loop, &worker->resolver));
     TRY(worker_contexts(worker));
     TRY(worker_servers(worker));

@@ -112,8 +112,6 @@ static void say_what_is_missing(const struct config *config)
                      config->cache_dir.items[i]);
             break;
         }
-    if (config->io == CONFIG_IO_URING)
-        log_warn("--io uring: that backend is not in this version: epoll is used");
 }
 
 /* ---- children --------------------------------------------------------------------------------------------------- */

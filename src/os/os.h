@@ -2,8 +2,9 @@
  *
  * Completion style: submit an operation, its done() is called later from os_turn() on the same thread, never
  * from inside the submitting call. Everything an operation points to stays valid until its done().
- * Implementations, one chosen at link time: os/epoll (threads, epoll), os/uring (later), os/sim (one seed
- * drives clock, sockets, entropy and the order of completions and wake-ups).
+ * Implementations: the kernel's two doors, os/uring and os/epoll, one of them chosen when a thread's door is
+ * opened; or, at link time, os/sim (one seed drives clock, sockets, entropy and the order of completions and
+ * wake-ups).
  *
  * Thread: a struct os belongs to one thread; only os_wake may be called from another. No lock may be held
  * across a submit or a wait. Results: >= 0 bytes or 0, < 0 an errno, negated (-ECANCELED after close). */
@@ -60,8 +61,15 @@ struct os_peer os_peer_of(const struct os_address *address);
 
 /* ---- one thread's door ---------------------------------------------------------------------------------- */
 
+enum os_io {
+    OS_IO_AUTO, /* io_uring where the kernel has it and permits it, else epoll */
+    OS_IO_EPOLL,
+    OS_IO_URING, /* os_new fails where there is none */
+};
+
 struct os_config {
-    uint32_t recv_buffer_bytes; /* what one receive into the door's own buffer can bring; 0 means 64 KiB */
+    enum os_io io;              /* the simulator has one kind only */
+    uint32_t recv_buffer_bytes; /* epoll, sim: what a receive into the door's own buffer can bring; 0: 64 KiB */
 };
 
 MUST_USE err os_new(const struct os_config *config, struct os **ret_os);
@@ -72,7 +80,9 @@ struct os *os_free(struct os *os);
 unsigned os_turn(struct os *os, uint64_t deadline_ns);
 /* Makes a waiting os_turn return; any thread; cheap when already pending. */
 void os_wake(struct os *os);
-const char *os_backend_name(void); /* "epoll", "sim" */
+const char *os_backend_name(const struct os *os); /* "epoll", "uring", "sim" */
+/* The errno with which io_uring was refused where OS_IO_AUTO then took epoll; 0 otherwise. */
+int os_uring_refused(const struct os *os);
 
 /* ---- operations ---------------------------------------------------------------------------------------- */
 
@@ -115,6 +125,7 @@ struct os_socket {
     struct os_send *send; /* or the connect */
     void (*closed)(struct os_socket *socket);
     struct list link; /* the door's */
+    void *own;        /* the door's */
 };
 
 /* Takes fd (from an acceptor), non-blocking, no delay. On error fd is closed. */
@@ -130,8 +141,9 @@ MUST_USE bool os_socket_recv_cancel(struct os_socket *socket);
 MUST_USE bool os_socket_is_silent(struct os_socket *socket);
 /* No more will be sent (FIN). */
 void os_socket_shutdown(struct os_socket *socket);
-/* Ends the socket; reset: by RST instead of FIN, so that a peer cannot take what it has for complete.
- * Operations under way complete with -ECANCELED, then closed() is called; only then may memory go. */
+/* Ends the socket; reset: by RST instead of FIN, so that a peer cannot take what it has for complete. What a send
+ * or receive under way points to (iov, into) is not touched any more when this returns. The operations complete
+ * with -ECANCELED, then closed() is called; only then may their own memory go. */
 void os_socket_close(struct os_socket *socket, bool reset);
 /* Bytes in the send queue that the peer has not acknowledged, 0 where unknown. */
 uint32_t os_socket_unsent_bytes(const struct os_socket *socket);
@@ -158,8 +170,8 @@ struct os_acceptor {
     /* The process or system is out of descriptors or memory (errno); accepting goes on by itself after
      * 100 ms: never a busy loop. May be NULL. */
     void (*failed)(struct os_acceptor *acceptor, int error);
-    uint32_t state;   /* the door's */
     struct list link; /* the door's */
+    void *own;        /* the door's */
 };
 
 MUST_USE err os_accept_start(struct os *os, struct os_acceptor *acceptor);
@@ -181,6 +193,7 @@ struct os_watch {
     uint32_t want;
     void (*ready)(struct os_watch *watch, uint32_t which);
     struct list link; /* the door's */
+    void *own;        /* the door's */
 };
 MUST_USE err os_watch_start(struct os *os, struct os_watch *watch); /* again with another want: changes it */
 void os_watch_stop(struct os_watch *watch);

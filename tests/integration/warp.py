@@ -120,6 +120,10 @@ class Warp:
     def wait_metric(self, n, name, **labels):
         return until(lambda: self.metric(name, **labels) == n, f"{name}{labels} == {n}") and n
 
+    def io(self):
+        """The backend that it runs on: uring or epoll."""
+        return json.loads(self.admin("GET", "/version").body)["io"]
+
     def stats(self):
         return json.loads(self.admin("GET", "/stats").body)
 

@@ -240,7 +240,6 @@ void os_listener_close(struct os_listener *listener)
 err os_accept_start(struct os *os, struct os_acceptor *acceptor)
 {
     acceptor->os = os;
-    acceptor->state = 0; /* 1: paused */
     list_push_back(&os->acceptors, &acceptor->link);
     return ERR_OK;
 }

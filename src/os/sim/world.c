@@ -127,9 +127,16 @@ void os_entropy(void *ret_bytes, size_t size)
         at[i] = (unsigned char)random_next(&world->entropy_state);
 }
 
-const char *os_backend_name(void)
+const char *os_backend_name(const struct os *os)
 {
+    (void)os;
     return "sim";
+}
+
+int os_uring_refused(const struct os *os)
+{
+    (void)os;
+    return 0;
 }
 
 /* ---- events: a binary heap -------------------------------------------------------------------------------

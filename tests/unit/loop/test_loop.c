@@ -1,3 +1,5 @@
+#include "unit_io.h"
+
 #include "loop/loop.h"
 
 #include <stdlib.h>
@@ -9,7 +11,7 @@ static struct loop *loop;
 
 static int setup(void **state)
 {
-    struct loop_config config = {.index = 3};
+    struct loop_config config = {.index = 3, .os.io = TEST_IO};
     (void)state;
     assert_true(err_is_ok(loop_new(&config, &loop)));
     return 0;
@@ -157,5 +159,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(tasks_run_after_and_once_a_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(turn_ends_with_the_timer, setup, teardown),
     };
+    TEST_IO_NEEDED();
     return cmocka_run_group_tests_name("loop/loop", tests, NULL, NULL);
 }

@@ -1,4 +1,6 @@
 /* The resolver against a name server of the test's own. */
+#include "unit_io.h"
+
 #include "net/resolve.h"
 
 #include <stdatomic.h>
@@ -143,7 +145,7 @@ static bool has(const struct question *question, const char *text)
 
 static int setup(void **state)
 {
-    struct loop_config config = {.index = 0};
+    struct loop_config config = {.os.io = TEST_IO};
     char servers[64], text[64];
 
     (void)state;
@@ -282,5 +284,6 @@ int main(void)
         WITH_SERVER(no_such_name),        WITH_SERVER(last_good_when_asking_fails),
         WITH_SERVER(freed_while_asking),  WITH_SERVER(silence_ends_in_time),
     };
+    TEST_IO_NEEDED();
     return cmocka_run_group_tests_name("net/resolve", tests, NULL, NULL);
 }

@@ -1,3 +1,5 @@
+#include "unit_io.h"
+
 #include "net/net.h"
 #include "tls_server.h"
 
@@ -71,7 +73,7 @@ static const struct net_handler handler = {on_received, on_sent, on_connected, o
 
 static int setup(void **state)
 {
-    struct loop_config config = {.index = 0};
+    struct loop_config config = {.os.io = TEST_IO};
     (void)state;
     memset(&talk, 0, sizeof(talk));
     assert_true(err_is_ok(loop_new(&config, &loop)));
@@ -323,6 +325,7 @@ int main(void)
         WITH_LOOP(missing_ca_file),
         WITH_LOOP(large_both_ways),
     };
+    TEST_IO_NEEDED();
     signal(SIGPIPE, SIG_IGN); /* the server's blocking writes */
     return cmocka_run_group_tests_name("net/tls", tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ static inline struct storage *tier_new(uint64_t max_bytes)
 
 static inline struct loop *test_loop_new(void)
 {
-    struct loop_config config = {0};
+    struct loop_config config = {.os.io = OS_IO_EPOLL};
     struct loop *loop = NULL;
 
     assert_true(err_is_ok(loop_new(&config, &loop)));

@@ -143,7 +143,7 @@ static void stress_purge(struct stress *s, unsigned random)
 static void stress_run(void *arg)
 {
     struct stress *s = arg;
-    struct loop_config config = {0};
+    struct loop_config config = {.os.io = OS_IO_EPOLL};
 
     INVARIANT(err_is_ok(loop_new(&config, &s->loop)));
     for (unsigned step = 0; step < STEPS; step++) {
