@@ -70,15 +70,15 @@ static struct body_chunk *chunk_new(struct stored *owner, uint64_t at, size_t si
     return chunk;
 }
 
-/* A slab for size bytes of the body, room for the first of them; whole: all that is used of a slab will be needed. */
-static struct body_chunk *chunk_new_slab(struct stored *owner, uint64_t at, size_t size, size_t room, bool whole)
+/* A slab for up to size bytes of the body, need: as far as that is known, with room for the first of them. */
+static struct body_chunk *chunk_new_slab(struct stored *owner, uint64_t at, size_t size, size_t room, size_t need)
 {
     struct slabs *slabs = owner->budget->slabs;
     struct body_chunk *chunk = chunk_new(owner, at, 0);
 
     if (chunk == NULL)
         return NULL;
-    chunk->bytes = slab_new(slabs, owner->seen.tenant, owner->seen.hash, room, whole);
+    chunk->bytes = slab_new(slabs, owner->seen.tenant, owner->seen.hash, room, need);
     if (chunk->bytes == NULL) {
         body_chunk_free(owner, chunk);
         return NULL;
@@ -272,7 +272,7 @@ static struct body_chunk *miss_new_chunk(struct miss_handler *miss, uint64_t at,
     if (miss_wants_slab(miss, at)) {
         size_t slab = (size_t)MIN(miss_left(miss, at), miss->config.slab_bytes);
         chunk = chunk_new_slab(miss->object, at, slab, MIN(miss_slab_step(miss), slab),
-                               miss->length >= 0 && slab == miss->config.slab_bytes);
+                               miss->length >= 0 ? slab : 0);
     }
     return chunk != NULL ? chunk : chunk_new(miss->object, at, size);
 }

@@ -203,20 +203,27 @@ static void slabs_wake(struct slabs *slabs)
         slabs->wake(slabs->arg);
 }
 
-static struct slab *ready_take(struct slabs *slabs, uint16_t tenant)
+/* Under the lock. */
+static bool may_round(const struct slabs *slabs, size_t more, unsigned share)
+{
+    return more == 0 || slabs->stats.rounding_bytes + more <= slabs->budget->max / share;
+}
+
+static struct slab *ready_take(struct slabs *slabs, uint16_t tenant, size_t need)
 {
     struct slab *slab = NULL;
     bool wake;
 
     pthread_mutex_lock(&slabs->lock);
-    struct list *link = list_pop_front(&slabs->ready);
+    struct list *link =
+        may_round(slabs, SLAB_BYTES - need, SLAB_ROUNDING_SHARE * 2) ? list_pop_front(&slabs->ready) : NULL;
     if (link != NULL) {
         slab = container_of(link, struct slab, link);
         slabs->ready_count--;
         slabs->stats.held_bytes -= SLAB_BYTES;
         slab->state = SLAB_USED;
         slab->tenant = tenant;
-        slab->used = SLAB_BYTES;
+        slab->used = (uint32_t)need;
         count_used(slabs, slab, 1);
     }
     slabs->wanted_ns = os_clock_ns();
@@ -242,12 +249,13 @@ static bool pages_take(struct slabs *slabs, const struct slab *slab, uint32_t te
     return false;
 }
 
-char *slab_new(struct slabs *slabs, uint16_t tenant, hash128 near, size_t bytes, bool whole)
+char *slab_new(struct slabs *slabs, uint16_t tenant, hash128 near, size_t bytes, size_t need)
 {
-    struct slab *slab = whole ? ready_take(slabs, tenant) : NULL;
+    struct slab *slab = need >= SLAB_BYTES / 2 ? ready_take(slabs, tenant, need) : NULL;
     size_t room = page_up(bytes);
 
     INVARIANT(bytes > 0 && bytes <= SLAB_BYTES);
+    INVARIANT(need <= SLAB_BYTES);
     if (slab != NULL)
         return slab_at(slabs, slab);
     slab = slab_take_addresses(slabs);
@@ -394,9 +402,9 @@ static err slab_move(struct slabs *slabs, struct slab *slab)
 
     if (more > 0) {
         pthread_mutex_lock(&slabs->lock);
-        bool may_round = slabs->stats.rounding_bytes + more <= budget->max / SLAB_ROUNDING_SHARE;
+        bool may = may_round(slabs, more, SLAB_ROUNDING_SHARE);
         pthread_mutex_unlock(&slabs->lock);
-        ENSURE(may_round, REFUSED);
+        ENSURE(may, REFUSED);
         ENSURE(store_budget_take(budget, slab->tenant, more, near_of(slabs, slab)), LIMIT);
     }
     if (store_budget_take(budget, STORE_TENANT_NONE, SLAB_BYTES, near_of(slabs, slab))) {

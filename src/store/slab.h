@@ -8,9 +8,10 @@
  * Bytes are charged to the budget when their pages are taken, and given back when they are punched. Bytes of a slab are
  * written once; its addresses are used again only after the punch: sockets may still hold its pages.
  *
- * Huge pages: sending from one costs a sixth less, filling and punching it a third. A body that is known to need all of
- * a slab gets one of those that slabs_tend keeps ready as long as there is demand; others become huge when they are
- * asked for often, partly filled ones only while all that is rounded up stays below SLAB_ROUNDING_SHARE of the budget.
+ * Huge pages: sending from one costs a sixth less, filling and punching it a third. A body that is known to need half a
+ * slab or more gets one of those that slabs_tend keeps ready as long as there is demand; others become huge when they are
+ * asked for often and no socket holds them. All that is rounded up for it stays below one part in SLAB_ROUNDING_SHARE of
+ * the budget, half of that for bodies nobody has asked for again.
  *
  * Threads: any; slabs_tend one of its own. One lock, never held across a system call or a call of the budget. */
 #ifndef WARP_STORE_SLAB_H
@@ -33,9 +34,9 @@ MUST_USE err slabs_new(struct store_budget *budget, size_t bytes_min, struct sla
 /* No slab is in use any more. */
 struct slabs *slabs_free(struct slabs *slabs);
 
-/* A slab with room for bytes at least (rounded up to pages); whole: all of it will be used. NULL: no memory now. near as
- * in store_budget_take. */
-char *slab_new(struct slabs *slabs, uint16_t tenant, hash128 near, size_t bytes, bool whole);
+/* A slab with room for bytes at least (rounded up to pages); need: how many it will hold in the end, 0: unknown. NULL: no
+ * memory now. near as in store_budget_take. */
+char *slab_new(struct slabs *slabs, uint16_t tenant, hash128 near, size_t bytes, size_t need);
 /* Room for bytes in all. False: no memory now, and nothing has changed. */
 MUST_USE bool slab_grow(struct slabs *slabs, char *slab, hash128 near, size_t bytes);
 /* The body is complete and uses so many bytes: pages behind them go. Until then all is counted as used. */
