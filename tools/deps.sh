@@ -5,7 +5,7 @@ set -euo pipefail
 
 build=(gcc libc6-dev make meson ninja-build pkg-config python3 libssl-dev libyaml-dev libjansson-dev libxxhash-dev
     libc-ares-dev liburing-dev libjemalloc-dev libcmocka-dev)
-test=(python3-pytest curl nginx-light strace openssl prometheus ca-certificates nodejs npm)
+test=(python3-pytest curl nginx-light strace valgrind openssl prometheus ca-certificates nodejs npm)
 
 missing=()
 for package in "${build[@]}" "${test[@]}"; do

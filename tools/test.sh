@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # All tests, or one part of them:
 #   tools/test.sh            everything: layers, release, ASan+UBSan, TSan
-#   tools/test.sh release    unit, fuzz corpus, simulator, integration, public cache suite
-#   tools/test.sh asan       unit, fuzz corpus and integration with AddressSanitizer and UBSan
-#   tools/test.sh tsan       the threaded tests with ThreadSanitizer
+#   tools/test.sh release    unit, fuzz corpus, simulator; integration and public cache suite on epoll and on io_uring
+#   tools/test.sh asan       unit, fuzz corpus and integration with AddressSanitizer and UBSan, on both
+#   tools/test.sh tsan       the threaded tests with ThreadSanitizer, on both
+# Where the kernel forbids io_uring, its half is not run; the run says so and how many tests that are.
 # Ends with "N passed, N failed"; the exit code is 1 when anything failed or nothing ran.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -35,15 +36,33 @@ meson_tests() { # name, folder, options...
     grep -E '(FAIL|TIMEOUT|ERROR)' "$results/meson.log" && tail -n 80 "$results/meson.log"
     /usr/bin/python3 - "$folder/meson-logs/testlog.json" >>"$results/counts" <<'PY'
 import json, sys
-good = bad = 0
+good = bad = skipped = 0
 for line in open(sys.argv[1]):
-    if json.loads(line)["result"] in ("OK", "EXPECTEDFAIL"):
-        good += 1
-    else:
-        bad += 1
-print(good, bad if good or bad else 1)
+    result = json.loads(line)["result"]
+    good += result in ("OK", "EXPECTEDFAIL")
+    skipped += result == "SKIP"
+    bad += result not in ("OK", "EXPECTEDFAIL", "SKIP")
+print(good, bad if good or bad else 1, skipped)
 PY
     tail -n 1 "$results/counts" | awk '{print "   " $1 " passed, " $2 " failed"}'
+}
+
+# The unit test of that door says by its exit code whether there is one.
+uring_is_there() { # build folder
+    "$1/tests/unit/os/test_os_uring" >/dev/null 2>&1
+    [ $? -ne 77 ]
+}
+
+both_doors() { # name, build folder, binary, options and files...
+    local name=$1 folder=$2 binary=$3
+    shift 3
+    TEST_IO=epoll pytests "$name, epoll" "$binary" "$@"
+    if uring_is_there "$folder"; then
+        TEST_IO=uring pytests "$name, io_uring" "$binary" "$@"
+    else
+        echo "== $name, io_uring: refused by this kernel or container, not run"
+        tail -n 1 "$results/counts" | awk '{print 0, 0, $1}' >>"$results/counts"
+    fi
 }
 
 pytests() { # name, binary, files...
@@ -60,7 +79,7 @@ import sys, xml.etree.ElementTree as tree
 suite = next(tree.parse(sys.argv[1]).iter("testsuite"))
 total, bad = int(suite.get("tests")), int(suite.get("failures")) + int(suite.get("errors"))
 skipped = int(suite.get("skipped"))
-print(total - bad - skipped, bad if bad or total else 1)
+print(total - bad - skipped, bad if bad or total else 1, skipped)
 PY
     tail -n 1 "$results/counts" | awk '{print "   " $1 " passed, " $2 " failed"}'
 }
@@ -78,21 +97,21 @@ part_release() {
     ln -sf src/main/warp build/release/warp
     meson_tests "release: unit, fuzz corpus, simulator" build/release
     conformance_packages || { broken "npm ci"; return; }
-    pytests "release: integration and the public cache suite" "$PWD/build/release/warp" tests/integration tests/conformance
+    both_doors "release: integration and the public cache suite" build/release "$PWD/build/release/warp" tests/integration tests/conformance
 }
 
 part_asan() {
     export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     setup build/asan -Db_sanitize=address,undefined -Db_lundef=false || { broken "ASan build"; return; }
     meson_tests "ASan+UBSan: unit, fuzz corpus" build/asan --suite unit --suite fuzz
-    pytests "ASan+UBSan: integration" "$PWD/build/asan/src/main/warp" -m "not exact" tests/integration
+    both_doors "ASan+UBSan: integration" build/asan "$PWD/build/asan/src/main/warp" -m "not exact" tests/integration
 }
 
 part_tsan() {
     export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
     setup build/tsan -Db_sanitize=thread -Db_lundef=false || { broken "TSan build"; return; }
     meson_tests "TSan: threaded unit tests" build/tsan --suite threads
-    pytests "TSan: integration with threads" "$PWD/build/tsan/src/main/warp" -m "threads and not exact" tests/integration
+    both_doors "TSan: integration with threads" build/tsan "$PWD/build/tsan/src/main/warp" -m "threads and not exact" tests/integration
 }
 
 : >"$results/counts"
@@ -101,4 +120,7 @@ all) part_release; part_asan; part_tsan ;;
 release | asan | tsan) "part_$part" ;;
 *) echo "usage: tools/test.sh [release|asan|tsan]" >&2; exit 2 ;;
 esac
-awk '{good += $1; bad += $2} END {if (good + bad == 0) bad = 1; printf "%d passed, %d failed\n", good, bad; exit bad > 0}' "$results/counts"
+awk '{good += $1; bad += $2; skipped += $3}
+    END {if (good + bad == 0) bad = 1
+         if (skipped > 0) printf "%d not run\n", skipped
+         printf "%d passed, %d failed\n", good, bad; exit bad > 0}' "$results/counts"

@@ -25,6 +25,7 @@ struct admin_context {
     unsigned note_count;
     int64_t started_ms;
     unsigned workers;
+    unsigned uring_refused; /* of them: on epoll because io_uring was refused */
     bool is_loopback, is_unix; /* where it listens */
     _Atomic int readiness; /* enum admin_readiness */
 };

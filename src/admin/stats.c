@@ -76,6 +76,9 @@ void admin_collect(void *arg, enum metric metric, struct metrics_writer *writer)
         metrics_emit(writer, labels, 1);
         break;
     }
+    case METRIC_warp_uring_refused:
+        metrics_emit(writer, NULL, context->uring_refused);
+        break;
     case METRIC_warp_tenant_bytes: {
         slice labels[2] = {SLICE("default"), slice_str(storage_name(context->storage))};
         metrics_emit(writer, labels, (double)storage_tenant_bytes(context->storage, 1));

@@ -123,8 +123,9 @@ err stored_build(struct arena *arena, const struct response *response, const str
     return ERR_OK;
 }
 
-/* Every field lies behind the one before it and has its ": " and its line end. */
-static bool list_is_sound(const struct field *list, unsigned from, unsigned to, const char *text, uint64_t at, uint64_t end)
+/* Every field lies behind the one before it and has its ": " and its line end. Says which ids there are. */
+static bool list_is_sound(const struct field *list, unsigned from, unsigned to, const char *text, uint64_t at, uint64_t end,
+                          uint64_t seen[2])
 {
     for (unsigned i = from; i < to; i++) {
         const struct field *f = &list[i];
@@ -133,6 +134,7 @@ static bool list_is_sound(const struct field *list, unsigned from, unsigned to, 
             return false;
         if (text[colon] != ':' || text[colon + 1] != ' ' || text[line_end] != '\r' || text[line_end + 1] != '\n')
             return false;
+        fields_see(seen, f->id);
         at = line_end + 2;
     }
     return at == end;
@@ -144,8 +146,9 @@ static bool part_is_sound(uint32_t off, uint32_t len, uint32_t text_len)
 }
 
 /* The whole blob, hidden fields too. */
-static err open_blob(slice meta, struct fields *ret_all, const struct stored **ret_stored)
+static err open_blob(slice meta, struct fields *ret_all, uint64_t visible[2], const struct stored **ret_stored)
 {
+    uint64_t hidden[2] = {0};
     const struct stored *s = (const struct stored *)(const void *)meta.data;
     ENSURE(meta.len >= sizeof(*s) && (uintptr_t)meta.data % _Alignof(struct stored) == 0, CORRUPT);
     ENSURE(s->magic == STORED_MAGIC && s->version == STORED_VERSION && s->total_bytes == meta.len, CORRUPT);
@@ -158,14 +161,15 @@ static err open_blob(slice meta, struct fields *ret_all, const struct stored **r
 
     const struct field *list = (const struct field *)(const void *)(meta.data + sizeof(*s));
     const char *text = (const char *)(list + all);
-    ENSURE(list_is_sound(list, 0, s->count, text, 0, s->text_len), CORRUPT);
-    ENSURE(list_is_sound(list, s->count, all, text, s->text_len, text_all), CORRUPT);
+    ENSURE(list_is_sound(list, 0, s->count, text, 0, s->text_len, visible), CORRUPT);
+    ENSURE(list_is_sound(list, s->count, all, text, s->text_len, text_all, hidden), CORRUPT);
     ENSURE(part_is_sound(s->etag_off, s->etag_len, s->text_len), CORRUPT);
     ENSURE(part_is_sound(s->last_modified_off, s->last_modified_len, s->text_len), CORRUPT);
 
     *ret_all = (struct fields){.text = (char *)(uintptr_t)text, .list = (struct field *)(uintptr_t)list,
                                .text_len = (uint32_t)text_all, .text_cap = (uint32_t)text_all,
-                               .count = (uint16_t)all, .cap = (uint16_t)all, .arena = NULL};
+                               .count = (uint16_t)all, .cap = (uint16_t)all, .arena = NULL,
+                               .seen = {visible[0] | hidden[0], visible[1] | hidden[1]}};
     *ret_stored = s;
     return ERR_OK;
 }
@@ -174,7 +178,9 @@ err stored_view(slice meta, struct fields *ret_fields, const struct stored **ret
 {
     struct fields fields;
     const struct stored *stored;
-    TRY(open_blob(meta, &fields, &stored));
+    uint64_t visible[2] = {0};
+    TRY(open_blob(meta, &fields, visible, &stored));
+    memcpy(fields.seen, visible, sizeof(visible));
     fields.count = fields.cap = stored->count;
     fields.text_len = fields.text_cap = stored->text_len;
     *ret_fields = fields;
@@ -297,7 +303,8 @@ err stored_merge_304(struct arena *arena, slice old, const struct response *not_
     struct fields old_fields;
     const struct stored *stored;
     struct freshness freshness;
-    TRY(open_blob(old, &old_fields, &stored));
+    uint64_t visible[2] = {0};
+    TRY(open_blob(old, &old_fields, visible, &stored));
     freshness_of(not_modified, request_time_ms, response_time_ms, NULL, &freshness);
     bool merge_cookie = cookie_may_merge(not_modified, &freshness, stored->flags);
 

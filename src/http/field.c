@@ -113,6 +113,7 @@ err fields_add_named(struct fields *fields, slice name, enum field_id id, slice 
         .name_len = (uint16_t)name.len,
         .id = (uint16_t)id,
     };
+    fields_see(fields->seen, id);
     fields->text_len += (uint32_t)(name.len + value.len + 4);
     return ERR_OK;
 }
@@ -143,15 +144,12 @@ err fields_copy(struct fields *fields, const struct fields *from, unsigned i)
 
 int fields_next(const struct fields *fields, enum field_id id, int from)
 {
+    if (!fields_has(fields, id))
+        return -1;
     for (int i = from; i < fields->count; i++)
         if (fields->list[i].id == id)
             return i;
     return -1;
-}
-
-bool fields_has(const struct fields *fields, enum field_id id)
-{
-    return fields_next(fields, id, 0) >= 0;
 }
 
 unsigned fields_count_of(const struct fields *fields, enum field_id id)

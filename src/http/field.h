@@ -112,7 +112,9 @@ struct fields {
     uint32_t text_len, text_cap;
     uint16_t count, cap;
     struct arena *arena; /* grows here; NULL: read only */
+    uint64_t seen[2];    /* a bit an id, F_OTHER too: most questions are about fields that are not there */
 };
+static_assert(F_COUNT <= 128, "seen has a bit for every id");
 
 void fields_init(struct fields *fields, struct arena *arena);
 /* Names and values must be valid already (the parser's, or our own text): asserted in debug builds. */
@@ -138,7 +140,15 @@ static inline slice field_value(const struct fields *fields, unsigned i)
 
 /* Index of the first field with that id at or after from, or -1. Walk: for (i = -1; (i = fields_next(f, id, i + 1)) >= 0;). */
 int fields_next(const struct fields *fields, enum field_id id, int from);
-bool fields_has(const struct fields *fields, enum field_id id);
+static inline bool fields_has(const struct fields *fields, enum field_id id)
+{
+    return (fields->seen[id / 64] >> (id % 64)) & 1;
+}
+/* For who appends to the list. */
+static inline void fields_see(uint64_t seen[2], unsigned id)
+{
+    seen[id / 64] |= (uint64_t)1 << (id % 64);
+}
 unsigned fields_count_of(const struct fields *fields, enum field_id id);
 /* The value of the first field with that id; data NULL when there is none. fields_count_of says how many. */
 slice fields_get(const struct fields *fields, enum field_id id);

@@ -112,14 +112,7 @@ enum h1_find h1_head_find(struct h1_finder *finder, slice buffer, const struct h
 struct line_reader {
     const char *at, *end; /* end is behind a CRLF: every scan stops there at the latest */
     uint32_t line_bytes_max;
-    uint64_t seen[2]; /* a bit an id: the framing checks look only for fields that are there */
 };
-static_assert(F_COUNT <= 128, "seen has a bit for every id");
-
-static bool seen(const struct line_reader *reader, enum field_id id)
-{
-    return (reader->seen[id / 64] >> (id % 64)) & 1;
-}
 
 /* at is where the name ended and no colon is. */
 static enum h1_error name_error(const char *at, bool empty)
@@ -181,6 +174,7 @@ static void field_append(struct fields *fields, slice name, enum field_id id, sl
     memcpy(out + name.len, ": ", 2);
     memcpy(out + name.len + 2, value.data, value.len);
     memcpy(out + name.len + 2 + value.len, "\r\n", 2);
+    fields_see(fields->seen, id);
     fields->text_len += (uint32_t)(name.len + value.len + 4);
 }
 
@@ -208,7 +202,6 @@ static enum h1_error line_read(struct line_reader *reader, struct fields *fields
     while (value.len > 0 && (value.data[value.len - 1] == ' ' || value.data[value.len - 1] == '\t'))
         value.len--;
     id = field_id_of(name);
-    reader->seen[id / 64] |= (uint64_t)1 << (id % 64);
     field_append(fields, name, id, value);
     return H1_OK;
 }
@@ -349,21 +342,21 @@ static enum h1_error encoding_read(const struct fields *fields, uint8_t minor, b
     return H1_OK;
 }
 
-static enum h1_error framing_read(const struct line_reader *reader, const struct fields *fields, uint8_t minor,
+static enum h1_error framing_read(const struct fields *fields, uint8_t minor,
                                   struct framing *ret_framing)
 {
     *ret_framing = (struct framing){.body = BODY_NONE};
-    if (seen(reader, F_TRANSFER_ENCODING))
-        return encoding_read(fields, minor, seen(reader, F_CONTENT_LENGTH), ret_framing);
-    if (seen(reader, F_CONTENT_LENGTH))
+    if (fields_has(fields, F_TRANSFER_ENCODING))
+        return encoding_read(fields, minor, fields_has(fields, F_CONTENT_LENGTH), ret_framing);
+    if (fields_has(fields, F_CONTENT_LENGTH))
         return length_read(fields, ret_framing);
     return H1_OK;
 }
 
 /* RFC 9112 9.3. */
-static bool keep_alive_read(const struct line_reader *reader, const struct fields *fields, uint8_t minor)
+static bool keep_alive_read(const struct fields *fields, uint8_t minor)
 {
-    if (!seen(reader, F_CONNECTION))
+    if (!fields_has(fields, F_CONNECTION))
         return minor == 1;
     if (fields_list_contains(fields, F_CONNECTION, SLICE("close")))
         return false;
@@ -487,13 +480,13 @@ static enum h1_error target_read(struct request *request, struct arena *arena)
 }
 
 /* RFC 9112 3.2: exactly one valid Host in HTTP/1.1, also when the target names the authority. */
-static enum h1_error host_read(const struct line_reader *reader, struct request *request, struct arena *arena)
+static enum h1_error host_read(struct request *request, struct arena *arena)
 {
     slice host, authority;
     enum h1_error error;
     int i;
 
-    if (!seen(reader, F_HOST))
+    if (!fields_has(&request->fields, F_HOST))
         return request->minor == 0 ? H1_OK : H1_HOST_MISSING;
     i = fields_next(&request->fields, F_HOST, 0);
     if (fields_next(&request->fields, F_HOST, i + 1) >= 0)
@@ -537,9 +530,9 @@ static bool websocket_is_asked(const struct request *request)
     return version >= 0 && slice_eq(field_value(fields, (unsigned)version), SLICE("13"));
 }
 
-static enum h1_error expect_read(const struct line_reader *reader, struct request *request)
+static enum h1_error expect_read(struct request *request)
 {
-    if (!seen(reader, F_EXPECT) || request->minor == 0) /* RFC 9110 10.1.1: ignored from HTTP/1.0 */
+    if (!fields_has(&request->fields, F_EXPECT) || request->minor == 0) /* RFC 9110 10.1.1: ignored from HTTP/1.0 */
         return H1_OK;
     for (int i = -1; (i = fields_next(&request->fields, F_EXPECT, i + 1)) >= 0;)
         if (!slice_eq_nocase(field_value(&request->fields, (unsigned)i), SLICE("100-continue")))
@@ -548,29 +541,29 @@ static enum h1_error expect_read(const struct line_reader *reader, struct reques
     return H1_OK;
 }
 
-static enum h1_error request_framing(const struct line_reader *reader, struct request *request)
+static enum h1_error request_framing(struct request *request)
 {
     struct framing framing;
-    enum h1_error error = framing_read(reader, &request->fields, request->minor, &framing);
+    enum h1_error error = framing_read(&request->fields, request->minor, &framing);
 
     if (error != H1_OK)
         return error;
     request->body = framing.body == BODY_LENGTH && framing.length_bytes == 0 ? BODY_NONE : framing.body;
     request->length_bytes = framing.length_bytes;
-    request->keep_alive = keep_alive_read(reader, &request->fields, request->minor);
-    return expect_read(reader, request);
+    request->keep_alive = keep_alive_read(&request->fields, request->minor);
+    return expect_read(request);
 }
 
-static enum h1_error request_interpret(const struct line_reader *reader, struct arena *arena,
+static enum h1_error request_interpret(struct arena *arena,
                                        struct request *request)
 {
     enum h1_error error = target_read(request, arena);
 
     if (error == H1_OK)
-        error = host_read(reader, request, arena);
+        error = host_read(request, arena);
     if (error == H1_OK)
-        error = request_framing(reader, request);
-    if (error == H1_OK && seen(reader, F_UPGRADE))
+        error = request_framing(request);
+    if (error == H1_OK && fields_has(&request->fields, F_UPGRADE))
         request->upgrade_websocket = websocket_is_asked(request);
     if (request->authority.data == NULL)
         request->authority = SLICE("");
@@ -611,7 +604,7 @@ enum h1_error h1_parse_request(slice head, const struct h1_limits *limits, bool 
     request.minor = line.minor;
     error = lines_read(&reader, limits->fields_max, &request.fields);
     if (error == H1_OK)
-        error = request_interpret(&reader, arena, &request);
+        error = request_interpret(arena, &request);
     if (error == H1_OK)
         *ret_request = request;
     return error;
@@ -643,11 +636,11 @@ static enum h1_error status_line_read(slice head, struct response *response, con
 }
 
 /* RFC 9112 6.3. */
-static enum h1_error response_framing(const struct line_reader *reader, enum method request_method,
+static enum h1_error response_framing(enum method request_method,
                                       struct response *response)
 {
     struct framing framing;
-    enum h1_error error = framing_read(reader, &response->fields, response->minor, &framing);
+    enum h1_error error = framing_read(&response->fields, response->minor, &framing);
     bool never = response->status < 200 || response->status == 204 || response->status == 304 ||
                  request_method == METHOD_HEAD ||
                  (request_method == METHOD_CONNECT && response->status < 300);
@@ -661,7 +654,7 @@ static enum h1_error response_framing(const struct line_reader *reader, enum met
     else
         response->body = framing.body == BODY_NONE ? BODY_CLOSE : framing.body;
     response->keep_alive = response->body != BODY_CLOSE && response->status != 101 &&
-                           keep_alive_read(reader, &response->fields, response->minor);
+                           keep_alive_read(&response->fields, response->minor);
     return H1_OK;
 }
 
@@ -681,7 +674,7 @@ enum h1_error h1_parse_response(slice head, const struct h1_limits *limits, enum
         return H1_MEMORY;
     error = lines_read(&reader, limits->fields_max, &response.fields);
     if (error == H1_OK)
-        error = response_framing(&reader, request_method, &response);
+        error = response_framing(request_method, &response);
     if (error == H1_OK)
         *ret_response = response;
     return error;

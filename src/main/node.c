@@ -288,9 +288,8 @@ static err worker_open_loop(struct worker *worker)
     struct loop_config config = {.index = worker->index, .os.io = io_of(worker->node->plan->config.io)};
     err opened = loop_new(&config, &worker->loop);
 
-    if (!err_is_ok(opened) && config.os.io == OS_IO_URING)
-        log_error("--io uring: this kernel or container has no io_uring for us (%s): --io auto takes epoll then",
-                  err_text(opened));
+    if (err_is_ok(opened) && os_uring_refused(loop_os(worker->loop)) != 0)
+        worker->node->admin.uring_refused++;
     return opened;
 }
 
@@ -503,6 +502,16 @@ static err node_open(struct node *node)
     return ERR_OK;
 }
 
+/* Containers often forbid io_uring: a fact, not a fault. */
+static void node_tell_refused(const struct node *node)
+{
+    const struct os *os = loop_os(node->workers[node->plan->workers - 1].loop);
+
+    if (node->admin.uring_refused > 0)
+        log_info("io_uring is refused here (%s): %u of %u workers run on epoll", err_text(ERR_SYS(os_uring_refused(os))),
+                 node->admin.uring_refused, node->plan->workers);
+}
+
 static err node_start(struct node *node)
 {
     unsigned count = node->plan->workers;
@@ -511,6 +520,7 @@ static err node_start(struct node *node)
     ENSURE(node->workers != NULL, MEMORY);
     for (unsigned i = 0; i < count; i++)
         TRY(worker_init(&node->workers[i], node, i));
+    node_tell_refused(node);
     node->signals = (struct os_watch){
         .os = loop_os(node->workers[0].loop), .fd = os_signals_open(), .want = 1, .ready = signals_ready};
     TRY(os_watch_start(loop_os(node->workers[0].loop), &node->signals));

@@ -256,6 +256,22 @@ static int supervise(struct supervisor *supervisor)
     return code;
 }
 
+/* Asked for by name: better no start than another one than was meant. */
+static int check_io(const struct config *config)
+{
+    struct os *os = NULL;
+
+    if (config->io != CONFIG_IO_URING)
+        return 0;
+    err opened = os_new(&(struct os_config){.io = OS_IO_URING}, &os);
+    os_free(os);
+    if (err_is_ok(opened))
+        return 0;
+    fprintf(stderr, "warp: --io uring: this kernel or container has no io_uring for us (%s); --io auto takes epoll then\n",
+            err_text(opened));
+    return 1;
+}
+
 static int prepare(struct supervisor *supervisor, int argc, char **argv)
 {
     struct node_plan *plan = &supervisor->plan;
@@ -267,7 +283,9 @@ static int prepare(struct supervisor *supervisor, int argc, char **argv)
     say_what_is_missing(&plan->config);
     plan_sizes(plan);
     plan->descriptors = os_descriptor_limit_raise();
-    code = plan_listeners(plan);
+    code = check_io(&plan->config);
+    if (code == 0)
+        code = plan_listeners(plan);
     if (code == 0)
         code = prepare_demo(supervisor);
     if (code == 0)

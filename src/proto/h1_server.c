@@ -333,6 +333,7 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
         exchange->answer = source_close(body);
     if (exchange->answer != NULL)
         source_set_reader(exchange->answer, answer_ready, exchange);
+    exchange->writer.head_room = head.len < HEAD_BUFFER_BYTES ? HEAD_BUFFER_BYTES - (uint32_t)head.len : 0;
     h1_writer_begin(&exchange->writer, head, exchange->answer, framing,
                     framing == H1_BODY_LENGTH ? (uint64_t)reply->length_bytes : 0);
     if (exchange->writer.waiting)

@@ -54,6 +54,30 @@ bool h1_writer_interim(struct h1_writer *writer, slice head)
     return true;
 }
 
+/* The whole body behind the head, when it is here and fits. */
+static void head_take_body(struct h1_writer *writer)
+{
+    char *at = (char *)(uintptr_t)writer->head.bytes + writer->head.len;
+    slice shown[PEEK_SLICES];
+    unsigned count = 0;
+    uint64_t size = 0;
+
+    if (source_peek(writer->body, shown, PEEK_SLICES, &count) != SOURCE_READY)
+        return;
+    for (unsigned i = 0; i < count; i++)
+        size += shown[i].len;
+    if (size < writer->length_left || count == 0)
+        return;
+    for (unsigned i = 0; i < count && writer->length_left > 0; i++) {
+        size_t len = (size_t)MIN(writer->length_left, shown[i].len);
+        memcpy(at + writer->head_body, shown[i].data, len);
+        writer->head_body += (uint32_t)len;
+        writer->length_left -= len;
+    }
+    writer->head.len += writer->head_body;
+    source_consume(writer->body, writer->head_body);
+}
+
 void h1_writer_begin(struct h1_writer *writer, slice head, struct source *body, enum h1_body framing,
                      uint64_t length_bytes)
 {
@@ -63,6 +87,8 @@ void h1_writer_begin(struct h1_writer *writer, slice head, struct source *body, 
     writer->body = body;
     writer->framing = (uint8_t)framing;
     writer->length_left = framing == H1_BODY_LENGTH ? length_bytes : 0;
+    if (writer->length_left > 0 && writer->length_left <= writer->head_room)
+        head_take_body(writer);
     h1_writer_pump(writer);
 }
 
@@ -219,6 +245,16 @@ static size_t piece_take(struct h1_piece *piece, size_t n)
     return n - taken;
 }
 
+/* The same for the head, whose last bytes may be the body's. */
+static size_t head_take(struct h1_writer *writer, size_t n)
+{
+    uint32_t fields = writer->head.len - writer->head_body, before = MAX(writer->head.sent, fields);
+    size_t left = piece_take(&writer->head, n);
+
+    writer->sent_bytes += MAX(writer->head.sent, fields) - before;
+    return left;
+}
+
 static void writer_take(struct h1_writer *writer, size_t n)
 {
     bool head_was_sent = piece_is_sent(&writer->head);
@@ -228,7 +264,7 @@ static void writer_take(struct h1_writer *writer, size_t n)
     n = piece_take(&writer->interim, n);
     if (!writer->begun)
         return;
-    n = piece_take(&writer->head, n);
+    n = head_take(writer, n);
     if (!head_was_sent && piece_is_sent(&writer->head))
         writer->head_done(writer);
     n = piece_take(&writer->mark, n);

@@ -3,7 +3,8 @@
  *   init --> [interim]* --> begin(head, body) --> sending / waiting for the source --> done()
  *
  * Bytes go out as: 1xx heads, head, then frames. A frame is mark (chunk size), data (the source's own bytes,
- * never copied), tail (CRLF, last chunk); with Content-Length or raw bytes mark and tail are empty. One
+ * not copied), tail (CRLF, last chunk); with Content-Length or raw bytes mark and tail are empty. A
+ * whole body that fits behind its head is copied there: one piece to send costs less than two. One
  * net_send at a time; the owner hands what net tells to h1_writer_sent. done() is called from the loop,
  * never from inside begin or pump. Used by the server side for answers, by the client side for requests. */
 #ifndef WARP_PROTO_H1_WRITER_H
@@ -38,6 +39,8 @@ struct h1_writer {
     void (*done)(struct h1_writer *writer, enum h1_write_end end);
     struct task failed;
     struct h1_piece interim, head, mark, tail;
+    uint32_t head_room; /* behind the head's bytes: set before begin, for a small body; 0: none */
+    uint32_t head_body; /* bytes of the body that lie there */
     uint64_t data_left;   /* of the frame under way */
     uint64_t length_left; /* H1_BODY_LENGTH: of the body, beyond that frame */
     uint64_t sent_bytes;  /* of the body */
@@ -56,7 +59,7 @@ void h1_writer_done(struct h1_writer *writer);
 
 /* A complete 1xx head to send first; false when there is no room (the caller drops it). */
 MUST_USE bool h1_writer_interim(struct h1_writer *writer, slice head);
-/* head stays valid until head_done. length_bytes: of H1_BODY_LENGTH. body NULL: H1_BODY_NONE. */
+/* head stays valid until head_done, and head_room bytes behind it are the writer's. length_bytes: of H1_BODY_LENGTH. body NULL: H1_BODY_NONE. */
 void h1_writer_begin(struct h1_writer *writer, slice head, struct source *body, enum h1_body framing,
                      uint64_t length_bytes);
 /* What net told: the result of a net_send. */

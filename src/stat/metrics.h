@@ -95,6 +95,7 @@ enum conn_state {
     X(warp_tenant_bytes, G, "tenant,tier", "Bytes stored for a tenant")                                    \
     X(warp_access_log_dropped, C, "", "Access records lost because the log could not keep up")             \
     X(warp_build_info, G, "version,io", "Constant 1: the version that runs")                               \
+    X(warp_uring_refused, G, "", "Workers on epoll because io_uring was asked for and refused")            \
     X(process_cpu_seconds, C, "", "Total user and system CPU time spent in seconds")                       \
     X(process_open_fds, G, "", "Number of open file descriptors")                                          \
     X(process_max_fds, G, "", "Maximum number of open file descriptors")                                   \

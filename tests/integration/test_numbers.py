@@ -100,6 +100,63 @@ def check_epoll_calls(counts, hits, capsys):
     assert sum(others.values()) / hits <= 0.01, counts
 
 
+class Counted:
+    """Instructions of a worker in user mode, counted by callgrind between calls: the same for the same requests."""
+
+    def __init__(self, pid, folder):
+        self.pid, self.folder, self.dumps = pid, folder, 0
+        self._control("--instr=on")
+
+    def _control(self, *what):
+        subprocess.run(["callgrind_control", *what, str(self.pid)], check=True, capture_output=True, timeout=60)
+
+    def start(self):
+        self._control("--zero")
+
+    def stop(self):
+        self._control("--dump")
+        self.dumps += 1
+        text = (self.folder / f"callgrind.{self.pid}.{self.dumps}").read_text()
+        return int(re.search(r"^totals: (\d+)", text, re.MULTILINE).group(1))
+
+
+# Instructions per request of one client, epoll's turn included. Raise one only with the reason in the same commit.
+INSTRUCTIONS = {"1 KiB hit": 8900, "1 KiB hit, browser's request": 14800, "304 to the client": 10000, "64 KiB hit": 9000}
+BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+           "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+           "Accept-Language": "en-US,en;q=0.5", "Accept-Encoding": "gzip, deflate, br, zstd", "DNT": "1",
+           "Referer": "http://example.test/somewhere/else?with=a&query=string", "Connection": "keep-alive",
+           "Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin",
+           "Cookie": "session=0123456789abcdef0123456789abcdef; theme=dark; consent=1", "Priority": "u=0, i"}
+
+
+def test_instructions_of_a_hit(start_warp, origin, tmp_path, capsys):
+    warp = start_warp(origin, args=["--io", "epoll"], env={"MALLOC_CONF": ""},
+                      under=["valgrind", "-q", "--tool=callgrind", "--trace-children=yes", "--instr-atstart=no",
+                             f"--callgrind-out-file={tmp_path}/callgrind.%p"])
+    bodies = {"/1k": BODY, "/64k": BODY * 64}
+    with warp.client() as client:
+        for target, body in bodies.items():
+            client.request(target)
+            origin.expect(target).answer(200, {"Cache-Control": "max-age=3600", "Content-Type": "text/plain", "ETag": '"a"'}, body)
+            assert client.read_response().body == body
+        counted, n = Counted(warp.worker_pid(), tmp_path), 200
+        requests = {"1 KiB hit": ("/1k", {}, 200), "1 KiB hit, browser's request": ("/1k", BROWSER, 200),
+                    "304 to the client": ("/1k", {"If-None-Match": '"a"'}, 304), "64 KiB hit": ("/64k", {}, 200)}
+        for name, (target, headers, status) in requests.items():
+            each = {}
+            for phase in ("warm", "counted"):
+                counted.start()
+                for _ in range(n):
+                    client.request(target, headers=headers)
+                    answer = client.read_response()
+                    assert (answer.status, answer.body) == (status, bodies[target] if status == 200 else b"")
+                each[phase] = counted.stop() / n
+            with capsys.disabled():
+                print(f"\nnumbers: instructions of a {name}: {each['counted']:.0f}, at most {INSTRUCTIONS[name]}")
+            assert each["counted"] <= INSTRUCTIONS[name]
+
+
 def test_memory_of_an_idle_connection(start_warp, origin, capsys):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -13,6 +13,8 @@ from wait import TIMEOUT, until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.path.abspath(os.environ.get("WARP_BIN", ROOT / "build/release/warp"))
+# The I/O backend that the whole run is on: epoll, uring; empty: as WARP chooses.
+TEST_IO = os.environ.get("TEST_IO", "")
 # What must never be on standard error, whatever a test does.
 BAD_WORDS = ("invariant", "AddressSanitizer", "runtime error:", "ThreadSanitizer", "LeakSanitizer", "*** stack smashing")
 LOST_WORKER = "the worker process ended"
@@ -32,26 +34,29 @@ def free_port():
 
 
 class Warp:
-    def __init__(self, directory, origins=(), workers=1, args=(), env=(), cache=("--cache-dir", "none")):
+    def __init__(self, directory, origins=(), workers=1, args=(), env=(), cache=("--cache-dir", "none"), before_exec=None, under=()):
         self.directory = pathlib.Path(directory)
         self.workers = workers
         self.port, self.admin_port = free_port(), free_port()
         self.stderr_path = self.directory / f"stderr-{self.port}"
-        self.argv = [BINARY, "run", "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin_port}",
+        self.argv = [*under, BINARY, "run", "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin_port}",
                      "--workers", str(workers), *cache]
         for origin in origins:
             self.argv += ["--origin", getattr(origin, "url", origin)]
+        if TEST_IO and "--io" not in args:
+            self.argv += ["--io", TEST_IO]
         self.argv += list(args)
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("WARP_")}
         self.env["XDG_RUNTIME_DIR"] = str(self.directory)
         self.env.update(dict(env))
+        self.before_exec = before_exec
         self.process = None
         self.may_lose_workers = False
 
     def start(self, stdout=None):
         with open(self.stderr_path, "wb") as stderr:
             self.process = subprocess.Popen(self.argv, stdout=stdout or subprocess.DEVNULL, stderr=stderr, env=self.env,
-                                            cwd=self.directory)
+                                            cwd=self.directory, preexec_fn=self.before_exec)
         until(self._is_up, f"/healthz of {' '.join(self.argv)}")
         return self
 

@@ -110,6 +110,52 @@ static void test_length(void)
 }
 SEEDED(test_length, 1)
 
+/* Room behind the head: the whole body goes there, in one piece, and counts as body as it leaves. */
+static void test_small_body_behind_its_head(void)
+{
+    static char head[64];
+
+    for (size_t n = 1; n <= 40; n++) {
+        writer_open("0123456789");
+        feed.piece_bytes = 3;
+        feed_all(&feed);
+        memcpy(head, HEAD, sizeof(HEAD));
+        writer.head_room = 10;
+        h1_writer_begin(&writer, slice_of(head, sizeof(HEAD) - 1), &feed.source, H1_BODY_LENGTH, 10);
+        assert_int_equal(net.iov_count, 1);
+        assert_int_equal(feed.at, 10);
+        take(MIN(n, sizeof(HEAD) + 4));
+        assert_int_equal(writer.sent_bytes, n < sizeof(HEAD) ? 0 : MIN(n, sizeof(HEAD) + 4) - (sizeof(HEAD) - 1));
+        take_all(0, n);
+        expect_complete(HEAD "0123456789");
+        assert_int_equal(writer.sent_bytes, 10);
+        writer_close();
+    }
+}
+SEEDED(test_small_body_behind_its_head, 1)
+
+/* Too small by one, or not all here yet: as without room. */
+static void test_body_that_does_not_go_behind_its_head(void)
+{
+    for (uint32_t room = 9; room <= 10; room++) {
+        writer_open("0123456789");
+        if (room == 9)
+            feed_all(&feed);
+        else
+            feed_more(&feed, 9);
+        writer.head_room = room;
+        h1_writer_begin(&writer, SLICE(HEAD), &feed.source, H1_BODY_LENGTH, 10);
+        assert_int_equal(net.iov_count, 2);
+        assert_int_equal(feed.at, 0);
+        feed_all(&feed);
+        take_all(0, 100);
+        expect_complete(HEAD "0123456789");
+        assert_int_equal(writer.sent_bytes, 10);
+        writer_close();
+    }
+}
+SEEDED(test_body_that_does_not_go_behind_its_head, 1)
+
 /* A source with more than was announced: not a byte of it. */
 static void test_length_long_source(void)
 {
@@ -423,6 +469,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SEEDED_TEST(test_head_alone),
         SEEDED_TEST(test_length),
+        SEEDED_TEST(test_small_body_behind_its_head),
+        SEEDED_TEST(test_body_that_does_not_go_behind_its_head),
         SEEDED_TEST(test_length_long_source),
         SEEDED_TEST(test_length_short_source),
         SEEDED_TEST(test_length_zero),
