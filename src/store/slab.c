@@ -514,10 +514,10 @@ enum tend { TEND_WAIT, TEND_READY, TEND_DROP, TEND_MOVE };
 static enum tend tend_next(struct slabs *slabs, uint64_t now_ns, uint64_t *ret_wait_ns)
 {
     enum tend next = TEND_WAIT;
-    uint64_t idle_ns = now_ns - MIN(now_ns, slabs->wanted_ns);
 
     *ret_wait_ns = UINT64_MAX;
     pthread_mutex_lock(&slabs->lock);
+    uint64_t idle_ns = now_ns - MIN(now_ns, slabs->wanted_ns);
     if (slabs->ready_wanted > 0 && idle_ns >= READY_IDLE_NS) {
         slabs->ready_wanted = 0;
         next = TEND_DROP;
