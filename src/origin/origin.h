@@ -50,7 +50,7 @@ bool origin_is_healthy(const struct origin *origin, uint64_t now_ns);
 
 /* Time-outs in milliseconds (security.md section 3). */
 struct origin_limits {
-    uint32_t connect_ms, first_byte_ms, between_ms;
+    uint32_t connect_ms, first_byte_ms, between_ms, slow_body_ms;
     uint32_t idle_ms;       /* a pooled connection's life without a request; 0: 25 s */
     uint32_t idle_max;      /* pooled connections per origin and thread */
     uint32_t connections_max; /* per thread, all origins */

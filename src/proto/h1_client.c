@@ -11,6 +11,7 @@
 #define INTERIM_MAX          8u
 #define EVENT_STREAM_IDLE_MS 3600000u
 #define HEAD_BYTES_ROOM      65536u
+#define BODY_MIN_BYTES_PER_S 500u
 #define MS                   UINT64_C(1000000)
 
 enum client_state { CLIENT_CONNECTING, CLIENT_IDLE, CLIENT_HEAD, CLIENT_BODY, CLIENT_CLOSING };
@@ -35,6 +36,7 @@ struct h1_client {
     uint8_t interims;
     bool receiving; /* outside the body's reader */
     bool received_any, write_complete, keep_alive, failing;
+    bool endless; /* an event stream, a tunnel */
     enum client_failure failure;
 };
 
@@ -277,6 +279,7 @@ static void client_begin_body(struct h1_client *client, struct response *respons
     client->keep_alive = response->keep_alive && response->status != 101;
     if (endless)
         client->between_ms = EVENT_STREAM_IDLE_MS;
+    client->endless = endless;
     h1_reader_init(&client->reader, client->net, &client->in, response->body, response->length_bytes,
                    client->request.arena);
     if (response->status == 101)
@@ -345,6 +348,15 @@ static void client_received_head(struct h1_client *client, int32_t result)
     client_receive_head(client);
 }
 
+/* Bytes come, but so few that the body would take for ever (security.md section 3). Only waiting for them counts. */
+static bool client_body_is_slow(const struct h1_client *client)
+{
+    uint64_t waited_ms = client->reader.waited_ns / MS;
+
+    return !client->endless && client->config.slow_body_ms > 0 && waited_ms > client->config.slow_body_ms &&
+           client->reader.moved_bytes < waited_ms / 1000 * BODY_MIN_BYTES_PER_S;
+}
+
 static void client_received(struct net_stream *net, int32_t result, const char *data)
 {
     struct h1_client *client = net->owner;
@@ -359,6 +371,8 @@ static void client_received(struct net_stream *net, int32_t result, const char *
         break;
     case CLIENT_BODY:
         client_deadline(client, client->between_ms);
+        if (client_body_is_slow(client))
+            result = -ETIMEDOUT;
         h1_reader_received(&client->reader, result, data);
         break;
     case CLIENT_CONNECTING:

@@ -28,6 +28,7 @@ struct h1_client_config {
     struct net_tls_config *tls; /* NULL: plain */
     slice name;                 /* for TLS; valid until connected */
     uint32_t connect_ms, first_byte_ms, between_ms, idle_ms;
+    uint32_t slow_body_ms; /* in all, for a body below 500 bytes a second; event streams and tunnels have no such limit; 0: none */
     const struct h1_client_owner *events;
     void *owner;
 };

@@ -114,6 +114,7 @@ static void reader_receive(struct h1_reader *reader)
         return;
     }
     reader->receiving = true;
+    reader->asked_ns = loop_now_ns(reader->net->loop);
     net_recv(reader->net, reader->in->bytes + reader->in->end, reader->in->cap - reader->in->end);
 }
 
@@ -195,6 +196,7 @@ void h1_reader_received(struct h1_reader *reader, int32_t result, const char *da
 {
     (void)data; /* into the inbuf */
     reader->receiving = false;
+    reader->waited_ns += loop_now_ns(reader->net->loop) - reader->asked_ns;
     if (result > 0) {
         reader->in->end += (uint32_t)result;
         reader->moved_bytes += (uint64_t)result;

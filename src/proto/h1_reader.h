@@ -33,11 +33,13 @@ struct h1_reader {
     struct source source; /* closed by nobody: it belongs to the connection */
     struct net_stream *net;
     struct h1_inbuf *in;
+    void *owner;                                  /* the owner's own */
     void (*first_pull)(struct h1_reader *reader); /* 100-continue; may be NULL */
     void (*at_end)(struct h1_reader *reader);     /* the last byte was found; may be NULL */
     struct h1_chunked chunked;
     uint64_t left_bytes;  /* BODY_LENGTH */
     uint64_t moved_bytes; /* received by this reader: for rates */
+    uint64_t asked_ns, waited_ns; /* since when this receive is under way; all those before it together */
     uint32_t shown_bytes; /* unframed bytes at in->start, handed out and not consumed */
     uint8_t kind;         /* enum body_kind */
     bool receiving, pulled, complete, failed, fin;

@@ -29,12 +29,13 @@ enum h1_state { H1_STATE_IDLE, H1_STATE_HEAD, H1_STATE_BUSY, H1_STATE_LINGER, H1
 
 struct h1_conn;
 
-/* What a connection has only while a request is under way. */
+/* What a connection has only while a request is under way. One that waits for its answer is this and no more, which
+ * counts where thousands wait for one fill. */
 struct h1_exchange {
     struct server_stream stream;
     struct h1_conn *conn;
-    struct h1_reader reader;
-    struct h1_writer writer;
+    struct h1_reader *reader; /* NULL: the request has no body (and is no tunnel) */
+    struct h1_writer *writer; /* NULL: nothing was sent yet */
     struct source *answer; /* owned; NULL: none */
     uint64_t moved_before; /* bytes moved at the last rate check */
     uint32_t slow_checks;  /* in a row */
@@ -60,7 +61,7 @@ struct h1_conn {
 struct h1_server {
     struct h1_server_config config;
     struct list conns;
-    struct pool conn_pool, exchange_pool, head_pool, iov_pool;
+    struct pool conn_pool, exchange_pool, reader_pool, writer_pool, head_pool, iov_pool;
     unsigned connections;
     bool draining;
     void (*on_empty)(void *arg);
@@ -121,23 +122,63 @@ static struct h1_exchange *exchange_of(struct server_stream *stream)
     return container_of(stream, struct h1_exchange, stream);
 }
 
+static bool body_is_complete(const struct h1_exchange *exchange)
+{
+    return exchange->reader == NULL || exchange->reader->complete;
+}
+
+static bool body_is_receiving(const struct h1_exchange *exchange)
+{
+    return exchange->reader != NULL && exchange->reader->receiving;
+}
+
+static bool answer_is_sending(const struct h1_exchange *exchange)
+{
+    return exchange->writer != NULL && exchange->writer->sending;
+}
+
+static bool answer_is_waiting(const struct h1_exchange *exchange)
+{
+    return exchange->writer != NULL && exchange->writer->waiting;
+}
+
+static uint64_t exchange_moved_bytes(const struct h1_exchange *exchange)
+{
+    return (exchange->writer != NULL ? exchange->writer->moved_bytes : 0) +
+           (exchange->reader != NULL ? exchange->reader->moved_bytes : 0);
+}
+
 /* The rates are looked at while bytes wait for the client, and only then (security.md section 3). */
 static void conn_watch_rates(struct h1_conn *conn)
 {
     struct h1_exchange *exchange = conn->exchange;
 
-    exchange->moved_before = exchange->writer.moved_bytes + exchange->reader.moved_bytes;
+    exchange->moved_before = exchange_moved_bytes(exchange);
     loop_timer_set(conn_loop(conn), &conn->timer, loop_now_ns(conn_loop(conn)) + RATE_CHECK_NS);
 }
 
 /* Notices a client that leaves, and takes in what it sends early; holds no buffer until then. */
 static void conn_watch_client(struct h1_conn *conn)
 {
-    if (conn->receiving || conn->exchange->reader.receiving || conn->fin || conn->in.end > conn->in.start ||
-        !conn->exchange->reader.complete)
+    if (conn->receiving || body_is_receiving(conn->exchange) || conn->fin || conn->in.end > conn->in.start ||
+        !body_is_complete(conn->exchange))
         return;
     conn->receiving = true;
     net_recv(&conn->tcp.stream, NULL, 0);
+}
+
+static void exchange_drop_writer(struct h1_exchange *exchange)
+{
+    struct h1_writer *writer = exchange->writer;
+
+    if (writer == NULL)
+        return;
+    exchange->stream.sent_bytes = writer->sent_bytes;
+    if (writer->head.bytes != NULL)
+        writer->head_done(writer);
+    h1_writer_done(writer);
+    pool_put(&exchange->conn->server->writer_pool, writer);
+    exchange->writer = NULL;
 }
 
 /* Nothing of it is under way at the socket any more. */
@@ -147,13 +188,11 @@ static void exchange_end(struct h1_exchange *exchange, enum stream_end end)
     struct h1_server *server = conn->server;
     void *user = exchange->stream.user;
 
-    exchange->stream.sent_bytes = exchange->writer.sent_bytes;
     exchange->answer = source_close(exchange->answer);
-    if (exchange->writer.head.bytes != NULL)
-        exchange->writer.head_done(&exchange->writer);
-    h1_writer_done(&exchange->writer);
+    exchange_drop_writer(exchange);
     conn->exchange = NULL;
     server->config.events->ended(user, end);
+    pool_put(&server->reader_pool, exchange->reader); /* ended() is the last to look at the request's body */
     pool_put(&server->exchange_pool, exchange);
 }
 
@@ -174,10 +213,10 @@ static void conn_linger(struct h1_conn *conn)
 static void exchange_complete(struct h1_exchange *exchange)
 {
     struct h1_conn *conn = exchange->conn;
-    bool unread = !exchange->reader.complete || exchange->refused;
+    bool unread = !body_is_complete(exchange) || exchange->refused;
     bool close = unread || !exchange->keep_alive || conn->fin || conn->server->draining;
 
-    if (exchange->reader.receiving && !net_recv_cancel(&conn->tcp.stream)) {
+    if (body_is_receiving(exchange) && !net_recv_cancel(&conn->tcp.stream)) {
         exchange->end = STREAM_END_COMPLETE;
         conn_close(conn, false);
         return;
@@ -202,7 +241,7 @@ static void exchange_failed(struct h1_exchange *exchange, enum stream_end end)
 
 static void writer_done(struct h1_writer *writer, enum h1_write_end end)
 {
-    struct h1_exchange *exchange = container_of(writer, struct h1_exchange, writer);
+    struct h1_exchange *exchange = writer->owner;
 
     switch (end) {
     case H1_WRITE_COMPLETE:
@@ -219,7 +258,7 @@ static void writer_done(struct h1_writer *writer, enum h1_write_end end)
 
 static void head_done(struct h1_writer *writer)
 {
-    struct h1_exchange *exchange = container_of(writer, struct h1_exchange, writer);
+    struct h1_exchange *exchange = writer->owner;
     char *bytes = (char *)(uintptr_t)writer->head.bytes;
 
     if (writer->head.len <= HEAD_BUFFER_BYTES)
@@ -236,9 +275,41 @@ static void answer_ready(void *reader)
 
     if (conn->state == H1_STATE_CLOSING)
         return;
-    h1_writer_pump(&exchange->writer); /* at the end of a raw body the exchange is gone after this */
-    if (conn->exchange == exchange && exchange->writer.sending && !timer_is_set(&conn->timer))
+    h1_writer_pump(exchange->writer); /* at the end of a raw body the exchange is gone after this */
+    if (conn->exchange == exchange && answer_is_sending(exchange) && !timer_is_set(&conn->timer))
         conn_watch_rates(conn);
+}
+
+/* False: no memory. */
+static bool exchange_need_writer(struct h1_exchange *exchange)
+{
+    struct h1_server *server = exchange->conn->server;
+
+    if (exchange->writer != NULL)
+        return true;
+    exchange->writer = pool_get(&server->writer_pool);
+    if (exchange->writer == NULL)
+        return false;
+    h1_writer_init(exchange->writer, &exchange->conn->tcp.stream, &server->iov_pool);
+    exchange->writer->owner = exchange;
+    exchange->writer->done = writer_done;
+    exchange->writer->head_done = head_done;
+    return true;
+}
+
+/* False: no memory. A body of kind BODY_NONE is complete at once. */
+static bool exchange_need_reader(struct h1_exchange *exchange, enum body_kind kind, uint64_t length_bytes,
+                                 struct arena *arena)
+{
+    struct h1_conn *conn = exchange->conn;
+
+    if (exchange->reader == NULL)
+        exchange->reader = pool_get(&conn->server->reader_pool);
+    if (exchange->reader == NULL)
+        return false;
+    h1_reader_init(exchange->reader, &conn->tcp.stream, &conn->in, kind, length_bytes, arena);
+    exchange->reader->owner = exchange;
+    return true;
 }
 
 static enum h1_body answer_body(const struct h1_exchange *exchange, const struct reply *reply,
@@ -306,26 +377,27 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
     INVARIANT(body != NULL || reply->no_body || reply->length_bytes == 0 || reply->status == 101);
     exchange->responded = true;
     exchange->tunnel = reply->status == 101;
-    if (conn->state == H1_STATE_CLOSING) { /* the end is under way and will be told: nothing can be sent */
+    INVARIANT(!exchange->tunnel || exchange->reader != NULL); /* it was asked for: conn_request */
+    if (exchange->tunnel)
+        stream->body = &exchange->reader->source;
+    if (conn->state == H1_STATE_CLOSING || !exchange_need_writer(exchange)) {
         exchange->answer = body;
-        if (exchange->tunnel)
-            stream->body = &exchange->reader.source; /* has failed */
+        exchange_failed(exchange, STREAM_END_BODY_FAILED); /* unless the end is under way already and will be told */
         return;
     }
     /* An answer that comes before the request's body was read: nothing says that the rest will come soon. */
-    if (reply->close || conn->server->draining || conn->fin || !exchange->reader.complete || exchange->tunnel ||
+    if (reply->close || conn->server->draining || conn->fin || !body_is_complete(exchange) || exchange->tunnel ||
         (framing == H1_BODY_RAW && exchange->http10))
         exchange->keep_alive = exchange->tunnel;
     exchange->answer = body;
     head = answer_head(exchange, reply, framing);
     if (head.data == NULL) {
-        loop_defer(conn_loop(conn), &exchange->writer.failed); /* no memory: the client sees a reset */
+        loop_defer(conn_loop(conn), &exchange->writer->failed); /* no memory: the client sees a reset */
         return;
     }
     if (exchange->tunnel) {
         exchange->keep_alive = false;
-        h1_reader_make_raw(&exchange->reader);
-        stream->body = &exchange->reader.source;
+        h1_reader_make_raw(exchange->reader);
         if (conn->receiving && net_recv_cancel(&conn->tcp.stream))
             conn->receiving = false;
     }
@@ -333,10 +405,10 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
         exchange->answer = source_close(body);
     if (exchange->answer != NULL)
         source_set_reader(exchange->answer, answer_ready, exchange);
-    exchange->writer.head_room = head.len < HEAD_BUFFER_BYTES ? HEAD_BUFFER_BYTES - (uint32_t)head.len : 0;
-    h1_writer_begin(&exchange->writer, head, exchange->answer, framing,
+    exchange->writer->head_room = head.len < HEAD_BUFFER_BYTES ? HEAD_BUFFER_BYTES - (uint32_t)head.len : 0;
+    h1_writer_begin(exchange->writer, head, exchange->answer, framing,
                     framing == H1_BODY_LENGTH ? (uint64_t)reply->length_bytes : 0);
-    if (exchange->writer.waiting)
+    if (answer_is_waiting(exchange))
         conn_watch_client(conn);
     conn_watch_rates(conn);
 }
@@ -352,7 +424,8 @@ static void stream_interim_h1(struct server_stream *stream, uint16_t status, con
     if (status == 100)
         exchange->expects_continue = false;
     len = h1_write_response(head, sizeof(head), status, NULL, fields, &(struct h1_framing){.body = BODY_NONE});
-    if (len <= sizeof(head) && !h1_writer_interim(&exchange->writer, slice_of(head, len)))
+    if (len <= sizeof(head) &&
+        (!exchange_need_writer(exchange) || !h1_writer_interim(exchange->writer, slice_of(head, len))))
         log_debug("a %u answer did not fit and was dropped", status);
 }
 
@@ -364,7 +437,7 @@ static void stream_abort_h1(struct server_stream *stream)
 /* The body is wanted: a client that waits for 100 is told to go on (RFC 9110 10.1.1). */
 static void body_first_pull(struct h1_reader *reader)
 {
-    struct h1_exchange *exchange = container_of(reader, struct h1_exchange, reader);
+    struct h1_exchange *exchange = reader->owner;
 
     if (exchange->conn->state == H1_STATE_CLOSING)
         return;
@@ -376,7 +449,7 @@ static void body_first_pull(struct h1_reader *reader)
 /* All of the request is here: from now on a client that leaves is noticed at once, not when it is answered. */
 static void body_at_end(struct h1_reader *reader)
 {
-    struct h1_exchange *exchange = container_of(reader, struct h1_exchange, reader);
+    struct h1_exchange *exchange = reader->owner;
 
     if (exchange->conn->state == H1_STATE_BUSY && !exchange->responded && !exchange->tunnel && !reader->fin)
         conn_watch_client(exchange->conn);
@@ -399,21 +472,19 @@ static bool exchange_begin(struct h1_conn *conn, struct arena **ret_arena)
         .peer = &conn->tcp.stream.peer,
         .begun_ns = conn->head_begun_ns,
     };
+    exchange->reader = NULL;
+    exchange->writer = NULL;
     exchange->answer = NULL;
     exchange->moved_before = 0;
     exchange->slow_checks = 0;
     exchange->end = STREAM_END_COMPLETE;
     exchange->http10 = exchange->keep_alive = exchange->expects_continue = false;
     exchange->responded = exchange->tunnel = exchange->refused = false;
-    h1_writer_init(&exchange->writer, &conn->tcp.stream, &server->iov_pool);
-    exchange->writer.done = writer_done;
-    exchange->writer.head_done = head_done;
     exchange->stream.user = server->config.events->begin(server->config.context, &exchange->stream, ret_arena);
     if (exchange->stream.user == NULL) {
         pool_put(&server->exchange_pool, exchange);
         return false;
     }
-    h1_reader_init(&exchange->reader, &conn->tcp.stream, &conn->in, BODY_NONE, 0, *ret_arena);
     conn->exchange = exchange;
     conn_set_state(conn, H1_STATE_BUSY);
     return true;
@@ -479,12 +550,16 @@ static void conn_request(struct h1_conn *conn, slice head, slice rest)
     exchange->http10 = request.minor == 0;
     exchange->keep_alive = request.keep_alive;
     exchange->expects_continue = request.expect_continue;
+    if ((request.body != BODY_NONE || request.upgrade_websocket) &&
+        !exchange_need_reader(exchange, request.body, request.length_bytes, arena)) {
+        stream_abort_h1(&exchange->stream);
+        return;
+    }
     if (request.body != BODY_NONE) {
-        h1_reader_init(&exchange->reader, &conn->tcp.stream, &conn->in, request.body, request.length_bytes, arena);
-        exchange->reader.first_pull = body_first_pull;
-        exchange->reader.at_end = body_at_end;
-        if (!exchange->reader.complete)
-            exchange->stream.body = &exchange->reader.source;
+        exchange->reader->first_pull = body_first_pull;
+        exchange->reader->at_end = body_at_end;
+        if (!exchange->reader->complete)
+            exchange->stream.body = &exchange->reader->source;
     }
     server->config.events->request(exchange->stream.user, &request);
     if (conn->state == H1_STATE_BUSY && conn->exchange == exchange && !exchange->responded)
@@ -562,12 +637,12 @@ static void conn_received_head(struct h1_conn *conn, slice data)
 static void conn_received_busy(struct h1_conn *conn, int32_t result, const char *data)
 {
     if (result < 0) {
-        if (conn->exchange->writer.sending)
+        if (answer_is_sending(conn->exchange))
             return; /* the send will say the same */
         exchange_failed(conn->exchange, STREAM_END_CLIENT_LEFT);
     } else if (result == 0) {
         conn->fin = true;
-        if (conn->exchange->stream.leave_on_fin && !conn->exchange->writer.sending)
+        if (conn->exchange->stream.leave_on_fin && !answer_is_sending(conn->exchange))
             exchange_failed(conn->exchange, STREAM_END_CLIENT_LEFT);
     } else if (!h1_inbuf_append(&conn->in, slice_of(data, (size_t)result), PIPELINE_BYTES_MAX)) {
         conn->fin = true; /* answered, then closed: no memory for what was sent ahead */
@@ -587,8 +662,8 @@ static void conn_received(struct net_stream *stream, int32_t result, const char 
 {
     struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
 
-    if (conn->state == H1_STATE_BUSY && conn->exchange->reader.receiving) {
-        h1_reader_received(&conn->exchange->reader, result, data);
+    if (conn->state == H1_STATE_BUSY && body_is_receiving(conn->exchange)) {
+        h1_reader_received(conn->exchange->reader, result, data);
         return;
     }
     conn->receiving = false;
@@ -617,8 +692,8 @@ static void conn_sent(struct net_stream *stream, int32_t result)
 
     if (conn->state != H1_STATE_BUSY)
         return;
-    h1_writer_sent(&conn->exchange->writer, result);
-    if (conn->state != H1_STATE_BUSY || !conn->exchange->writer.waiting)
+    h1_writer_sent(conn->exchange->writer, result);
+    if (conn->state != H1_STATE_BUSY || !answer_is_waiting(conn->exchange))
         return;
     if (conn->fin && conn->exchange->stream.leave_on_fin)
         exchange_failed(conn->exchange, STREAM_END_CLIENT_LEFT);
@@ -654,8 +729,8 @@ static void conn_close(struct h1_conn *conn, bool reset)
     if (conn->state == H1_STATE_CLOSING)
         return;
     conn_set_state(conn, H1_STATE_CLOSING);
-    if (conn->exchange != NULL)
-        conn->exchange->reader.failed = true; /* whoever pulls the body until ended() asks no closed socket */
+    if (conn->exchange != NULL && conn->exchange->reader != NULL)
+        conn->exchange->reader->failed = true; /* whoever pulls the body until ended() asks no closed socket */
     loop_timer_stop(conn_loop(conn), &conn->timer);
     net_close(&conn->tcp.stream, reset);
 }
@@ -665,16 +740,16 @@ static void conn_check_rates(struct h1_conn *conn)
 {
     const struct h1_server_limits *limits = conn->server->config.limits;
     struct h1_exchange *exchange = conn->exchange;
-    uint64_t moved = exchange->writer.moved_bytes + exchange->reader.moved_bytes - exchange->moved_before;
+    uint64_t moved = exchange_moved_bytes(exchange) - exchange->moved_before;
     uint64_t seconds = RATE_CHECK_NS / 1000000000;
 
-    if (exchange->writer.sending && moved < limits->send_min_bytes_per_s * seconds) {
+    if (answer_is_sending(exchange) && moved < limits->send_min_bytes_per_s * seconds) {
         if (++exchange->slow_checks * RATE_CHECK_NS >= limits->send_idle_ms * MS) {
             count_limit(conn->server, STREAM_LIMIT_SEND_RATE);
             exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
             return;
         }
-    } else if (exchange->reader.receiving && !exchange->tunnel && moved < limits->body_min_bytes_per_s * seconds) {
+    } else if (body_is_receiving(exchange) && !exchange->tunnel && moved < limits->body_min_bytes_per_s * seconds) {
         /* in a row: one check may come right after a pause of the reader's own */
         if (++exchange->slow_checks * RATE_CHECK_NS >= limits->body_idle_ms * MS) {
             count_limit(conn->server, STREAM_LIMIT_BODY_RATE);
@@ -726,7 +801,9 @@ err h1_server_new(const struct h1_server_config *config, struct h1_server **ret_
     list_init(&server->conns);
     pool_init(&server->conn_pool, sizeof(struct h1_conn), 4096);
     pool_init(&server->exchange_pool, sizeof(struct h1_exchange), 1024);
-    pool_init(&server->head_pool, HEAD_BUFFER_BYTES, 1024);
+    pool_init(&server->reader_pool, sizeof(struct h1_reader), 1024);
+    pool_init(&server->writer_pool, sizeof(struct h1_writer), 1024);
+    pool_init(&server->head_pool, HEAD_BUFFER_BYTES, 256);
     pool_init(&server->iov_pool, H1_WRITER_IOV_BYTES, 1024);
     *ret_server = server;
     return ERR_OK;
@@ -739,6 +816,8 @@ struct h1_server *h1_server_free(struct h1_server *server)
     INVARIANT(server->connections == 0);
     pool_done(&server->conn_pool);
     pool_done(&server->exchange_pool);
+    pool_done(&server->reader_pool);
+    pool_done(&server->writer_pool);
     pool_done(&server->head_pool);
     pool_done(&server->iov_pool);
     free(server);

@@ -35,6 +35,7 @@ struct h1_piece {
 struct h1_writer {
     struct net_stream *net;
     struct source *body; /* not owned */
+    void *owner;         /* the owner's own */
     void (*head_done)(struct h1_writer *writer); /* the head's memory may go */
     void (*done)(struct h1_writer *writer, enum h1_write_end end);
     struct task failed;

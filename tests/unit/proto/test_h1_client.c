@@ -88,6 +88,7 @@ static void user_new(void)
         .connect_ms = 2000,
         .first_byte_ms = 5000,
         .between_ms = 3000,
+        .slow_body_ms = 20000,
         .idle_ms = 10000,
         .events = &owner_events,
         .owner = &user,
@@ -652,6 +653,48 @@ static void test_body_stalls(void)
 }
 SEEDED(test_body_stalls, 1)
 
+/* So many bytes a second, for 40 seconds or until the body has failed. Returns the milliseconds it took. */
+static uint64_t drip(unsigned bytes)
+{
+    static char second[600];
+    struct wire *origin = user_open();
+    uint64_t begun_ms;
+
+    ask_get(origin, "/");
+    wire_say(origin, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+    expect_head(200);
+    take_begin(&user.taken, user.stream->body);
+    begun_ms = now_ms();
+    for (unsigned i = 0; i < 40 && !user.taken.over; i++) {
+        wire_say_bytes(origin, second, bytes);
+        run_ms(1000);
+    }
+    return now_ms() - begun_ms;
+}
+
+/* A byte now and then is no stall, and yet not for ever. */
+static void test_body_drips(void)
+{
+    uint64_t took_ms = drip(1);
+
+    assert_true(user.taken.over);
+    assert_in_range(took_ms, 20000, 23000);
+    finish();
+    expect_gone();
+    user_close();
+}
+SEEDED(test_body_drips, 1)
+
+static void test_body_keeps_the_minimum(void)
+{
+    drip(600);
+    assert_false(user.taken.over);
+    finish();
+    expect_gone();
+    user_close();
+}
+SEEDED(test_body_keeps_the_minimum, 1)
+
 /* Whoever reads slowly is not the origin's fault. */
 static void test_slow_reader_is_not_the_origin(void)
 {
@@ -809,6 +852,8 @@ int main(void)
         SEEDED_TEST(test_no_answer_in_time),
         SEEDED_TEST(test_slow_upload_is_not_the_origin),
         SEEDED_TEST(test_body_stalls),
+        SEEDED_TEST(test_body_drips),
+        SEEDED_TEST(test_body_keeps_the_minimum),
         SEEDED_TEST(test_slow_reader_is_not_the_origin),
         SEEDED_TEST(test_event_stream_may_be_silent),
         SEEDED_TEST(test_refused_connect),
