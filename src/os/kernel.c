@@ -1,5 +1,6 @@
 #include "os/kernel.h"
 #include "os/op.h"
+#include "os/region_own.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -45,6 +46,8 @@ ssize_t kernel_send(int fd, const struct os_send *op)
     int flags = kernel_send_flags(op);
     ssize_t n;
 
+    if (region_has_any(op->iov, op->iov_count))
+        return region_send(fd, op->iov, op->iov_count, op->more);
     do {
         if (op->iov_count == 1) {
             n = send(fd, op->iov[0].iov_base, op->iov[0].iov_len, flags);

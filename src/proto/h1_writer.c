@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #define INTERIM_BYTES_MAX 4096u
-#define FRAME_BYTES_MAX   (1u << 20) /* a chunk holds what one peek shows, at most this */
+#define FRAME_BYTES_MAX   (1u << 20) /* a chunk of the coding holds what one peek shows, at most this */
 #define PEEK_SLICES       (H1_WRITER_IOV - 4)
 
 static void writer_failed_run(struct task *task)
@@ -120,7 +120,8 @@ static void frame_open(struct h1_writer *writer, const slice *shown, unsigned co
 
     for (unsigned i = 0; i < count; i++)
         bytes += shown[i].len;
-    bytes = MIN(bytes, FRAME_BYTES_MAX);
+    if (writer->framing == H1_BODY_CHUNKED)
+        bytes = MIN(bytes, FRAME_BYTES_MAX);
     if (writer->framing == H1_BODY_LENGTH) {
         bytes = MIN(bytes, writer->length_left);
         writer->length_left -= bytes;

@@ -73,6 +73,15 @@ enum conn_state {
     X(warp_cache_objects, G, "tier", "Objects in the index")                                               \
     X(warp_cache_index_bytes, G, "tier", "Bytes of the index")                                             \
     X(warp_cache_max_bytes, G, "tier", "The cap on size and index together")                               \
+    X(warp_cache_slab_moves, C, "tier", "Slabs and ready extents that were made one huge page")            \
+    X(warp_cache_slab_move_failures, C, "tier",                                                            \
+      "Attempts at it that failed: sockets held pages, or the kernel had none")                            \
+    X(warp_cache_slabs, G, "tier", "Slabs that large bodies lie in, of up to 2 MiB")                       \
+    X(warp_cache_slab_bytes, G, "tier", "Bytes of these slabs")                                            \
+    X(warp_cache_slab_huge, G, "tier", "Slabs that are one huge page")                                     \
+    X(warp_cache_slab_rounding_bytes, G, "tier",                                                           \
+      "Bytes of slabs that hold nothing: the ends of bodies, rounded up")                                  \
+    X(warp_cache_slab_ready_bytes, G, "tier", "Bytes of huge pages ready for the next large body")         \
     X(warp_not_stored, C, "reason", "Answers that were not stored, by reason")                             \
     X(warp_refused_requests, C, "reason", "Requests refused before they were understood, by reason")       \
     X(warp_limit_hits, C, "limit", "Times a limit was reached")                                            \

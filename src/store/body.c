@@ -6,6 +6,8 @@
 #define CHUNK_BYTES_MAX   (256u * 1024)
 #define CHUNK_BYTES_FIRST (16u * 1024) /* of an unknown length; doubles */
 #define CHUNK_BYTES_MIN   (4u * 1024)
+#define SLAB_TAIL_BYTES   (64u * 1024)  /* a shorter end of a known length is no slab of its own */
+#define SLAB_STEP_BYTES   (512u * 1024) /* a slab grows by so much at a time: its pages are not taken all at once */
 
 /* ---- locks ------------------------------------------------------------------------------------------- */
 
@@ -27,15 +29,29 @@ pthread_mutex_t *body_lock_of(const struct store_body *body)
 
 /* ---- chunks ------------------------------------------------------------------------------------------ */
 
+/* Of the chunk itself, and its bytes where they lie behind it. */
 static uint64_t chunk_charge(const struct body_chunk *chunk)
 {
-    return store_charge(sizeof(*chunk) + chunk->size);
+    return store_charge(sizeof(*chunk) + (chunk->is_slab ? 0 : chunk->room));
+}
+
+static uint64_t chunk_charge_all(const struct stored *owner, const struct body_chunk *chunk)
+{
+    return chunk_charge(chunk) + (chunk->is_slab ? slab_bytes(owner->budget->slabs, chunk->bytes) : 0);
 }
 
 void body_chunk_free(struct stored *owner, struct body_chunk *chunk)
 {
+    if (chunk->is_slab)
+        slab_free(owner->budget->slabs, chunk->bytes);
     store_budget_give(owner->budget, owner->seen.tenant, chunk_charge(chunk));
     free(chunk);
+}
+
+static void chunk_init(struct body_chunk *chunk, uint64_t at, size_t size)
+{
+    *chunk = (struct body_chunk){.at = at, .bytes = (char *)(chunk + 1), .room = (uint32_t)size};
+    atomic_init(&chunk->size, (uint32_t)size);
 }
 
 static struct body_chunk *chunk_new(struct stored *owner, uint64_t at, size_t size)
@@ -50,7 +66,48 @@ static struct body_chunk *chunk_new(struct stored *owner, uint64_t at, size_t si
         store_budget_give(owner->budget, owner->seen.tenant, charge);
         return NULL;
     }
-    *chunk = (struct body_chunk){.at = at, .size = (uint32_t)size};
+    chunk_init(chunk, at, size);
+    return chunk;
+}
+
+/* A slab for up to size bytes of the body, need: as far as that is known, with room for the first of them. */
+static struct body_chunk *chunk_new_slab(struct stored *owner, uint64_t at, size_t size, size_t room, size_t need)
+{
+    struct slabs *slabs = owner->budget->slabs;
+    struct body_chunk *chunk = chunk_new(owner, at, 0);
+
+    if (chunk == NULL)
+        return NULL;
+    chunk->bytes = slab_new(slabs, owner->seen.tenant, owner->seen.hash, room, need);
+    if (chunk->bytes == NULL) {
+        body_chunk_free(owner, chunk);
+        return NULL;
+    }
+    chunk->is_slab = true;
+    chunk->room = (uint32_t)MIN(size, slab_bytes(slabs, chunk->bytes));
+    atomic_init(&chunk->size, (uint32_t)size);
+    return chunk;
+}
+
+/* A chunk of malloc, of size bytes or as many as there were, in the place of a slab nobody reads. The budget never has
+ * what lies between: another fill would take it, and this one have nothing left to turn round. */
+static struct body_chunk *chunk_exchange(struct stored *owner, struct body_chunk *slab, uint64_t at, size_t size)
+{
+    struct slabs *slabs = owner->budget->slabs;
+    size_t behind = MIN(size, slab_bytes(slabs, slab->bytes) - sizeof(*slab));
+    uint64_t charge = store_charge(sizeof(*slab) + behind);
+    struct body_chunk *chunk;
+
+    slab_exchange(slabs, slab->bytes, charge);
+    slab->is_slab = false;
+    slab->room = 0;
+    body_chunk_free(owner, slab);
+    chunk = malloc(sizeof(*chunk) + behind);
+    if (chunk == NULL) {
+        store_budget_give(owner->budget, owner->seen.tenant, charge);
+        return NULL;
+    }
+    chunk_init(chunk, at, behind);
     return chunk;
 }
 
@@ -63,9 +120,18 @@ uint64_t body_chunk_bytes(struct store_body *body)
         return 0;
     pthread_mutex_lock(lock);
     for (struct body_chunk *chunk = body_first(body); chunk != NULL; chunk = chunk->next)
-        bytes += chunk_charge(chunk);
+        bytes += chunk_charge_all(stored_of_body(body), chunk);
     pthread_mutex_unlock(lock);
     return bytes;
+}
+
+void body_promote(struct store_body *body)
+{
+    if (body->is_inline || atomic_load_explicit(&body->state, memory_order_acquire) != BODY_COMPLETE)
+        return;
+    for (struct body_chunk *chunk = body->chunks; chunk != NULL; chunk = chunk->next)
+        if (chunk->is_slab)
+            slab_promote(stored_of_body(body)->budget->slabs, chunk->bytes);
 }
 
 void body_done(struct stored *owner)
@@ -175,10 +241,46 @@ static size_t miss_chunk_size(const struct miss_handler *miss, uint64_t written)
     return (size_t)size;
 }
 
+/* What the body can still need while it is kept whole. */
+static uint64_t miss_left(const struct miss_handler *miss, uint64_t written)
+{
+    uint64_t most = miss->length >= 0 ? (uint64_t)miss->length : miss->config.share_bytes;
+
+    return most - MIN(most, written);
+}
+
+/* Only what is kept whole: the memory of a window is written again and again, a slab's must not be. */
+static bool miss_wants_slab(const struct miss_handler *miss, uint64_t written)
+{
+    uint64_t so_far = miss->length >= 0 ? (uint64_t)miss->length : written;
+
+    if (miss->budget->slabs == NULL || miss->is_private || miss_handler_is_window(miss))
+        return false;
+    return so_far >= miss->config.slab_from_bytes &&
+           miss_left(miss, written) >= MIN(SLAB_TAIL_BYTES, miss->config.slab_bytes);
+}
+
+static size_t miss_slab_step(const struct miss_handler *miss)
+{
+    return MIN(SLAB_STEP_BYTES, MAX(miss->config.share_bytes / 4, CHUNK_BYTES_MIN));
+}
+
+static struct body_chunk *miss_new_chunk(struct miss_handler *miss, uint64_t at, size_t size)
+{
+    struct body_chunk *chunk = NULL;
+
+    if (miss_wants_slab(miss, at)) {
+        size_t slab = (size_t)MIN(miss_left(miss, at), miss->config.slab_bytes);
+        chunk = chunk_new_slab(miss->object, at, slab, MIN(miss_slab_step(miss), slab),
+                               miss->length >= 0 ? slab : 0);
+    }
+    return chunk != NULL ? chunk : chunk_new(miss->object, at, size);
+}
+
 /* Room in an empty body: without it a fill must not begin, because a window needs something to turn round. */
 static err miss_first_chunk(struct miss_handler *miss)
 {
-    struct body_chunk *chunk = chunk_new(miss->object, 0, miss_chunk_size(miss, 0));
+    struct body_chunk *chunk = miss_new_chunk(miss, 0, miss_chunk_size(miss, 0));
 
     ENSURE(chunk != NULL, LIMIT);
     chunk_append(miss, chunk);
@@ -225,7 +327,7 @@ static bool window_cut(struct miss_handler *miss, uint64_t span, struct body_chu
     if (first == NULL)
         return span <= miss->config.window_bytes;
     while (first != NULL && miss->written + span - first->at > miss->config.window_bytes) {
-        if (first->at + first->size > miss->fastest) {
+        if (chunk_end(first) > miss->fastest) {
             miss->wants_room = true;
             return false;
         }
@@ -248,20 +350,24 @@ static void chunks_free(struct stored *owner, struct body_chunk *chunk)
     }
 }
 
-/* The budget has nothing left: turn the body's own oldest chunk round, once it was read. */
-static struct body_chunk *window_recycle(struct miss_handler *miss)
+/* The budget has nothing left: turn the body's own oldest chunk round, once it was read. A slab goes, and makes room
+ * for size bytes. */
+static struct body_chunk *window_recycle(struct miss_handler *miss, size_t size)
 {
     struct body_chunk *chunk = miss->first, *cut = NULL;
 
     pthread_mutex_lock(miss->lock);
     miss_to_window(miss);
-    if (chunk != NULL && chunk->pins == 0 && chunk->at + chunk->size <= miss->fastest)
+    if (chunk != NULL && chunk->pins == 0 && chunk_end(chunk) <= miss->fastest)
         cut = chunk_cut(miss);
     else
         miss->wants_room = true;
     pthread_mutex_unlock(miss->lock);
-    if (cut != NULL)
-        *cut = (struct body_chunk){.at = miss->written, .size = cut->size};
+    if (cut == NULL)
+        return NULL;
+    if (cut->is_slab)
+        return chunk_exchange(miss->object, cut, miss->written, size);
+    chunk_init(cut, miss->written, cut->room);
     return cut;
 }
 
@@ -274,6 +380,23 @@ static void miss_leave_index(struct miss_handler *miss)
         miss->config.host->leave(miss->config.storage, miss->object);
 }
 
+/* The slab written last has addresses left: pages for more of them. Where there are none, or the body must not grow
+ * any further, the slab ends here. */
+static bool slab_goes_on(struct miss_handler *miss, struct body_chunk *slab)
+{
+    size_t room = MIN(slab->room + miss_slab_step(miss), slab->size);
+
+    if (!miss_handler_is_window(miss) &&
+        slab_grow(miss->budget->slabs, slab->bytes, miss->object->seen.hash, room)) {
+        slab->room = (uint32_t)MIN(slab->size, slab_bytes(miss->budget->slabs, slab->bytes));
+        return true;
+    }
+    pthread_mutex_lock(miss->lock);
+    atomic_store_explicit(&slab->size, slab->room, memory_order_relaxed);
+    pthread_mutex_unlock(miss->lock);
+    return false;
+}
+
 static bool miss_grow(struct miss_handler *miss)
 {
     struct body_chunk *chunk = NULL, *freed = NULL;
@@ -281,6 +404,8 @@ static bool miss_grow(struct miss_handler *miss)
 
     if (!miss_handler_is_window(miss) && miss_needs_window(miss, miss->written + 1))
         miss_to_window(miss);
+    if (miss->last != NULL && miss->last->room < miss->last->size && slab_goes_on(miss, miss->last))
+        return true;
     size_t size = miss_chunk_size(miss, miss->written);
     if (miss_handler_is_window(miss)) {
         pthread_mutex_lock(miss->lock);
@@ -290,9 +415,9 @@ static bool miss_grow(struct miss_handler *miss)
         chunks_free(miss->object, freed);
     }
     if (may_grow)
-        chunk = chunk_new(miss->object, miss->written, size);
+        chunk = miss_new_chunk(miss, miss->written, size);
     if (may_grow && chunk == NULL)
-        chunk = window_recycle(miss);
+        chunk = window_recycle(miss, size);
     miss_leave_index(miss);
     if (chunk == NULL)
         return false;
@@ -314,13 +439,13 @@ bool miss_handler_room(struct miss_handler *miss, char **ret_at, size_t *ret_byt
         *ret_bytes = (size_t)left;
         return true;
     }
-    if (miss->last == NULL || miss->written == miss->last->at + miss->last->size) {
+    if (miss->last == NULL || miss->written == miss->last->at + miss->last->room) {
         if (!miss_grow(miss))
             return false;
     }
     size_t used = (size_t)(miss->written - miss->last->at);
     *ret_at = miss->last->bytes + used;
-    *ret_bytes = (size_t)MIN(miss->last->size - used, left);
+    *ret_bytes = (size_t)MIN(miss->last->room - used, left);
     return true;
 }
 
@@ -351,7 +476,7 @@ void miss_handler_wrote(struct miss_handler *miss, size_t n)
 
     INVARIANT(miss->body->is_inline
                   ? miss->written + n <= (uint64_t)miss->length
-                  : miss->last != NULL && miss->written + n <= miss->last->at + miss->last->size);
+                  : miss->last != NULL && miss->written + n <= miss->last->at + miss->last->room);
     miss->written += n;
     pthread_mutex_lock(miss->lock);
     atomic_store_explicit(&miss->body->written, miss->written, memory_order_release);
@@ -423,15 +548,21 @@ static void miss_mailed(struct mail *mail)
 
 /* ---- the end ----------------------------------------------------------------------------------------- */
 
-/* An unknown length leaves room at the end of its last chunk: a smaller copy takes its place while nobody
- * reads it. Returns what is to be freed. */
+/* An unknown length leaves room at the end of its last chunk. Of a slab the pages go; else a smaller copy takes the
+ * chunk's place while nobody reads it. Returns what is to be freed. */
 static struct body_chunk *chunk_trim(struct miss_handler *miss)
 {
     struct body_chunk *last = miss->last, *copy, **at = &miss->first;
 
-    if (last == NULL || miss->length >= 0 || miss_handler_is_window(miss))
+    if (last == NULL)
         return NULL;
     size_t used = (size_t)(miss->written - last->at);
+    if (last->is_slab) {
+        slab_trim(miss->budget->slabs, last->bytes, used);
+        return NULL;
+    }
+    if (miss->length >= 0 || miss_handler_is_window(miss))
+        return NULL;
     if (store_charge(sizeof(*last) + used) >= chunk_charge(last) ||
         (copy = chunk_new(miss->object, last->at, used)) == NULL)
         return NULL;

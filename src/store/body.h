@@ -3,7 +3,7 @@
  *   FILLING --miss_handler_finish--> COMPLETE        FILLING --miss_handler_drop--> FAILED
  *
  * Where the bytes lie: a known length of at most STORED_INLINE_BYTES behind the object's own head; otherwise
- * in a chain of chunks. `written` grows with release order: what lies below it never changes. A reader of a
+ * in a chain of chunks: slabs (slab.h) for a large body that is kept whole, else memory of malloc. `written` grows with release order: what lies below it never changes. A reader of a
  * complete body takes no lock; one that follows a fill takes a short one where it goes from chunk to chunk or
  * waits.
  *
@@ -58,6 +58,8 @@ struct body_config {
     const struct body_host *host;
     uint64_t share_bytes; /* larger bodies keep a window */
     uint64_t window_bytes;
+    uint64_t slab_from_bytes; /* bodies of at least that lie in slabs, where the budget has any */
+    uint64_t slab_bytes;      /* of each that is used */
 };
 
 /* A writer for the object's own body; length_bytes -1 unknown. Takes a reference to the object. ret_miss is
@@ -65,6 +67,8 @@ struct body_config {
 MUST_USE err body_fill_new(struct stored *object, const struct body_config *config,
                            const struct store_fill *fill, struct miss_handler **ret_miss);
 
+/* It is asked for often: see slab_promote. Nothing unless it is complete. */
+void body_promote(struct store_body *body);
 /* Bytes of its chunks as charged. */
 uint64_t body_chunk_bytes(struct store_body *body);
 /* With the last reference to the object. */

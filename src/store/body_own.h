@@ -3,6 +3,7 @@
 #define WARP_STORE_BODY_OWN_H
 
 #include "store/object.h"
+#include "store/slab.h"
 
 #include <pthread.h>
 
@@ -11,11 +12,20 @@
 struct body_chunk {
     struct body_chunk *next, *skip;
     uint64_t at; /* of its first byte in the body */
-    uint32_t size;
+    char *bytes; /* behind the chunk, or a slab */
+    /* What the body may have in it. A slab with no more room is cut short, before the next chunk has a byte: who has
+     * seen that byte (`written`) sees the size. */
+    _Atomic uint32_t size;
+    uint32_t room; /* the writer's: memory taken, at most size */
+    bool is_slab;
     bool is_cut;   /* out of the chain; the last pin frees it */
     uint32_t pins; /* readers on it while the body is being filled or is a window; under the lock */
-    char bytes[];
 };
+
+static inline uint64_t chunk_end(const struct body_chunk *chunk)
+{
+    return chunk->at + atomic_load_explicit(&chunk->size, memory_order_relaxed);
+}
 
 /* The writer, and what a body needs only while it is being filled. */
 struct miss_handler {

@@ -95,14 +95,14 @@ static void chunk_let_go(struct store_body *body, struct body_chunk *chunk)
 
 static slice chunk_slice(const struct body_chunk *chunk, uint64_t at, uint64_t limit)
 {
-    uint64_t end = MIN(chunk->at + chunk->size, limit);
+    uint64_t end = MIN(chunk_end(chunk), limit);
 
     return slice_of(chunk->bytes + (at - chunk->at), (size_t)(end - at));
 }
 
 static struct body_chunk *chunk_find(struct body_chunk *chunk, uint64_t at)
 {
-    while (chunk != NULL && at >= chunk->at + chunk->size)
+    while (chunk != NULL && at >= chunk_end(chunk))
         chunk = chunk->skip != NULL && chunk->skip->at <= at ? chunk->skip : chunk->next;
     return chunk;
 }
@@ -136,7 +136,7 @@ static unsigned show_pinned(struct hit_handler *hit, uint64_t limit, slice *ret_
     struct store_body *body = hit->object->body;
     struct body_chunk *chunk = hit->chunk, *freed;
 
-    if (!(hit->own & HIT_PINNED) || hit->at < chunk->at || hit->at >= chunk->at + chunk->size) {
+    if (!(hit->own & HIT_PINNED) || hit->at < chunk->at || hit->at >= chunk_end(chunk)) {
         pthread_mutex_lock(body_lock_of(body));
         freed = hit_unpin(hit);
         chunk = chunk_find(body_first(body), hit->at);
@@ -166,7 +166,7 @@ static bool hit_wait(struct hit_handler *hit, struct store_body *body)
         atomic_load_explicit(&body->written, memory_order_relaxed) <= hit->at) {
         waits = true;
         miss = body->fill;
-        if (hit->own & HIT_PINNED && hit->at >= hit->chunk->at + hit->chunk->size)
+        if (hit->own & HIT_PINNED && hit->at >= chunk_end(hit->chunk))
             freed = hit_unpin(hit);
         if (!(hit->state & (HIT_MAILED | HIT_WAITING))) {
             list_push_back(&miss->waiting, &hit->waiting);
@@ -237,7 +237,7 @@ static void hit_moved(struct hit_handler *hit, bool lets_go)
     if (!lets_go && atomic_load_explicit(&body->window, memory_order_acquire) == BODY_WHOLE)
         return;
     pthread_mutex_lock(body_lock_of(body));
-    if (hit->own & HIT_PINNED && (lets_go || hit->at >= hit->chunk->at + hit->chunk->size))
+    if (hit->own & HIT_PINNED && (lets_go || hit->at >= chunk_end(hit->chunk)))
         freed = hit_unpin(hit);
     if (hit_pace(hit, body))
         miss = body->fill;

@@ -31,6 +31,22 @@ static bool budget_try(struct store_budget *budget, uint64_t bytes)
     return true;
 }
 
+static void tenant_add(struct store_budget *budget, uint32_t tenant, uint64_t bytes)
+{
+    if (tenant != STORE_TENANT_NONE && budget->tenant_bytes != NULL)
+        atomic_fetch_add_explicit(&budget->tenant_bytes[tenant], bytes, memory_order_relaxed);
+}
+
+static void tenant_sub(struct store_budget *budget, uint32_t tenant, uint64_t bytes)
+{
+    uint64_t before;
+
+    if (tenant == STORE_TENANT_NONE || budget->tenant_bytes == NULL)
+        return;
+    before = atomic_fetch_sub_explicit(&budget->tenant_bytes[tenant], bytes, memory_order_relaxed);
+    INVARIANT(before >= bytes);
+}
+
 bool store_budget_take(struct store_budget *budget, uint32_t tenant, uint64_t bytes, hash128 near)
 {
     if (bytes > budget->max)
@@ -40,8 +56,7 @@ bool store_budget_take(struct store_budget *budget, uint32_t tenant, uint64_t by
             !budget->make_room(budget, bytes, near))
             return false;
     }
-    if (tenant != STORE_TENANT_NONE && budget->tenant_bytes != NULL)
-        atomic_fetch_add_explicit(&budget->tenant_bytes[tenant], bytes, memory_order_relaxed);
+    tenant_add(budget, tenant, bytes);
     return true;
 }
 
@@ -50,10 +65,13 @@ void store_budget_give(struct store_budget *budget, uint32_t tenant, uint64_t by
     uint64_t before = atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
 
     INVARIANT(before >= bytes);
-    if (tenant != STORE_TENANT_NONE && budget->tenant_bytes != NULL) {
-        before = atomic_fetch_sub_explicit(&budget->tenant_bytes[tenant], bytes, memory_order_relaxed);
-        INVARIANT(before >= bytes);
-    }
+    tenant_sub(budget, tenant, bytes);
+}
+
+void store_budget_pass(struct store_budget *budget, uint32_t from, uint32_t to, uint64_t bytes)
+{
+    tenant_sub(budget, from, bytes);
+    tenant_add(budget, to, bytes);
 }
 
 /* ---- objects ----------------------------------------------------------------------------------------- */

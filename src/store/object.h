@@ -22,10 +22,13 @@ struct store_budget {
      * first. False when nothing could be freed. Called without locks. */
     bool (*make_room)(struct store_budget *budget, uint64_t bytes, hash128 near);
     _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them, zero pages until used */
+    struct slabs *slabs;            /* where its large bodies lie; NULL: in memory of malloc */
 };
 #define STORE_TENANT_NONE UINT32_MAX /* the tier's own: index tables */
 MUST_USE bool store_budget_take(struct store_budget *budget, uint32_t tenant, uint64_t bytes, hash128 near);
 void store_budget_give(struct store_budget *budget, uint32_t tenant, uint64_t bytes);
+/* What was taken for one is the other's from now on. */
+void store_budget_pass(struct store_budget *budget, uint32_t from, uint32_t to, uint64_t bytes);
 /* What an allocation of that size really costs: the allocator's size classes and its own bytes. */
 uint64_t store_charge(size_t size);
 

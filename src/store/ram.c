@@ -5,6 +5,8 @@
  */
 #include "store/ram_own.h"
 
+#include "base/log.h"
+
 #include <stdlib.h>
 
 #define SHARDS_DEFAULT 64u
@@ -12,6 +14,8 @@
 #define WINDOW_DEFAULT (1024u * 1024)
 #define WINDOW_MIN     (16u * 1024)
 #define MAX_BYTES_MIN  (1024u * 1024)
+#define SLAB_FROM_DEFAULT (256u * 1024)
+#define OFTEN_HITS     16u /* and at each power of two: an object's slabs become huge pages */
 #define ROUNDS_MAX     8u /* over all shards, when room is made: enough for every `use` to run down */
 
 /* ---- index ------------------------------------------------------------------------------------------- */
@@ -194,8 +198,10 @@ static enum store_status shard_lookup(struct ram *ram, struct store_near *near, 
     if (stored == NULL)
         return STORE_DONE;
     if (!lookup->peek) {
-        atomic_fetch_add_explicit(&stored->hits, 1, memory_order_relaxed);
+        uint32_t hits = atomic_fetch_add_explicit(&stored->hits, 1, memory_order_relaxed) + 1;
         s3fifo_used(stored);
+        if (UNLIKELY(hits >= OFTEN_HITS && (hits & (hits - 1)) == 0) && stored->seen.body != NULL)
+            body_promote(stored->seen.body);
     }
     if (near_units > 0)
         near_keep(near, stored, near_units, atomic_load_explicit(&ram->near_units_max, memory_order_relaxed));
@@ -427,6 +433,21 @@ static enum store_status ram_update_meta(struct storage *storage, struct store_u
 
 /* ---- numbers ----------------------------------------------------------------------------------------- */
 
+static void slab_numbers(struct slabs *slabs, struct store_stats *stats)
+{
+    struct slab_stats slab;
+
+    slabs_stats(slabs, &slab);
+    stats->slab_moves = slab.moved;
+    stats->slab_move_failures = slab.move_failures;
+    stats->slabs = slab.used;
+    stats->slab_bytes = slab.used_bytes;
+    stats->slab_huge = slab.huge;
+    stats->slab_rounding_bytes = slab.rounding_bytes;
+    stats->slab_ready_bytes = slab.held_bytes;
+    stats->index_bytes += slab.table_bytes;
+}
+
 static void ram_stats(const struct storage *storage, struct store_stats *stats)
 {
     struct ram *ram = ram_of(storage);
@@ -446,7 +467,10 @@ static void ram_stats(const struct storage *storage, struct store_stats *stats)
     stats->purge_attempts = atomic_load_explicit(&ram->purge_attempts, memory_order_relaxed);
     stats->index_bytes = atomic_load_explicit(&ram->index_bytes, memory_order_relaxed);
     uint64_t used = atomic_load_explicit(&ram->budget.used, memory_order_relaxed);
-    stats->size_bytes = used > stats->index_bytes ? used - stats->index_bytes : 0;
+    if (ram->budget.slabs != NULL)
+        slab_numbers(ram->budget.slabs, stats);
+    uint64_t other = stats->index_bytes + stats->slab_ready_bytes;
+    stats->size_bytes = used > other ? used - other : 0;
     stats->max_bytes = ram->is_off ? 0 : ram->budget.max;
 }
 
@@ -486,6 +510,22 @@ static uint64_t ram_browse(struct storage *storage, uint64_t cursor, unsigned li
 
 /* ---- life -------------------------------------------------------------------------------------------- */
 
+static uint64_t ram_tend(struct storage *storage)
+{
+    struct slabs *slabs = ram_of(storage)->budget.slabs;
+
+    return slabs != NULL ? slabs_tend(slabs) : UINT64_MAX;
+}
+
+static bool ram_on_work(struct storage *storage, void (*wake)(void *arg), void *arg)
+{
+    struct slabs *slabs = ram_of(storage)->budget.slabs;
+
+    if (slabs != NULL)
+        slabs_on_work(slabs, wake, arg);
+    return slabs != NULL;
+}
+
 static void ram_cancel(struct storage *storage, struct store_op *op)
 {
     (void)storage;
@@ -513,6 +553,7 @@ static void ram_free(struct storage *storage)
     for (unsigned i = 0; ram->shards != NULL && i < ram->shard_count; i++)
         if (ram->shards[i].index.slots != NULL)
             shard_done(ram, &ram->shards[i]);
+    slabs_free(ram->budget.slabs);
     purge_log_free(storage->purges);
     pthread_mutex_destroy(&ram->near_mutex);
     free(ram->shards);
@@ -533,6 +574,8 @@ static const struct storage_ops ram_ops = {
     .tenant_bytes = ram_tenant_bytes,
     .browse = ram_browse,
     .turn = ram_turn,
+    .tend = ram_tend,
+    .on_work = ram_on_work,
     .free = ram_free,
     .near_new = ram_near_new,
     .near_turn = ram_near_turn,
@@ -560,6 +603,8 @@ static void ram_configure(struct ram *ram, const struct store_ram_config *config
     ram->body = (struct body_config){.storage = &ram->storage, .host = &ram_host};
     ram->body.share_bytes = ram->budget.max / 8;
     ram->body.window_bytes = MAX(MIN(window, ram->body.share_bytes), WINDOW_MIN);
+    ram->body.slab_from_bytes = config->slab_from_bytes > 0 ? config->slab_from_bytes : SLAB_FROM_DEFAULT;
+    ram->body.slab_bytes = config->slab_bytes > 0 ? config->slab_bytes : SLAB_BYTES;
     if (config->secret != NULL)
         memcpy(ram->storage.secret, config->secret, HASH_SECRET_BYTES);
     else
@@ -588,12 +633,26 @@ static err ram_allocate(struct ram *ram)
     return ERR_OK;
 }
 
+/* Without slabs a tier works as well, and copies what it sends. */
+static void ram_open_slabs(struct ram *ram)
+{
+    const struct body_config *body = &ram->body;
+    err opened;
+
+    if (ram->is_off || body->slab_from_bytes > body->share_bytes)
+        return;
+    opened = slabs_new(&ram->budget, (size_t)MIN(body->slab_from_bytes, body->slab_bytes), &ram->budget.slabs);
+    if (!err_is_ok(opened) && opened.code != ERR_REFUSED) /* one tier of a process has them */
+        log_warn("large bodies are sent by copying them: no memory that sockets can send from: %s", err_text(opened));
+}
+
 err store_ram_new(const struct store_ram_config *config, struct storage **ret_storage)
 {
     struct ram *ram;
     err e;
 
     ENSURE(config->max_bytes == 0 || config->max_bytes >= MAX_BYTES_MIN, INVALID);
+    ENSURE(config->slab_bytes <= SLAB_BYTES && config->slab_bytes % os_page_bytes() == 0, INVALID);
     ENSURE(config->shards <= SHARDS_MAX && (config->shards & (config->shards - 1)) == 0, INVALID);
     ram = aligned_alloc(64, sizeof(*ram));
     ENSURE(ram != NULL, MEMORY);
@@ -606,6 +665,7 @@ err store_ram_new(const struct store_ram_config *config, struct storage **ret_st
         ram_free(&ram->storage);
         return e;
     }
+    ram_open_slabs(ram);
     *ret_storage = &ram->storage;
     return ERR_OK;
 }

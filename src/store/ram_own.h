@@ -6,6 +6,7 @@
 #include "store/near.h"
 #include "store/purge.h"
 #include "store/s3fifo.h"
+#include "store/slab.h"
 #include "store/storage_ops.h"
 
 #include <pthread.h>

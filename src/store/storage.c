@@ -233,6 +233,16 @@ struct store_near *store_near_free(struct store_near *near)
     return NULL;
 }
 
+uint64_t storage_tend(struct storage *storage)
+{
+    return storage->ops->tend != NULL ? storage->ops->tend(storage) : UINT64_MAX;
+}
+
+bool storage_on_work(struct storage *storage, void (*wake)(void *arg), void *arg)
+{
+    return storage->ops->on_work != NULL && storage->ops->on_work(storage, wake, arg);
+}
+
 struct storage *storage_free(struct storage *storage)
 {
     if (storage != NULL)

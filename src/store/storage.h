@@ -244,12 +244,19 @@ void miss_handler_drop(struct miss_handler *miss);
     X(inserts, "Objects written")                                                                            \
     X(purge_attempts, "Purges asked for")                                                                    \
     X(evictions, "Objects removed to make room")                                                             \
-    X(evicted_bytes, "Bytes removed to make room")
+    X(evicted_bytes, "Bytes removed to make room")                                                           \
+    X(slab_moves, "Slabs and ready extents that were made one huge page")                                    \
+    X(slab_move_failures, "Attempts at it that failed: sockets held pages, or the kernel had none")
 #define STORE_GAUGES(X)                                                                                      \
     X(size_bytes, "Bytes in use: bodies, metadata, keys, padding and object structures")                     \
     X(objects, "Objects in the index")                                                                       \
     X(index_bytes, "Bytes of the index")                                                                     \
-    X(max_bytes, "The cap on size and index together")
+    X(max_bytes, "The cap on size and index together")                                                       \
+    X(slabs, "Slabs that large bodies lie in, of up to 2 MiB")                                               \
+    X(slab_bytes, "Bytes of these slabs")                                                                    \
+    X(slab_huge, "Slabs that are one huge page")                                                             \
+    X(slab_rounding_bytes, "Bytes of slabs that hold nothing: the ends of bodies, rounded up")      \
+    X(slab_ready_bytes, "Bytes of huge pages ready for the next large body")
 
 struct store_stats {
 #define X(name, text) uint64_t name;
@@ -268,6 +275,11 @@ uint64_t storage_browse(struct storage *storage, uint64_t cursor, unsigned limit
 
 /* House-keeping: sweep what purges matched, retire purges. Any one thread, about every 100 ms. Bounded work. */
 void storage_turn(struct storage *storage, int64_t wall_ms);
+/* House-keeping that may take milliseconds: one thread of its own. Does one piece of work; returns when there may be
+ * more: nanoseconds from now, 0: at once, UINT64_MAX: when wake is called. */
+uint64_t storage_tend(struct storage *storage);
+/* Before the first fill; wake: any thread. False: this storage has nothing to tend. */
+bool storage_on_work(struct storage *storage, void (*wake)(void *arg), void *arg);
 
 /* ---- a thread's near table ---------------------------------------------------------------------------------- */
 
@@ -292,6 +304,8 @@ struct store_ram_config {
     uint64_t window_bytes; /* 0: 1 MiB */
     const uint8_t *secret; /* HASH_SECRET_BYTES; NULL: from os_entropy */
     bool near_at_once;     /* near tables take what they see for the first time: for tests that ask seldom */
+    uint64_t slab_from_bytes; /* bodies of at least that lie in slabs; 0: 256 KiB; UINT64_MAX: none does */
+    uint64_t slab_bytes;      /* used of each slab, for tests; 0: all of it, 2 MiB */
 };
 MUST_USE err store_ram_new(const struct store_ram_config *config, struct storage **ret_storage);
 

@@ -19,6 +19,8 @@ struct storage_ops {
     uint64_t (*browse)(struct storage *, uint64_t, unsigned,
                        void (*)(void *, const struct store_object *, uint64_t), void *);
     void (*turn)(struct storage *, int64_t wall_ms);
+    uint64_t (*tend)(struct storage *); /* this and the next: NULL where there is nothing to tend */
+    bool (*on_work)(struct storage *, void (*wake)(void *), void *arg);
     void (*free)(struct storage *);
     /* May be NULL: then no thread has a near table. */
     struct store_near *(*near_new)(struct storage *);

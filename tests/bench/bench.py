@@ -22,9 +22,10 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 WARP = os.environ.get("WARP_BIN", str(ROOT / "build/release/warp"))
 LOAD = str(ROOT / "build/release/tests/bench/load")
-SIZES = {"1k": 1024, "64k": 65536}
+SIZES = {"1k": 1024, "64k": 65536, "1m": 1 << 20, "10m": 10 << 20}
+SIZES = {size: SIZES[size] for size in os.environ.get("SIZES", "1k 64k").split()}
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-REQUESTS = {"1k": 200_000, "64k": 40_000}
+REQUESTS = {"1k": 200_000, "64k": 40_000, "1m": 6_000, "10m": 800}
 CONNECTIONS = 64
 
 
@@ -93,6 +94,7 @@ class Server:
                 os.sched_setaffinity(int(task.name), {1})
 
     def run(self, path, requests):
+        self.pids = tree(self.process.pid)
         for _ in range(2):
             urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers={"Host": "bench.test"})).read()
         asked, before = Origin.asked, precise_cpu(self.pids)

@@ -68,6 +68,10 @@ static void node_open_store(void)
                                    .near_at_once = chance(70)};
     unsigned late = (run.late_lookups ? LATE_LOOKUPS : 0) | (run.late_writes ? LATE_WRITES : 0) | (run.late_purges ? LATE_PURGES : 0);
 
+    if (chance(75)) { /* small ones, so that bodies of these sizes lie in several */
+        ram.slab_from_bytes = 4096u << sim_random(6);
+        ram.slab_bytes = chance(80) ? 4096u << sim_random(6) : 0;
+    }
     INVARIANT(err_is_ok(store_ram_new(&ram, &node.storage)));
     if (late == 0)
         return;

@@ -1,6 +1,8 @@
+#include "os/region_own.h"
 #include "os/uring/door.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@ enum {
     S_STOPPING = 1 << 5,  /* the multishot's end was asked for */
     S_QUEUED = 1 << 6,    /* in door->due */
     S_CLOSING = 1 << 7,
+    S_SEND_DUE = 1 << 8, /* the result of a send by reference is known, done() is due */
     S_ERROR_SHIFT = 16,
 };
 
@@ -315,11 +318,44 @@ static void send_submit(struct os_socket *socket)
     socket->state |= S_IN_SEND;
 }
 
+/* Bytes of the region go by sendfile(2), which no submission does without a thread of its own: at once where they
+ * fit, else when the socket is writable. False: not yet. */
+static bool reference_try(struct os_socket *socket)
+{
+    struct os_send *op = socket->send;
+    ssize_t n = kernel_send(socket->fd, op);
+
+    if (n < 0 && errno == EAGAIN) {
+        struct io_uring_sqe *sqe = uring_sqe(uring_of(socket->os));
+        io_uring_prep_poll_add(sqe, socket->fd, POLLOUT);
+        io_uring_sqe_set_data64(sqe, uring_data(socket, TAG_SEND_POLL));
+        socket->state |= S_IN_SEND;
+        return false;
+    }
+    op->op.result = n >= 0 ? (int32_t)n : -errno;
+    return true;
+}
+
 void uring_socket_send(struct os_socket *socket, struct os_send *op)
 {
     op_begin(&op->op, OP_SEND);
     socket->send = op;
-    send_submit(socket);
+    if (!region_has_any(op->iov, op->iov_count)) {
+        send_submit(socket);
+    } else if (reference_try(socket)) {
+        socket->state |= S_SEND_DUE;
+        socket_queue(socket);
+    }
+}
+
+static unsigned send_tell(struct os_socket *socket)
+{
+    struct os_send *op = socket->send;
+
+    socket->state &= ~(uint32_t)S_SEND_DUE;
+    socket->send = NULL;
+    op->op.done(&op->op);
+    return 1;
 }
 
 unsigned socket_send_completed(struct uring *door, struct os_socket *socket, int32_t result)
@@ -335,16 +371,16 @@ unsigned socket_send_completed(struct uring *door, struct os_socket *socket, int
         return 0;
     }
     op->op.result = result;
-    socket->send = NULL;
-    op->op.done(&op->op);
-    return 1;
+    return send_tell(socket);
 }
 
 unsigned socket_send_ready(struct uring *door, struct os_socket *socket)
 {
     (void)door;
-    (void)socket;
-    return 0;
+    socket->state &= ~(uint32_t)S_IN_SEND;
+    if (socket->state & S_CLOSING)
+        return socket_finish(socket);
+    return reference_try(socket) ? send_tell(socket) : 0;
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------- */
@@ -404,9 +440,13 @@ unsigned uring_sockets_run(struct uring *door)
     while ((link = list_pop_front(&due)) != NULL) {
         struct os_socket *socket = container_of(link, struct os_socket, link);
         socket->state &= ~(uint32_t)S_QUEUED;
-        if (socket->state & S_CLOSING)
+        if (socket->state & S_CLOSING) {
             ran += socket_finish(socket);
-        else if (recv_is_due(socket))
+            continue;
+        }
+        if (socket->state & S_SEND_DUE)
+            ran += send_tell(socket);
+        if (!(socket->state & S_CLOSING) && recv_is_due(socket))
             ran += recv_run(socket);
     }
     return ran;

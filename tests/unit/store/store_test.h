@@ -11,10 +11,18 @@
 
 #define MIB (1024u * 1024)
 
+/* Where bodies lie: as they come, or what a group of tests sets. */
+static struct {
+    uint64_t from_bytes, bytes;
+} tier_slabs;
+
 static inline struct storage *tier_new(uint64_t max_bytes)
 {
     static const uint8_t secret[HASH_SECRET_BYTES] = {1, 2, 3};
-    struct store_ram_config config = {.max_bytes = max_bytes, .secret = secret};
+    struct store_ram_config config = {.max_bytes = max_bytes,
+                                      .secret = secret,
+                                      .slab_from_bytes = tier_slabs.from_bytes,
+                                      .slab_bytes = tier_slabs.bytes};
     struct storage *storage = NULL;
 
     assert_true(err_is_ok(store_ram_new(&config, &storage)));

@@ -492,8 +492,212 @@ static void test_no_room_makes_a_window(void **state)
     loop_free(loop);
 }
 
+/* ---- slabs ------------------------------------------------------------------------------------------- */
+
+static uint64_t tier_slab_bytes(struct storage *storage)
+{
+    return tier_stats(storage).slab_bytes;
+}
+
+/* Which bodies lie in slabs, and what they are charged: the pages they need. */
+static void test_slab_sizes(void **state)
+{
+    static const struct {
+        int64_t length;
+        uint64_t slabs, slab_bytes;
+    } cases[] = {
+        {262143, 0, 0},
+        {262144, 1, 262144},
+        {262145, 1, 262144 + 4096},
+        {2 * MIB, 1, 2 * MIB},
+        {2 * MIB + 65535, 1, 2 * MIB}, /* a short end is not worth a slab */
+        {2 * MIB + 65536, 2, 2 * MIB + 65536},
+        {5 * MIB + 1, 3, 5 * MIB + 4096},
+        {-1 - 200000, 0, 0},
+        {-1 - (int64_t)MIB, 1, 0},     /* the first half of a MiB is not, what follows is trimmed to its pages */
+        {-1 - (int64_t)5 * MIB, 3, 0},
+    };
+    struct storage *storage = tier_new(64 * MIB);
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        uint64_t used = tier_used(storage);
+        struct store_object *object;
+        assert_true(put_whole(storage, (struct put){.object = i, .length = cases[i].length}));
+        struct store_stats stats = tier_stats(storage);
+        uint64_t length = (uint64_t)(cases[i].length < 0 ? -1 - cases[i].length : cases[i].length);
+        assert_int_equal(stats.slabs, cases[i].slabs);
+        if (cases[i].length >= 0)
+            assert_int_equal(stats.slab_bytes, cases[i].slab_bytes);
+        assert_true(stats.slab_rounding_bytes < 4096);
+        assert_in_range(tier_used(storage) - used, length, length + length / 50 + 4096 + 1024);
+        assert_int_equal(read_whole(storage, i), length);
+        assert_int_equal(find(storage, i, &object), STORE_HIT);
+        assert_int_equal(stored_bytes(stored_of(object)), tier_used(storage) - used);
+        storage_drop(storage, object);
+        assert_int_equal(tier_slab_bytes(storage), stats.slab_bytes); /* still held */
+        store_object_unref(object);
+        assert_int_equal(tier_slab_bytes(storage), 0);
+        assert_int_equal(tier_used(storage), used);
+    }
+    storage_free(storage);
+}
+
+/* A copy for one client, and a body that is too large to be kept, are written over: not in slabs. */
+static void test_windows_are_not_in_slabs(void **state)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(16 * MIB);
+    static const struct put puts[] = {{.object = 1, .length = 3 * MIB}, {.object = 1, .length = MIB, .private_copy = true}};
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_LEN(puts); i++) {
+        struct put put = puts[i];
+        put.loop = loop;
+        struct miss_handler *miss = put_begin(storage, put, NULL);
+        assert_true(put_bytes(miss, 1, 600000) == 600000);
+        assert_int_equal(tier_slab_bytes(storage), 0);
+        miss_handler_drop(miss);
+    }
+    storage_free(storage);
+    loop_free(loop);
+}
+
+/* A body of unknown length outgrows its share: its slabs go as they are read, and are never written again. */
+static void test_slabs_of_a_window_go(void **state)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(64 * MIB); /* share 8 MiB */
+    struct writer writer = {0};
+    struct put put = {.object = 4, .length = -1, .loop = loop, .on_room = writer_room, .writer = &writer};
+    struct miss_handler *miss = put_begin(storage, put, NULL);
+    struct reader reader;
+    uint64_t done = put_bytes(miss, 4, 40 * MIB);
+
+    (void)state;
+    assert_true(done >= 8 * MIB);
+    assert_true(tier_slab_bytes(storage) > 7 * MIB);
+    reader_open(&reader, miss, 4, loop);
+    while (done < 40 * MIB) {
+        reader_ready(&reader);
+        settle(loop);
+        uint64_t more = put_bytes(miss, 4, 40 * MIB - done);
+        assert_true(more > 0);
+        done += more;
+        if (done > 20 * MIB)
+            assert_int_equal(tier_slab_bytes(storage), 0);
+    }
+    miss_handler_finish(miss);
+    reader_ready(&reader);
+    assert_int_equal(reader.last, SOURCE_END);
+    assert_int_equal(reader.total, 40 * MIB);
+    source_close(&reader.hit.source);
+    storage_free(storage);
+    loop_free(loop);
+}
+
+/* A hit that is being read keeps its slabs, whatever becomes of the object. */
+static void test_slabs_stay_for_readers(void **state)
+{
+    struct storage *storage = tier_new(64 * MIB);
+    struct store_object *object;
+    struct hit_handler hit;
+    slice slices[4];
+    unsigned count;
+    uint64_t total = 0;
+
+    (void)state;
+    assert_true(put_whole(storage, (struct put){.object = 1, .length = 6 * MIB}));
+    assert_int_equal(find(storage, 1, &object), STORE_HIT);
+    hit_handler_open(&hit, object, NULL);
+    hit_handler_seek(&hit, 2 * MIB - 5, UINT64_MAX);
+    assert_int_equal(source_peek(&hit.source, slices, 4, &count), SOURCE_READY);
+    storage_drop(storage, object);
+    for (unsigned i = 2; i < 40; i++) /* whatever is free is taken and given back */
+        assert_true(put_whole(storage, (struct put){.object = i, .length = 5 * MIB}));
+    assert_int_equal(slices[0].data[0], body_byte(1, 2 * MIB - 5));
+    assert_int_equal(slices[1].data[0], body_byte(1, 2 * MIB));
+    assert_int_equal(hit_drain(&hit, 1, &total), SOURCE_END);
+    assert_int_equal(total, 4 * MIB + 5);
+    source_close(&hit.source);
+    storage_free(storage);
+}
+
+static void wake_nobody(void *arg)
+{
+    (void)arg;
+}
+
+/* What is asked for often moves into huge pages; a move changes no byte, and the object is charged for it. */
+static void test_often(void **state)
+{
+    struct storage *storage = tier_new(64 * MIB);
+    uint64_t base = tier_used(storage);
+
+    (void)state;
+    assert_true(storage_on_work(storage, wake_nobody, NULL));
+    assert_true(put_whole(storage, (struct put){.object = 1, .length = 3 * MIB + 500000}));
+    for (unsigned i = 0; i < 15; i++)
+        assert_int_equal(find(storage, 1, NULL), STORE_HIT);
+    assert_int_equal(storage_tend(storage), UINT64_MAX);
+    assert_int_equal(find(storage, 1, NULL), STORE_HIT);
+    for (unsigned i = 0; i < 10; i++)
+        (void)storage_tend(storage);
+    struct store_stats stats = tier_stats(storage);
+    if (stats.slab_moves > 0) {
+        assert_int_equal(stats.slab_huge, 2);
+        assert_int_equal(stats.slab_bytes, 4 * MIB);
+        assert_int_equal(stats.slab_rounding_bytes, MIB - 500000);
+    } else {
+        assert_true(stats.slab_move_failures > 0);
+    }
+    assert_int_equal(read_whole(storage, 1), 3 * MIB + 500000);
+    storage_drop_hash(storage, storage_key(storage, SLICE("1|http|example.com|/object/1")).hash);
+    assert_int_equal(tier_used(storage), base);
+    storage_free(storage);
+}
+
+/* ---- all of the above, wherever bodies lie ----------------------------------------------------------------- */
+
+static int in_default(void **state)
+{
+    (void)state;
+    memset(&tier_slabs, 0, sizeof(tier_slabs));
+    return 0;
+}
+
+static int in_no_slabs(void **state)
+{
+    (void)state;
+    tier_slabs.from_bytes = UINT64_MAX;
+    return 0;
+}
+
+static int in_small_slabs(void **state)
+{
+    (void)state;
+    tier_slabs.from_bytes = 20000;
+    tier_slabs.bytes = 32768;
+    return 0;
+}
+
+static int in_large_slabs(void **state)
+{
+    (void)state;
+    tier_slabs.from_bytes = 4096;
+    tier_slabs.bytes = 0;
+    return 0;
+}
+
 int main(void)
 {
+    const struct CMUnitTest slab_tests[] = {
+        cmocka_unit_test(test_slab_sizes),
+        cmocka_unit_test(test_windows_are_not_in_slabs),
+        cmocka_unit_test(test_slabs_of_a_window_go),
+        cmocka_unit_test(test_slabs_stay_for_readers),
+        cmocka_unit_test(test_often),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_seek),
@@ -509,5 +713,10 @@ int main(void)
         cmocka_unit_test(test_window_seek_ahead),
         cmocka_unit_test(test_no_room_makes_a_window),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("slabs", slab_tests, in_default, NULL);
+    failed += cmocka_run_group_tests_name("bodies", tests, in_default, NULL);
+    failed += cmocka_run_group_tests_name("bodies without slabs", tests, in_no_slabs, NULL);
+    failed += cmocka_run_group_tests_name("bodies in many small slabs", tests, in_small_slabs, NULL);
+    failed += cmocka_run_group_tests_name("bodies in slabs from the start", tests, in_large_slabs, in_default);
+    return failed;
 }

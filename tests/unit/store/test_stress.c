@@ -231,10 +231,18 @@ static void test_threads(void **state)
     storage_free(storage);
 }
 
+static void test_threads_in_slabs(void **state)
+{
+    tier_slabs.from_bytes = 8192;
+    tier_slabs.bytes = 16384;
+    test_threads(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads_in_slabs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
