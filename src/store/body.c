@@ -125,13 +125,13 @@ uint64_t body_chunk_bytes(struct store_body *body)
     return bytes;
 }
 
-void body_promote(struct store_body *body)
+void body_promote(struct store_body *body, uint32_t hits)
 {
     if (body->is_inline || atomic_load_explicit(&body->state, memory_order_acquire) != BODY_COMPLETE)
         return;
     for (struct body_chunk *chunk = body->chunks; chunk != NULL; chunk = chunk->next)
         if (chunk->is_slab)
-            slab_promote(stored_of_body(body)->budget->slabs, chunk->bytes);
+            slab_promote(stored_of_body(body)->budget->slabs, chunk->bytes, hits);
 }
 
 void body_done(struct stored *owner)

@@ -68,7 +68,7 @@ MUST_USE err body_fill_new(struct stored *object, const struct body_config *conf
                            const struct store_fill *fill, struct miss_handler **ret_miss);
 
 /* It is asked for often: see slab_promote. Nothing unless it is complete. */
-void body_promote(struct store_body *body);
+void body_promote(struct store_body *body, uint32_t hits);
 /* Bytes of its chunks as charged. */
 uint64_t body_chunk_bytes(struct store_body *body);
 /* With the last reference to the object. */

@@ -14,7 +14,7 @@
 #define WINDOW_DEFAULT (1024u * 1024)
 #define WINDOW_MIN     (16u * 1024)
 #define MAX_BYTES_MIN  (1024u * 1024)
-#define SLAB_FROM_DEFAULT (256u * 1024)
+#define SLAB_FROM_DEFAULT (64u * 1024)
 #define OFTEN_HITS     16u /* and at each power of two: an object's slabs become huge pages */
 #define ROUNDS_MAX     8u /* over all shards, when room is made: enough for every `use` to run down */
 
@@ -201,7 +201,7 @@ static enum store_status shard_lookup(struct ram *ram, struct store_near *near, 
         uint32_t hits = atomic_fetch_add_explicit(&stored->hits, 1, memory_order_relaxed) + 1;
         s3fifo_used(stored);
         if (UNLIKELY(hits >= OFTEN_HITS && (hits & (hits - 1)) == 0) && stored->seen.body != NULL)
-            body_promote(stored->seen.body);
+            body_promote(stored->seen.body, hits);
     }
     if (near_units > 0)
         near_keep(near, stored, near_units, atomic_load_explicit(&ram->near_units_max, memory_order_relaxed));

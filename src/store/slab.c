@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#define PROMOTE_BYTES     (16u << 20)            /* sent from a slab until it is worth a huge page */
 #define MOVES_MAX       50u                    /* attempts while sockets hold pages */
 #define MOVE_AGAIN_NS   UINT64_C(100000000)    /* between them */
 #define NO_HUGE_NS      UINT64_C(10000000000)  /* the kernel had none: ask again so much later */
@@ -149,13 +150,24 @@ err slabs_new(struct store_budget *budget, size_t bytes_min, struct slabs **ret_
     return ERR_OK;
 }
 
-static void ready_drop(struct slabs *slabs)
+static unsigned ready_most(const struct slabs *slabs)
+{
+    return (unsigned)MIN(slabs->budget->max / SLAB_READY_SHARE / SLAB_BYTES, (uint64_t)SLAB_READY_MAX);
+}
+
+/* Without demand too: a large body that comes alone may be the one that all want. */
+static unsigned ready_least(const struct slabs *slabs)
+{
+    return MIN(ready_most(slabs), SLAB_READY_LEAST);
+}
+
+static void ready_drop(struct slabs *slabs, unsigned keep)
 {
     struct list *link;
 
     for (;;) {
         pthread_mutex_lock(&slabs->lock);
-        link = list_pop_front(&slabs->ready);
+        link = slabs->ready_count > keep ? list_pop_front(&slabs->ready) : NULL;
         if (link != NULL) {
             slabs->ready_count--;
             slabs->stats.held_bytes -= SLAB_BYTES;
@@ -175,7 +187,7 @@ struct slabs *slabs_free(struct slabs *slabs)
 {
     if (slabs == NULL)
         return NULL;
-    ready_drop(slabs);
+    ready_drop(slabs, 0);
     INVARIANT(slabs->stats.used == 0);
     INVARIANT(slabs->stats.held_bytes == 0);
     store_budget_give(slabs->budget, STORE_TENANT_NONE, slabs->table_charge);
@@ -227,8 +239,7 @@ static struct slab *ready_take(struct slabs *slabs, uint16_t tenant, size_t need
         count_used(slabs, slab, 1);
     }
     slabs->wanted_ns = os_clock_ns();
-    slabs->ready_wanted =
-        (unsigned)MIN(slabs->budget->max / SLAB_READY_SHARE / SLAB_BYTES, (uint64_t)SLAB_READY_MAX);
+    slabs->ready_wanted = ready_most(slabs);
     wake = slabs->ready_count < slabs->ready_wanted && slabs->again_ns <= slabs->wanted_ns;
     pthread_mutex_unlock(&slabs->lock);
     if (wake)
@@ -367,15 +378,16 @@ void slabs_on_work(struct slabs *slabs, void (*wake)(void *arg), void *arg)
 {
     slabs->wake = wake;
     slabs->arg = arg;
+    slabs->ready_wanted = ready_least(slabs);
 }
 
-void slab_promote(struct slabs *slabs, char *at)
+void slab_promote(struct slabs *slabs, char *at, uint32_t hits)
 {
     struct slab *slab = slab_of(slabs, at);
     bool queued = false;
 
     pthread_mutex_lock(&slabs->lock);
-    if (slab->state == SLAB_USED && !slab->is_huge && slab->used >= SLAB_BYTES / 2 &&
+    if (slab->state == SLAB_USED && !slab->is_huge && (uint64_t)hits * slab->used >= PROMOTE_BYTES &&
         slabs->again_ns != UINT64_MAX && slabs->wake != NULL) {
         slab->state = SLAB_QUEUED;
         slab->moves = 0;
@@ -518,8 +530,8 @@ static enum tend tend_next(struct slabs *slabs, uint64_t now_ns, uint64_t *ret_w
     *ret_wait_ns = UINT64_MAX;
     pthread_mutex_lock(&slabs->lock);
     uint64_t idle_ns = now_ns - MIN(now_ns, slabs->wanted_ns);
-    if (slabs->ready_wanted > 0 && idle_ns >= READY_IDLE_NS) {
-        slabs->ready_wanted = 0;
+    if (slabs->ready_wanted > ready_least(slabs) && idle_ns >= READY_IDLE_NS) {
+        slabs->ready_wanted = ready_least(slabs);
         next = TEND_DROP;
     } else if (now_ns < slabs->again_ns) {
         if (slabs->again_ns != UINT64_MAX)
@@ -529,7 +541,7 @@ static enum tend tend_next(struct slabs *slabs, uint64_t now_ns, uint64_t *ret_w
     } else if (!list_is_empty(&slabs->queue)) {
         next = TEND_MOVE;
     }
-    if (slabs->ready_wanted > 0)
+    if (slabs->ready_wanted > ready_least(slabs))
         *ret_wait_ns = MIN(*ret_wait_ns, READY_IDLE_NS - idle_ns);
     pthread_mutex_unlock(&slabs->lock);
     return next;
@@ -545,7 +557,7 @@ uint64_t slabs_tend(struct slabs *slabs)
     case TEND_WAIT:
         return wait_ns;
     case TEND_DROP:
-        ready_drop(slabs);
+        ready_drop(slabs, ready_least(slabs));
         return 0;
     case TEND_MOVE:
         slab = queue_take(slabs);

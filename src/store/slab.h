@@ -24,6 +24,7 @@
 #define SLAB_ROUNDING_SHARE 16u /* one part in that many of the budget */
 #define SLAB_READY_SHARE    64u
 #define SLAB_READY_MAX      8u
+#define SLAB_READY_LEAST    2u /* as long as the share allows */
 
 struct slabs;
 struct store_budget;
@@ -46,8 +47,9 @@ void slab_free(struct slabs *slabs, char *slab);
 void slab_exchange(struct slabs *slabs, char *slab, size_t bytes);
 /* Bytes charged for it: its room. */
 size_t slab_bytes(const struct slabs *slabs, const char *slab);
-/* Of a complete body that is asked for often. */
-void slab_promote(struct slabs *slabs, char *slab);
+/* Of a complete body that was asked for that often: a small slab has to be sent more often than a large one until it is
+ * worth what is rounded up. */
+void slab_promote(struct slabs *slabs, char *slab, uint32_t hits);
 
 /* Does one piece of slow work: may block for milliseconds. Returns when there may be more: nanoseconds from now, 0: at
  * once, UINT64_MAX: when wake is called. */

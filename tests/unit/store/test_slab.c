@@ -264,21 +264,23 @@ static void test_promote(void **state)
     small = slab_new(slabs, 1, NEAR, MIB - PAGE, 0);
     fill(full, 2 * MIB, 1);
     fill(half, MIB + 5 * PAGE, 2);
-    slab_promote(slabs, full); /* nobody would tend it */
+    slab_promote(slabs, full, 16); /* nobody would tend it */
     assert_int_equal(slabs_tend(slabs), UINT64_MAX);
     assert_int_equal(stats().huge, 0);
     slabs_on_work(slabs, wake, NULL);
-    slab_promote(slabs, full);
-    slab_promote(slabs, full);
-    slab_promote(slabs, half);
-    slab_promote(slabs, small);
+    slab_promote(slabs, full, 16);
+    slab_promote(slabs, full, 16);
+    slab_promote(slabs, half, 16);
+    slab_promote(slabs, small, 16);
     assert_int_equal(woken, 2);
     if (!no_huge_pages()) {
         assert_int_equal(stats().huge, 2);
         assert_int_equal(slab_bytes(slabs, half), 2 * MIB);
         assert_int_equal(stats().rounding_bytes, 2 * MIB - MIB - 5 * PAGE);
-        slab_promote(slabs, half); /* is one already */
+        slab_promote(slabs, half, 16); /* is one already */
         assert_int_equal(woken, 2);
+        slab_promote(slabs, small, 17); /* a small one has to be asked for more often */
+        assert_int_equal(woken, 3);
     }
     assert_true(is_filled(full, 2 * MIB, 1));
     assert_true(is_filled(half, MIB + 5 * PAGE, 2));
@@ -298,7 +300,7 @@ static void test_rounding_has_a_bound(void **state)
     slabs_on_work(slabs, wake, NULL);
     for (unsigned i = 0; i < ARRAY_LEN(halves); i++) {
         halves[i] = slab_new(slabs, 1, NEAR, MIB, 0);
-        slab_promote(slabs, halves[i]);
+        slab_promote(slabs, halves[i], 16);
     }
     if (!no_huge_pages()) {
         assert_int_equal(stats().huge, 4);
@@ -319,7 +321,7 @@ static void test_promote_waits_for_sockets(void **state)
     slab = slab_new(slabs, 1, NEAR, 2 * MIB, 0);
     fill(slab, 2 * MIB, 1);
     struct flight flight = flight_begin(slab, 2 * MIB);
-    slab_promote(slabs, slab);
+    slab_promote(slabs, slab, 16);
     uint64_t wait_ns = slabs_tend(slabs);
     if (stats().moved == 0 && wait_ns > 0 && wait_ns < UINT64_C(1000000000)) {
         assert_int_equal(stats().move_failures, 1);
@@ -331,7 +333,7 @@ static void test_promote_waits_for_sockets(void **state)
         assert_true(no_huge_pages());
     }
     assert_true(is_filled(slab, 2 * MIB, 1));
-    slab_promote(slabs, slab);
+    slab_promote(slabs, slab, 16);
     slab_free(slabs, slab); /* maybe queued */
     assert_int_equal(slabs_tend(slabs), UINT64_MAX);
     end();
@@ -345,11 +347,37 @@ static void test_freed_in_the_queue(void **state)
     begin(64 * MIB, 256 * 1024);
     slabs_on_work(slabs, wake, NULL);
     slab = slab_new(slabs, 1, NEAR, 2 * MIB, 0);
-    slab_promote(slabs, slab);
+    slab_promote(slabs, slab, 16);
     slab_free(slabs, slab);
     check_charge();
     assert_int_equal(slabs_tend(slabs), UINT64_MAX);
     assert_int_equal(stats().moved + stats().move_failures, 0);
+    end();
+}
+
+/* A tier that can hold a few is ready for the first large body; a small one waits until there is demand. */
+static void test_ready_before_demand(void **state)
+{
+    char *first;
+
+    (void)state;
+    begin(512 * MIB, 256 * 1024);
+    slabs_on_work(slabs, wake, NULL);
+    if (!no_huge_pages()) {
+        assert_int_equal(stats().held_bytes, 4 * MIB);
+        first = slab_new(slabs, 1, NEAR, 4 * PAGE, 2 * MIB);
+        assert_int_equal(slab_bytes(slabs, first), 2 * MIB);
+        assert_int_equal(woken, 1);
+        assert_false(no_huge_pages());
+        assert_int_equal(stats().held_bytes, 8 * MIB); /* more as long as there is demand */
+        slab_free(slabs, first);
+        check_charge();
+    }
+    end();
+    begin(64 * MIB, 256 * 1024);
+    slabs_on_work(slabs, wake, NULL);
+    assert_int_equal(slabs_tend(slabs), UINT64_MAX);
+    assert_int_equal(stats().held_bytes, 0);
     end();
 }
 
@@ -358,11 +386,10 @@ static void test_ready(void **state)
     char *first, *second, *half, *third;
 
     (void)state;
-    begin(256 * MIB, 256 * 1024); /* two are kept ready */
+    begin(256 * MIB, 256 * 1024); /* two are kept ready, and no more */
     slabs_on_work(slabs, wake, NULL);
-    assert_int_equal(slabs_tend(slabs), UINT64_MAX); /* none without demand */
     first = slab_new(slabs, 1, NEAR, 4 * PAGE, 2 * MIB);
-    assert_int_equal(slab_bytes(slabs, first), 4 * PAGE);
+    assert_int_equal(slab_bytes(slabs, first), 4 * PAGE); /* nobody has tended them yet */
     assert_int_equal(woken, 1);
     if (no_huge_pages()) {
         slab_free(slabs, first);
@@ -435,7 +462,7 @@ static void test_moving_while_used(void **state)
             fill(held[at], MIB, i);
             slab_trim(slabs, held[at], need);
         } else if ((random >> 20) % 2) {
-            slab_promote(slabs, held[at]);
+            slab_promote(slabs, held[at], 16);
         } else {
             assert_true(is_filled(held[at], MIB, seeds[at]));
             slab_free(slabs, held[at]);
@@ -480,6 +507,7 @@ int main(void)
         cmocka_unit_test(test_rounding_has_a_bound),
         cmocka_unit_test(test_promote_waits_for_sockets),
         cmocka_unit_test(test_freed_in_the_queue),
+        cmocka_unit_test(test_ready_before_demand),
         cmocka_unit_test(test_ready),
         cmocka_unit_test(test_moving_while_used),
         cmocka_unit_test(test_no_region),
