@@ -6,6 +6,7 @@
 #define CHUNK_BYTES_MAX   (256u * 1024)
 #define CHUNK_BYTES_FIRST (16u * 1024) /* of an unknown length; doubles */
 #define CHUNK_BYTES_MIN   (4u * 1024)
+#define UNKNOWN_SHARE     4u /* a body of unknown length has to be that much larger before it gets a slab */
 #define SLAB_TAIL_BYTES   (64u * 1024)  /* a shorter end of a known length is no slab of its own */
 #define SLAB_STEP_BYTES   (512u * 1024) /* a slab grows by so much at a time: its pages are not taken all at once */
 
@@ -252,7 +253,7 @@ static uint64_t miss_left(const struct miss_handler *miss, uint64_t written)
 /* Only what is kept whole: the memory of a window is written again and again, a slab's must not be. */
 static bool miss_wants_slab(const struct miss_handler *miss, uint64_t written)
 {
-    uint64_t so_far = miss->length >= 0 ? (uint64_t)miss->length : written;
+    uint64_t so_far = miss->length >= 0 ? (uint64_t)miss->length : written / UNKNOWN_SHARE;
 
     if (miss->budget->slabs == NULL || miss->is_private || miss_handler_is_window(miss))
         return false;

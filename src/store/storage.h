@@ -304,7 +304,7 @@ struct store_ram_config {
     uint64_t window_bytes; /* 0: 1 MiB */
     const uint8_t *secret; /* HASH_SECRET_BYTES; NULL: from os_entropy */
     bool near_at_once;     /* near tables take what they see for the first time: for tests that ask seldom */
-    uint64_t slab_from_bytes; /* bodies of at least that lie in slabs; 0: 256 KiB; UINT64_MAX: none does */
+    uint64_t slab_from_bytes; /* bodies of at least that lie in slabs; 0: 64 KiB; UINT64_MAX: none does */
     uint64_t slab_bytes;      /* used of each slab, for tests; 0: all of it, 2 MiB */
 };
 MUST_USE err store_ram_new(const struct store_ram_config *config, struct storage **ret_storage);

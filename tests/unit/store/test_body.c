@@ -506,9 +506,9 @@ static void test_slab_sizes(void **state)
         int64_t length;
         uint64_t slabs, slab_bytes;
     } cases[] = {
-        {262143, 0, 0},
-        {262144, 1, 262144},
-        {262145, 1, 262144 + 4096},
+        {65535, 0, 0},
+        {65536, 1, 65536},
+        {65537, 1, 65536 + 4096},
         {2 * MIB, 1, 2 * MIB},
         {2 * MIB + 65535, 1, 2 * MIB}, /* a short end is not worth a slab */
         {2 * MIB + 65536, 2, 2 * MIB + 65536},
