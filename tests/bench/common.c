@@ -39,7 +39,7 @@ static uint64_t digits(const char **at)
     return value;
 }
 
-bool request_read(const char *head, size_t len, struct request *ret_request)
+bool request_read(const char *head, size_t len, size_t plain_len_max, struct request *ret_request)
 {
     struct request request = {0};
     const char *at = head + 5, *slash;
@@ -59,7 +59,7 @@ bool request_read(const char *head, size_t len, struct request *ret_request)
     }
     if (request.size > OBJECT_SIZE_MAX)
         return false;
-    if (len > PLAIN_HEAD_MAX) {
+    if (len > plain_len_max) {
         const char *line = head;
         while ((line = memchr(line, '\n', len - (size_t)(line - head))) != NULL) {
             line++;

@@ -55,7 +55,7 @@ static bool conn_answer(struct conn *conn, size_t head_len)
 {
     struct request request;
 
-    if (!request_read(conn->head, head_len, &request))
+    if (!request_read(conn->head, head_len, PLAIN_HEAD_MAX, &request))
         return false;
     if (request.size <= READY_SIZE_MAX || request.if_none_match) {
         const struct ready *ready = ready_of(&request);

@@ -75,7 +75,7 @@ static void conn_answer(struct conn *conn, size_t head_len)
     struct request request;
     struct io_uring_sqe *sqe;
 
-    if (!request_read(conn->head, head_len, &request)) {
+    if (!request_read(conn->head, head_len, PLAIN_HEAD_MAX, &request)) {
         conn->closing = true;
         return;
     }

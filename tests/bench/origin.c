@@ -110,7 +110,7 @@ static bool conn_answer(struct conn *conn, size_t head_len)
 {
     struct request request;
 
-    if (!request_read(conn->head, head_len, &request))
+    if (!request_read(conn->head, head_len, 0, &request))
         return false;
     if (strcmp(request.kind, "control") == 0) {
         answer_control(&conn->answer);

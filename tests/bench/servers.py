@@ -153,12 +153,13 @@ def nginx_nosf(place):
 
 # ---- HAProxy
 
-@server("haproxy", "haproxy", version=["-v"], cannot={"revalidate": "does not revalidate what it stored"})
+@server("haproxy", "haproxy", version=["-v"], cannot={
+    "revalidate": "does not revalidate what it stored", "memory-object": "takes all its memory at its start"})
 def haproxy(place):
     conf = place.write("haproxy.cfg", f"""
 global
     nbthread 1
-    maxconn 16000
+    maxconn 8000
     log /dev/null local0 emerg
 defaults
     mode http
@@ -183,7 +184,7 @@ backend b
     return Start(["haproxy", "-db", "-q", "-f", str(conf)])
 
 
-# ---- Varnish: what an expired object is kept for has to be said, and every tag of its log to be masked
+# ---- Varnish: how long what expired is kept has to be said (with ttl 0 it would not be), every tag of its log masked
 
 def varnish_tags(path):
     """All tags of its log, from its own manual: a title is the line above one of dashes."""
@@ -203,7 +204,7 @@ vcl 4.1;
 backend origin {{ .host = "127.0.0.1"; .port = "{place.origin_port}"; }}
 sub vcl_backend_response {{
     if (bereq.url ~ "^/reval/") {{
-        set beresp.ttl = 0s;
+        set beresp.ttl = 1ms;
         set beresp.grace = 0s;
         set beresp.keep = 1h;
         return (deliver);
@@ -252,7 +253,9 @@ cachedir: {folder}/cache
         "http.cache.required_headers": "INT 0",
         "http.keep_alive_no_activity_timeout_in": "INT 3600",
         "http.keep_alive_no_activity_timeout_out": "INT 3600",
-        "http.cache.open_write_fail_action": "INT 0",
+        "http.cache.open_write_fail_action": "INT 5",  # wait for the one who fetches
+        "http.cache.max_open_read_retries": "INT 100",
+        "http.cache.open_read_retry_time": "INT 20",
         "cache.enable_read_while_writer": "INT 1",
         "http.background_fill_active_timeout": "INT 0",
         "http.background_fill_completed_threshold": "FLOAT 0.0",

@@ -39,9 +39,9 @@ def lines_of(columns):
 
 
 def text(result):
-    bases = [base for base in BASES if base in result["servers"]]
     out = []
     for workload in result["workloads"]:
+        bases = [base for base in BASES if base in result["servers"] and (workload["main"] == "cpu_us" or base.startswith("warp"))]
         in_ms = "first_p50_us" in workload["shows"]
         titles = {**TITLES, **(DRIP_TITLES if in_ms else {})}
         out += ["", f"{workload['name']}: {workload['says']}"]
