@@ -15,7 +15,8 @@
 #define OBJECT_SIZE_MAX  (16u << 20)
 #define REQUEST_HEAD_MAX 4096u
 #define ETAG_LEN_MAX     48u
-/* The generator's head is longer only with If-None-Match: the floors need not look for it in a shorter one. */
+/* The generator's head is longer only with If-None-Match: the floors need not look for it in a shorter one.
+ */
 #define PLAIN_HEAD_MAX 96u
 
 struct request {
@@ -28,7 +29,8 @@ struct request {
 void pattern_init(uint64_t size_bytes_max);
 const char *pattern_of(uint64_t number);
 
-/* Reads a head that ends in a blank line; looks for If-None-Match in one of more than plain_len_max. False: not ours. */
+/* Reads a head that ends in a blank line; looks for If-None-Match in one of more than plain_len_max. False:
+ * not ours. */
 bool request_read(const char *head, size_t len, size_t plain_len_max, struct request *ret_request);
 /* The length of the first head in data, its blank line included, or 0 when it is not complete. */
 size_t head_length(const char *data, size_t len);
