@@ -10,6 +10,7 @@ import pathlib
 import platform
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -82,6 +83,7 @@ class Bench:
         if file_system(self.folder) != "ext4":
             self.notes.append(f"caches that are files lie on {file_system(self.folder)}, not on ext4")
         self.origin = None
+        self.cells = 0
         self.versions = {}
         self.rounds = {name: [] for name in arguments.only}  # of each workload: {server: cell} per round
 
@@ -118,7 +120,8 @@ class Bench:
         print(file=sys.stderr)
 
     def cell(self, server):
-        return Cell(server, self.origin, self.folder / server.name, self.cores, self.arguments.seconds, self.arguments.quick)
+        self.cells += 1
+        return Cell(server, self.origin, self.folder / f"{server.name}-{self.cells}", self.cores, self.arguments.seconds, self.arguments.quick)
 
     def result(self):
         servers = [name for name in self.servers if name not in self.left_out]
@@ -149,6 +152,8 @@ def main():
     arguments = arguments_read()
     if not (TOOLS / "load").exists():
         raise SystemExit(f"bench: {TOOLS}/load is not built: ninja -C {TOOLS.parent.parent}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # so that no server is left behind
     bench = Bench(arguments)
     try:
         bench.run()

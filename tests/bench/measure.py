@@ -5,14 +5,13 @@ import json
 import os
 import pathlib
 import random
-import shutil
 import socket
 import statistics
 import subprocess
 import threading
 import time
 
-from processes import Refused, Tree, disk_bytes, spawn, stop
+from processes import Refused, Tree, disk_bytes, drop_large_files, spawn, stop
 from servers import TOOLS, Place
 
 BUSY_MAX = 1.01  # the two clocks are not read at the same instant
@@ -119,7 +118,6 @@ class Cell:
         self.process = None
 
     def __enter__(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(mode=0o755)
         self.port = free_port()
         start = self.server.start(Place(self.folder, self.port, free_port(), self.source.port))
@@ -148,7 +146,7 @@ class Cell:
 
     def __exit__(self, *_):
         stop(self.process)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        drop_large_files(self.folder)
 
     # ---- for workloads
 
