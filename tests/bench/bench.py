@@ -84,6 +84,7 @@ class Bench:
             self.notes.append(f"caches that are files lie on {file_system(self.folder)}, not on ext4")
         self.origin = None
         self.cells = 0
+        self.servers = []
         self.versions = {}
         self.rounds = {name: [] for name in arguments.only}  # of each workload: {server: cell} per round
 

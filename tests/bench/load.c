@@ -2,15 +2,17 @@
  * reads the whole answer, checks it, sends the next. It ends with exit 1 and a line on standard error at the
  * first answer whose status, length or content is wrong.
  *
- *   load [-c CONNECTIONS] [-s SECONDS | -n REQUESTS] [-w WARMING_REQUESTS] [-p one|zipf|cycle|fresh] [-o
- * OBJECTS]
- *        [-f FIRST] [-x STATUS] [-k KIND] [-i] [-m run|drip|idle] -b BODY_BYTES PORT
+ *   load -b BODY_BYTES [options] PORT
+ *     -c CONNECTIONS   -s SECONDS   -n REQUESTS   -w REQUESTS to warm with (all bytes are checked then)
+ *     -k KIND of path  -x STATUS expected         -i send If-None-Match
+ *     -p one|zipf|cycle|fresh   -o OBJECTS   -f FIRST   -m run|drip|idle
  *
  * Objects are numbered from FIRST: `one` asks for that, `cycle` for OBJECTS one after the other, `zipf` for
- * OBJECTS by a fixed table of ranks, `fresh` for a new one each time. -i sends If-None-Match. It connects,
- * warms (each connection at least once; all bytes are checked then), prints "ready", waits for a line on
- * standard input, measures, and prints one line of JSON. `idle` only holds its connections until standard
- * input ends; `drip` asks once on each connection and takes the times to the first and last byte of the body.
+ * OBJECTS by a fixed table of ranks, `fresh` for a new one each time.
+ *
+ * `run` connects, warms, prints "ready", waits for a line on standard input, measures, prints a line of JSON.
+ * `drip` asks once on each connection, with the times to the first and last byte of the body. `idle` asks
+ * once on each connection, a few at a time, then holds them until standard input ends.
  *
  * While measuring, long bodies are not copied out: the kernel drops them (MSG_TRUNC) between pieces that are
  * compared with what belongs at that place, so that a lost or doubled byte shows. */
@@ -35,6 +37,7 @@
 #define PROBE_BYTES   16u
 #define ZIPF_DRAWS    (1u << 17)
 #define SILENCE_MS    20000
+#define HOLD_AT_ONCE  32
 
 enum mode {
     MODE_RUN,
@@ -327,13 +330,13 @@ static void conn_ready(struct conn *conn)
 
 /* ---- the run */
 
-static void connect_all(void)
+static void connect_some(int from, int to)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(opt.port))};
     int on = 1;
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    for (int i = 0; i < opt.connections; i++) {
+    for (int i = from; i < to; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &conns[i]};
         conns[i].fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (conns[i].fd < 0 || connect(conns[i].fd, (struct sockaddr *)&address, sizeof(address)) != 0)
@@ -343,7 +346,8 @@ static void connect_all(void)
     }
 }
 
-static void loop(uint64_t requests, double seconds)
+/* Until `requests` (0: no limit) are answered or `seconds` have passed, on the connections from..to. */
+static void loop(int from, int to, uint64_t requests, double seconds)
 {
     struct epoll_event events[256];
 
@@ -352,7 +356,7 @@ static void loop(uint64_t requests, double seconds)
     clock_ns = now_ns();
     quota = requests > 0 ? requests : UINT64_MAX;
     stop_issuing_ns = seconds > 0 ? clock_ns + (uint64_t)(seconds * 1e9) : 0;
-    for (int i = 0; i < opt.connections; i++)
+    for (int i = from; i < to; i++)
         conn_send(&conns[i]);
     while (answered < issued) {
         int n = epoll_wait(epoll, events, 256, SILENCE_MS);
@@ -373,6 +377,28 @@ static void wait_for_line(void)
     fflush(stdout);
     while (fgets(line, sizeof(line), stdin) != NULL && opt.mode == MODE_IDLE)
         ;
+}
+
+static void warm(void)
+{
+    if (opt.warming == 0)
+        return;
+    warming = true;
+    loop(0, opt.connections, opt.warming, 0);
+    warming = false;
+    if (opt.pick == PICK_FRESH)
+        opt.first += opt.warming;
+}
+
+/* A few at a time: the memory of requests under way is not the question. */
+static void hold(void)
+{
+    for (int from = 0; from < opt.connections; from += HOLD_AT_ONCE) {
+        int to = from + HOLD_AT_ONCE < opt.connections ? from + HOLD_AT_ONCE : opt.connections;
+        connect_some(from, to);
+        loop(from, to, (uint64_t)(to - from), 0);
+    }
+    wait_for_line();
 }
 
 static void report(double seconds)
@@ -464,22 +490,16 @@ int main(int argc, char **argv)
     epoll = epoll_create1(EPOLL_CLOEXEC);
     if (conns == NULL || epoll < 0)
         fail("out of memory");
-    connect_all();
-    if (opt.mode != MODE_DRIP && opt.warming > 0) {
-        enum mode mode = opt.mode;
-        warming = true;
-        opt.mode = MODE_RUN;
-        loop(opt.warming, 0);
-        opt.mode = mode;
-        warming = false;
-        if (opt.pick == PICK_FRESH)
-            opt.first += opt.warming;
-    }
-    wait_for_line();
-    if (opt.mode == MODE_IDLE)
+    if (opt.mode == MODE_IDLE) {
+        hold();
         return 0;
+    }
+    connect_some(0, opt.connections);
+    if (opt.mode == MODE_RUN)
+        warm();
+    wait_for_line();
     begun = now_ns();
-    loop(opt.mode == MODE_DRIP ? (uint64_t)opt.connections : opt.requests, opt.seconds);
+    loop(0, opt.connections, opt.mode == MODE_DRIP ? (uint64_t)opt.connections : opt.requests, opt.seconds);
     report((double)(now_ns() - begun) / 1e9);
     return 0;
 }

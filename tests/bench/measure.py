@@ -83,7 +83,11 @@ class Load:
                              stderr=subprocess.PIPE, text=True)
         self.watch = threading.Timer(120, self.process.kill)
         self.watch.start()
-        self.expect("ready")
+        try:
+            self.expect("ready")
+        except BaseException:
+            self.stop()
+            raise
 
     def expect(self, word=""):
         line = self.process.stdout.readline().strip()
@@ -172,7 +176,7 @@ class Cell:
     @contextlib.contextmanager
     def hold(self, connections):
         """Connections that have asked once and stay open."""
-        with Load(self, 1024, connections=connections, warming=connections, mode="idle"):
+        with Load(self, 1024, connections=connections, mode="idle"):
             yield
 
     def measure(self, size, connections=64, mode="run", **options):

@@ -3,6 +3,7 @@ start it. To add one: write the function, put @server above it; docs/benchmarks.
 import dataclasses
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 
@@ -66,7 +67,7 @@ def server(name, program, version=(), cannot=None, is_floor=False, by_default=Tr
 
 # ---- the floors: what any server pays. They answer everything from memory and keep nothing.
 
-FLOOR_CANNOT = {"drip": "answers from memory", "memory-object": "keeps nothing"}
+FLOOR_CANNOT = {"drip": "answers from memory", "memory-object": "keeps nothing", "memory-idle": "has a plain buffer for each"}
 
 
 @server("floor-epoll", str(TOOLS / "floor_epoll"), is_floor=True, cannot=FLOOR_CANNOT)
@@ -102,11 +103,13 @@ def warp_epoll(place):
 
 def nginx_conf(place, sendfile):
     folder = place.folder
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    kept_open = max(1000, min(100_000, files - 7_000))  # the others are for connections
     place.write("nginx.conf", f"""
 daemon off;
 user root;
 worker_processes 1;
-worker_rlimit_nofile 65536;
+worker_rlimit_nofile {files};
 pid {folder}/nginx.pid;
 error_log /dev/null;
 events {{ worker_connections 16384; use epoll; multi_accept on; }}
@@ -116,7 +119,7 @@ http {{
     tcp_nopush off;
     keepalive_requests 1000000000;
     keepalive_timeout 1h;
-    open_file_cache max=100000 inactive=1h;
+    open_file_cache max={kept_open} inactive=1h;
     open_file_cache_valid 1h;
     client_body_temp_path {folder}/t1;
     fastcgi_temp_path {folder}/t2;

@@ -59,6 +59,7 @@ def test_the_generator_accepts_what_is_right(origin):
     (answer(status=503, reason="No", body=GOOD), "status 503"),
     (answer(body=GOOD[:-1]), "Content-Length 2999"),
     (answer(body=GOOD[:-1] + bytes([GOOD[-1] ^ 1])), "wrong bytes"),
+    (answer(body=bytes([GOOD[0] ^ 1]) + GOOD[1:]), "wrong bytes"),
     (answer(body=pattern(SIZE, number=1)), "wrong bytes"),
     (answer(body=GOOD[1:] + b"x"), "wrong bytes"),
     (answer(body=GOOD) + b"x", "nobody asked for|more bytes"),
@@ -68,6 +69,12 @@ def test_the_generator_says_what_is_wrong(origin, wrong, said):
     done = loaded(origin, wrong)
     assert done.returncode == 1
     assert any(word in done.stderr for word in said.split("|")), done.stderr
+
+
+def test_warming_looks_at_every_byte(origin):
+    wrong = answer(body=GOOD[:1500] + bytes([GOOD[1500] ^ 1]) + GOOD[1501:])
+    done = loaded(origin, wrong, "-w", "2")
+    assert done.returncode == 1 and "wrong bytes" in done.stderr
 
 
 def test_the_generator_sees_a_body_that_ends_early(origin):
