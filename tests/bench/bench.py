@@ -157,14 +157,15 @@ def main():
         signal.signal(number, signal.default_int_handler)  # so that no server is left behind
     bench = Bench(arguments)
     try:
-        bench.run()
-    except KeyboardInterrupt:
-        bench.notes.append("ended before its time: some rounds are missing")
+        try:
+            bench.run()
+        except KeyboardInterrupt:
+            bench.notes.append("ended before its time: some rounds are missing")
+        result = bench.result()
+        pathlib.Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
+        print(table.text(result), flush=True)
     finally:
         bench.stop()
-    result = bench.result()
-    pathlib.Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
-    print(table.text(result))
     return 0
 
 

@@ -190,7 +190,7 @@ class Cell:
             cpu, took = self.tree.cpu_ns() - cpu, time.monotonic_ns() - began
             after = self.origin()
         figures.update(cpu_us=cpu / 1000 / figures["requests"], busy=cpu / took,
-                       per_second=figures["requests"] / figures["seconds"],
+                       per_second=figures["requests"] / figures["seconds"], per_core=figures["requests"] * 1e9 / max(cpu, 1),
                        origin_requests=after["requests"] - before["requests"],
                        origin_not_modified=after["not_modified"] - before["not_modified"])
         check_busy(figures["busy"])

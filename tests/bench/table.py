@@ -5,7 +5,7 @@ import argparse
 import json
 import pathlib
 
-TITLES = {"cpu_us": "CPU us", "per_second": "req/s/core", "p50_us": "p50 us", "p99_us": "p99 us", "busy": "busy",
+TITLES = {"cpu_us": "CPU us", "per_core": "req/s/core", "p50_us": "p50 us", "p99_us": "p99 us", "busy": "busy",
           "origin_requests": "fetches", "first_p50_us": "first p50 ms", "first_max_us": "first max ms", "max_us": "last max ms",
           "bytes": "bytes", "ram_bytes": "RAM bytes", "disk_bytes": "disk bytes"}
 DRIP_TITLES = {"p50_us": "last p50 ms"}
@@ -64,7 +64,7 @@ def text(result):
     out += ["", f"{result['rounds']} rounds of {result['seconds']} s a cell; {machine['cpu']}, kernel {machine['kernel']}, generator and "
             f"origin on core {machine['cores'][0]}, server on core {machine['cores'][1]}; "
             f"{'own network' if network['namespace'] else 'no network of its own'}, {network['congestion_control']}."]
-    out += ["Ratios are medians of ratios inside a round. p50, p99 and req/s are the closed loop's, and noisy. Loopback's large "
+    out += ["Ratios are medians of ratios inside a round. p50 and p99 are the closed loop's, and noisy. Loopback's large "
             "segments understate what bytes cost on a real card."]
     out += [f"Left out: {note}" for note in result["left_out"]] + [f"Note: {note}" for note in result["notes"]]
     return "\n".join(out).lstrip("\n")

@@ -20,7 +20,7 @@ class Workload:
     rounds_max: int
 
 
-CPU_SHOWS = ("cpu_us", "per_second", "p50_us", "p99_us", "busy")
+CPU_SHOWS = ("cpu_us", "per_core", "p50_us", "p99_us", "busy")
 
 
 def workload(name, says, main="cpu_us", shows=CPU_SHOWS, rounds_max=99):
