@@ -7,7 +7,7 @@
 #   make tsan     the threaded tests with ThreadSanitizer
 #   make sim      the simulator's seeds (SEEDS=500 FROM=1)
 #   make fuzz T=h1_request    a fuzz target with libFuzzer (TIME=60 seconds)
-#   make bench    the comparisons of docs/performance.md
+#   make bench    install the peers, compare (docs/benchmarks.md): ARGS='--only hit-1k --servers warp-epoll,nginx'
 #   make bench-store    what threads do to each other in the store: counters, and instructions of a hit
 #   make fmt      clang-format over the sources
 SHELL := /bin/bash
@@ -62,8 +62,11 @@ fuzz:
 	ninja -C build/fuzz tests/fuzz/fuzz_$(T)
 	build/fuzz/tests/fuzz/fuzz_$(T) -max_total_time=$(TIME) -max_len=65536 tests/fuzz/corpus/$(T)
 
-bench: all
-	$(PY) tests/bench/bench.py
+bench:
+	tools/deps.sh bench
+	$(MAKE) all
+	ninja -C build/release bench-tools
+	$(PY) tests/bench/bench.py $(ARGS)
 
 bench-store: build/release/build.ninja
 	ninja -C build/release tests/bench/store_threads tests/bench/store_lookup

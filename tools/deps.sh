@@ -1,14 +1,23 @@
 #!/usr/bin/env bash
-# Installs what building and testing need: Debian 12 packages, as root or with sudo. Says what it does, and does
-# nothing where everything is there already.
+# Installs Debian 12 packages, as root or with sudo. Says what it does, and does nothing where all is there already.
+#   tools/deps.sh           what building and testing need
+#   tools/deps.sh bench     what `make bench` compares WARP with, besides
 set -euo pipefail
 
 build=(gcc libc6-dev make meson ninja-build pkg-config python3 libssl-dev libyaml-dev libjansson-dev libxxhash-dev
     libc-ares-dev liburing-dev libjemalloc-dev libcmocka-dev)
 test=(python3-pytest curl nginx-light strace valgrind openssl prometheus ca-certificates nodejs npm)
 
+bench=(iproute2 nginx-light haproxy varnish trafficserver)
+
+case "${1:-}" in
+"") wanted=("${build[@]}" "${test[@]}") ;;
+bench) wanted=("${build[@]}" "${bench[@]}") ;;
+*) echo "usage: tools/deps.sh [bench]" >&2; exit 2 ;;
+esac
+
 missing=()
-for package in "${build[@]}" "${test[@]}"; do
+for package in "${wanted[@]}"; do
     case "$package" in
     nodejs) command -v node >/dev/null && continue ;;
     npm) command -v npm >/dev/null && continue ;;

@@ -155,6 +155,24 @@ slice arena_copy(struct arena *arena, slice s)
     return slice_of(bytes, s.len);
 }
 
+slice arena_concat(struct arena *arena, const slice *parts, unsigned count)
+{
+    size_t len = 0;
+    char *bytes, *at;
+
+    for (unsigned i = 0; i < count; i++)
+        len += parts[i].len;
+    at = bytes = arena_alloc(arena, MAX(len, 1u));
+    if (bytes == NULL)
+        return SLICE_NONE;
+    for (unsigned i = 0; i < count; i++) {
+        if (parts[i].len > 0)
+            memcpy(at, parts[i].data, parts[i].len);
+        at += parts[i].len;
+    }
+    return slice_of(bytes, len);
+}
+
 slice arena_printf(struct arena *arena, const char *format, ...)
 {
     va_list args;

@@ -45,6 +45,10 @@ MUST_USE void *arena_grow(struct arena *arena, void *old, size_t old_size, size_
 void arena_shrink(struct arena *arena, void *block, size_t old_size, size_t new_size);
 /* A copy; data is NULL when memory ended (never for an empty slice: that gives ""). */
 MUST_USE slice arena_copy(struct arena *arena, slice s);
+/* The parts one after the other; data NULL when memory ended. */
+MUST_USE slice arena_concat(struct arena *arena, const slice *parts, unsigned count);
+#define ARENA_CONCAT(arena, ...) \
+    arena_concat(arena, (const slice[]){__VA_ARGS__}, sizeof((const slice[]){__VA_ARGS__}) / sizeof(slice))
 /* printf into the arena; data is NULL when memory ended. NUL-terminated, not counted in len. */
 MUST_USE slice arena_printf(struct arena *arena, const char *format, ...) PRINTF(2, 3);
 

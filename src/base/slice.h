@@ -91,4 +91,12 @@ static inline ptrdiff_t slice_find(slice s, char c)
 /* Decimal digits only, no sign, no space, at least one digit; false on anything else or above UINT64_MAX. */
 MUST_USE bool slice_to_u64(slice s, uint64_t *ret_value);
 
+/* So many hexadecimal digits, lower case, the most significant first. Returns behind the last one. */
+static inline char *hex_write(char *at, uint64_t value, unsigned digits)
+{
+    for (unsigned i = digits; i > 0; i--)
+        *at++ = "0123456789abcdef"[(value >> (4 * (i - 1))) & 15];
+    return at;
+}
+
 #endif

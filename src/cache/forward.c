@@ -96,21 +96,25 @@ static err add_appended(struct fields *to, const struct fields *from, enum field
         return fields_add(to, id, ours);
     slice before = fields_joined(from, id, to->arena);
     ENSURE(before.data != NULL, MEMORY);
-    return fields_addf(to, id, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(before), before.len > 0 ? ", " : "", SLICE_ARG(ours));
+    slice both = ARENA_CONCAT(to->arena, before, before.len > 0 ? SLICE(", ") : SLICE(""), ours);
+    ENSURE(both.data != NULL, MEMORY);
+    return fields_add(to, id, both);
 }
 
 static err add_loop(struct fields *to, const struct fields *from, uint32_t node)
 {
-    slice ours = arena_printf(to->arena, "warp; node=%08x", (unsigned)node);
-    ENSURE(ours.data != NULL, MEMORY);
-    return add_appended(to, from, F_CDN_LOOP, ours);
+    char ours[] = "warp; node=00000000";
+    hex_write(ours + sizeof(ours) - 9, node, 8);
+    return add_appended(to, from, F_CDN_LOOP, slice_of(ours, sizeof(ours) - 1));
 }
 
 static err add_forwarded_for(struct fields *to, const struct forward_options *options, slice client)
 {
     if (options->trusted_for.len == 0)
         return fields_add(to, F_X_FORWARDED_FOR, client);
-    return fields_addf(to, F_X_FORWARDED_FOR, SLICE_FMT ", " SLICE_FMT, SLICE_ARG(options->trusted_for), SLICE_ARG(client));
+    slice all = ARENA_CONCAT(to->arena, options->trusted_for, SLICE(", "), client);
+    ENSURE(all.data != NULL, MEMORY);
+    return fields_add(to, F_X_FORWARDED_FOR, all);
 }
 
 /* RFC 7239 4, 6: a token as such, an IPv6 address in brackets and quotation marks. What is neither (somebody's
@@ -121,7 +125,7 @@ static slice forwarded_node(struct arena *arena, slice address)
         for (size_t i = 0; i < address.len; i++)
             if (!char_is((unsigned char)address.data[i], CHAR_HEX) && address.data[i] != ':' && address.data[i] != '.')
                 return SLICE("unknown");
-        return arena_printf(arena, "\"[" SLICE_FMT "]\"", SLICE_ARG(address));
+        return ARENA_CONCAT(arena, SLICE("\"["), address, SLICE("]\""));
     }
     return token_is_valid(address) ? address : SLICE("unknown");
 }
@@ -132,14 +136,16 @@ static err add_forwarded(struct fields *to, const struct request *request, const
     while (list_next(&rest, &address)) {
         slice node = forwarded_node(to->arena, address);
         ENSURE(node.data != NULL, MEMORY);
-        text = arena_printf(to->arena, SLICE_FMT "for=" SLICE_FMT ", ", SLICE_ARG(text), SLICE_ARG(node));
+        text = ARENA_CONCAT(to->arena, text, SLICE("for="), node, SLICE(", "));
         ENSURE(text.data != NULL, MEMORY);
     }
     slice node = forwarded_node(to->arena, client);
     slice host = token_is_valid(request->authority) ? request->authority : sf_string(to->arena, request->authority);
     ENSURE(node.data != NULL && host.data != NULL, MEMORY);
-    return fields_addf(to, F_FORWARDED, SLICE_FMT "for=" SLICE_FMT ";host=" SLICE_FMT ";proto=%s", SLICE_ARG(text),
-                       SLICE_ARG(node), SLICE_ARG(host), options->https ? "https" : "http");
+    text = ARENA_CONCAT(to->arena, text, SLICE("for="), node, SLICE(";host="), host, SLICE(";proto="),
+                        options->https ? SLICE("https") : SLICE("http"));
+    ENSURE(text.data != NULL, MEMORY);
+    return fields_add(to, F_FORWARDED, text);
 }
 
 static bool hex_part(slice s, size_t at, size_t len, bool may_be_zero)

@@ -93,12 +93,11 @@ err fields_reserve(struct fields *fields, unsigned count, size_t text_bytes)
     return ERR_OK;
 }
 
-err fields_add_named(struct fields *fields, slice name, enum field_id id, slice value)
+/* Name and value are valid. */
+static err fields_append(struct fields *fields, slice name, enum field_id id, slice value)
 {
     char *at;
 
-    assert(token_is_valid(name));
-    assert(field_value_is_valid(value));
     ENSURE(name.len <= UINT16_MAX && value.len <= UINT32_MAX / 4, LIMIT);
     TRY(fields_reserve(fields, 1, name.len + value.len + 4));
     at = fields->text + fields->text_len;
@@ -118,9 +117,17 @@ err fields_add_named(struct fields *fields, slice name, enum field_id id, slice 
     return ERR_OK;
 }
 
+err fields_add_named(struct fields *fields, slice name, enum field_id id, slice value)
+{
+    assert(token_is_valid(name));
+    assert(field_value_is_valid(value));
+    return fields_append(fields, name, id, value);
+}
+
 err fields_add(struct fields *fields, enum field_id id, slice value)
 {
-    return fields_add_named(fields, field_name_of(id), id, value);
+    assert(field_value_is_valid(value));
+    return fields_append(fields, field_name_of(id), id, value);
 }
 
 err fields_addf(struct fields *fields, enum field_id id, const char *format, ...)
@@ -139,7 +146,7 @@ err fields_addf(struct fields *fields, enum field_id id, const char *format, ...
 err fields_copy(struct fields *fields, const struct fields *from, unsigned i)
 {
     INVARIANT(i < from->count);
-    return fields_add_named(fields, field_name(from, i), from->list[i].id, field_value(from, i));
+    return fields_append(fields, field_name(from, i), from->list[i].id, field_value(from, i));
 }
 
 int fields_next(const struct fields *fields, enum field_id id, int from)

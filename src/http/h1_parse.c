@@ -139,21 +139,12 @@ static enum h1_error value_error(const char *at)
     return *at == '\n' ? H1_BARE_LF : *at == '\r' ? H1_BARE_CR : H1_CONTROL;
 }
 
-/* Eight bytes at a time while none is below 0x20 or DEL (the carry of the subtractions can only raise a false
- * alarm); then byte by byte, because a HTAB is allowed. */
+/* Eight bytes at a time; then byte by byte, because a HTAB is allowed. */
 static const char *value_scan(const char *at, const char *end)
 {
-    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-
     for (;;) {
-        while (end - at >= 8) {
-            uint64_t word, del;
-            memcpy(&word, at, 8);
-            del = word ^ (ones * 0x7f);
-            if ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & highs)
-                break;
+        while (end - at >= 8 && chars_are_plain(at))
             at += 8;
-        }
         for (unsigned i = 0; i < 8; i++, at++)
             if (!char_is((unsigned char)*at, CHAR_FIELD))
                 return at;

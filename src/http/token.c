@@ -43,9 +43,13 @@ static bool is_blank(char c)
 
 bool field_value_is_valid(slice s)
 {
+    size_t plain = 0;
+
+    while (s.len - plain >= 8 && chars_are_plain(s.data + plain))
+        plain += 8;
     if (s.len == 0)
         return true;
-    return slice_is_all(s, CHAR_FIELD) && !is_blank(s.data[0]) && !is_blank(s.data[s.len - 1]);
+    return (plain == s.len || slice_is_all(slice_from(s, plain), CHAR_FIELD)) && !is_blank(s.data[0]) && !is_blank(s.data[s.len - 1]);
 }
 
 /* Behind the closing quotation mark of the string that begins at at; the end when it is never closed. */

@@ -32,6 +32,17 @@ bool field_value_is_valid(slice s);
  * Time is linear over all calls. Not for entity tags (a backslash means nothing there): etag_next. */
 bool list_next(slice *rest, slice *ret_item);
 
+/* The eight bytes at `at` are none below 0x20 and no DEL. False may be a false alarm (the carry of the subtractions). */
+static inline bool chars_are_plain(const char *at)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t word, del;
+
+    memcpy(&word, at, 8);
+    del = word ^ (ones * 0x7f);
+    return ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & highs) == 0;
+}
+
 /* name, name=token or name="quoted string" (RFC 9110 5.6.6). */
 struct param {
     slice name;

@@ -187,7 +187,11 @@ enum step_result txn_reply(struct txn *txn, const struct reply *reply, struct so
 slice txn_request_id(struct txn *txn)
 {
     uint64_t id = ++txn->context->id_next * UINT64_C(0x9e3779b97f4a7c15) ^ txn->context->id_seed;
-    return arena_printf(&txn->arena, "%016llx", (unsigned long long)id);
+    char text[17] = ""; /* terminated: it is printed */
+
+    hex_write(text, id, 16);
+    slice copy = arena_copy(&txn->arena, slice_of(text, sizeof(text)));
+    return copy.data != NULL ? slice_of(copy.data, 16) : SLICE_NONE;
 }
 
 slice txn_client_ip(struct txn *txn, char *buffer, size_t size)

@@ -1,0 +1,139 @@
+"""What is measured. Each workload is a function of a cell (measure.Cell: one server, just started, before the origin);
+it returns figures, or raises Refused. To add one: write the function, put @workload above it.
+
+`cpu_us` in its figures is what is compared; a workload without it names its own main figure."""
+import dataclasses
+
+from processes import Refused
+
+KIB, MIB = 1024, 1024 * 1024
+WORKLOADS = {}
+
+
+@dataclasses.dataclass
+class Workload:
+    name: str
+    says: str
+    run: object
+    main: str      # the figure that is compared
+    shows: tuple   # the figures of its row
+    rounds_max: int
+
+
+CPU_SHOWS = ("cpu_us", "per_core", "p50_us", "p99_us", "busy")
+
+
+def workload(name, says, main="cpu_us", shows=CPU_SHOWS, rounds_max=99):
+    def add(function):
+        WORKLOADS[name] = Workload(name, says, function, main, shows, rounds_max)
+        return function
+    return add
+
+
+def hits(cell, size, connections=64, objects=1, pick="one", **more):
+    """Everything is stored, then asked for again: the origin must not hear of it."""
+    cell.load(size, connections=min(8, objects), requests=objects, objects=objects, pick="cycle")
+    cell.settle()
+    figures = cell.measure(size, connections=connections, objects=objects, pick=pick,
+                           warming=max(4 * connections, 2 * objects if objects > 1 else 0), **more)
+    cell.demand(figures["origin_requests"] == 0, f"the origin was asked {figures['origin_requests']} times during a hit test")
+    return figures
+
+
+@workload("hit-1k", "hit, 1 KiB, one object")
+def hit_1k(cell):
+    return hits(cell, KIB)
+
+
+@workload("hit-1k-zipf", "hit, 1 KiB, 10,000 objects, Zipf")
+def hit_1k_zipf(cell):
+    return hits(cell, KIB, objects=10_000, pick="zipf")
+
+
+@workload("hit-64k", "hit, 64 KiB")
+def hit_64k(cell):
+    return hits(cell, 64 * KIB)
+
+
+@workload("hit-1m", "hit, 1 MiB")
+def hit_1m(cell):
+    return hits(cell, MIB, connections=16)
+
+
+@workload("hit-10m", "hit, 10 MiB")
+def hit_10m(cell):
+    return hits(cell, 10 * MIB, connections=4)
+
+
+@workload("hit-304", "If-None-Match of a hit: 304 to the client")
+def hit_304(cell):
+    cell.load(KIB)
+    return hits(cell, KIB, if_none_match=True, status=304)
+
+
+@workload("miss", "miss with store, 1 KiB, a new object each time")
+def miss(cell):
+    # The first ones are not measured: nginx makes a folder for each, up to 4,096.
+    warming = 500 if cell.quick else 20_000
+    figures = cell.measure(KIB, pick="fresh", warming=warming)
+    if cell.server.is_floor:
+        return figures
+    asked, made = figures["origin_requests"], figures["requests"]
+    cell.demand(asked >= made, f"{made} misses, but the origin was asked {asked} times")
+    cell.settle()
+    last = warming + made - 200
+    before = cell.origin()["requests"]
+    cell.load(KIB, connections=8, requests=200, objects=200, pick="cycle", first=last)
+    again = cell.origin()["requests"] - before
+    cell.demand(again == 0, f"{again} of the last 200 objects were not stored")
+    return figures
+
+
+@workload("revalidate", "revalidation, 1 KiB: 304 from the origin, 200 to the client")
+def revalidate(cell):
+    # A thousand objects in turn: no two requests for the same one are under way, so none waits for another's.
+    cell.load(KIB, connections=8, requests=1000, objects=1000, pick="cycle", kind="reval")
+    cell.settle()
+    figures = cell.measure(KIB, kind="reval", objects=1000, pick="cycle", warming=2000)
+    if cell.server.is_floor:
+        return figures
+    confirmed, made = figures["origin_not_modified"], figures["requests"]
+    cell.demand(confirmed == figures["origin_requests"], f"the origin sent {figures['origin_requests'] - confirmed} bodies")
+    cell.demand(confirmed >= 0.99 * made, f"{made} answers, but {confirmed} revalidations")
+    return figures
+
+
+@workload("drip", "500 at once for a cold object, 64 KiB over a second", main="first_p50_us", rounds_max=3,
+          shows=("origin_requests", "first_p50_us", "first_max_us", "p50_us", "max_us", "cpu_us"))
+def drip(cell):
+    return cell.measure(64 * KIB, connections=500, kind="drip", mode="drip")
+
+
+@workload("memory-idle", "memory of an idle keep-alive connection", main="bytes", shows=("bytes",), rounds_max=3)
+def memory_idle(cell):
+    few, many = (50, 500) if cell.quick else (500, 5000)
+    cell.load(KIB)
+    with cell.hold(few):
+        cell.settle()
+        before = cell.tree.memory_bytes()
+        with cell.hold(many):
+            cell.settle()
+            return {"bytes": (cell.tree.memory_bytes() - before) / many}
+
+
+@workload("memory-object", "memory of a stored object of 1 KiB, its body included", main="ram_bytes",
+          shows=("ram_bytes", "disk_bytes"), rounds_max=3)
+def memory_object(cell):
+    few, many = (500, 5000) if cell.quick else (5000, 50_000)
+    cell.load(KIB, connections=16, requests=few, pick="fresh")
+    cell.settle(1)
+    ram, disk = cell.tree.memory_bytes(), cell.disk_bytes()
+    cell.load(KIB, connections=16, requests=many, pick="fresh", first=few)
+    cell.settle(1)
+    figures = {"ram_bytes": (cell.tree.memory_bytes() - ram) / many, "disk_bytes": (cell.disk_bytes() - disk) / many}
+    before = cell.origin()["requests"]
+    cell.load(KIB, connections=16, requests=few + many, objects=few + many, pick="cycle")
+    again = cell.origin()["requests"] - before
+    if again:
+        raise Refused(f"{again} of {few + many} objects were not there any more")
+    return figures
