@@ -121,11 +121,26 @@ struct os_peer os_peer_of(const struct os_address *address)
     return peer;
 }
 
+/* Every request to an origin says for whom it is: without printf, which inet_ntop uses. */
+static void ipv4_write(const uint8_t *ip, char *at)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        if (i > 0)
+            *at++ = '.';
+        if (ip[i] >= 100)
+            *at++ = (char)('0' + ip[i] / 100);
+        if (ip[i] >= 10)
+            *at++ = (char)('0' + ip[i] / 10 % 10);
+        *at++ = (char)('0' + ip[i] % 10);
+    }
+    *at = '\0';
+}
+
 const char *os_peer_text(const struct os_peer *peer, char *buffer, size_t size)
 {
     INVARIANT(size >= INET6_ADDRSTRLEN);
     if (peer->family == AF_INET)
-        inet_ntop(AF_INET, peer->ip + 12, buffer, (socklen_t)size);
+        ipv4_write(peer->ip + 12, buffer);
     else if (peer->family == AF_INET6)
         inet_ntop(AF_INET6, peer->ip, buffer, (socklen_t)size);
     else

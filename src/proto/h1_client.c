@@ -11,6 +11,7 @@
 #define INTERIM_MAX          8u
 #define EVENT_STREAM_IDLE_MS 3600000u
 #define HEAD_BYTES_ROOM      65536u
+#define BEHIND_HEAD_MAX      65536u /* what one receive can bring with its end */
 #define BODY_MIN_BYTES_PER_S 500u
 #define MS                   UINT64_C(1000000)
 
@@ -212,8 +213,7 @@ struct client_stream *h1_client_request(struct h1_client *client, const struct c
     if (client->state == CLIENT_CLOSING)
         return NULL; /* the origin, or idle_ms, was faster; gone() is still to come */
     INVARIANT(client->state == CLIENT_IDLE);
-    if (!net_recv_cancel(client->net) || !net_is_silent(client->net) ||
-        !h1_inbuf_reserve(&client->in, H1_INBUF_BYTES, HEAD_BYTES_ROOM + 2 * H1_INBUF_BYTES)) {
+    if (!net_recv_cancel(client->net) || !net_is_silent(client->net)) {
         h1_client_close(client);
         return NULL;
     }
@@ -259,14 +259,19 @@ static void client_tunnel(struct client_stream *stream, struct source *from_clie
 
 /* ---- the answer coming in ------------------------------------------------------------------------------------ */
 
+/* Into the thread's buffer: only what is left of it, a piece of a head or the beginning of a body, is kept. */
 static void client_receive_head(struct h1_client *client)
 {
-    if (!h1_inbuf_reserve(&client->in, H1_INBUF_BYTES, HEAD_BYTES_ROOM + 2 * H1_INBUF_BYTES)) {
-        client_fail(client, CLIENT_FAILURE_NO_MEMORY, NULL);
-        return;
-    }
     client->receiving = true;
-    net_recv(client->net, client->in.bytes + client->in.end, client->in.cap - client->in.end);
+    net_recv(client->net, NULL, 0);
+}
+
+MUST_USE static bool client_keep(struct h1_client *client, slice bytes)
+{
+    if (h1_inbuf_append(&client->in, bytes, HEAD_BYTES_ROOM + BEHIND_HEAD_MAX))
+        return true;
+    client_fail(client, CLIENT_FAILURE_NO_MEMORY, NULL);
+    return false;
 }
 
 static void client_begin_body(struct h1_client *client, struct response *response)
@@ -289,8 +294,8 @@ static void client_begin_body(struct h1_client *client, struct response *respons
     client->stream.events->head(client->stream.user, response);
 }
 
-/* A head is complete. False: the exchange is over. */
-static bool client_head(struct h1_client *client, slice head)
+/* A head is complete; rest: what came behind it. False: no other head is expected, or the exchange is over. */
+static bool client_head(struct h1_client *client, slice head, slice rest)
 {
     static const struct h1_limits limits = {65536, 65535, 0, 200}; /* H1_LIMITS_RESPONSE */
     struct response response;
@@ -301,9 +306,9 @@ static bool client_head(struct h1_client *client, slice head)
         client_fail(client, CLIENT_FAILURE_INVALID, h1_error_text(error));
         return false;
     }
-    h1_inbuf_consume(&client->in, (uint32_t)head.len);
     if (response.status >= 200 || (response.status == 101 && client->request.upgrade && client->write_complete)) {
-        client_begin_body(client, &response);
+        if (client_keep(client, rest))
+            client_begin_body(client, &response);
         return false;
     }
     if (response.status == 101) {
@@ -321,29 +326,60 @@ static bool client_head(struct h1_client *client, slice head)
     return client->state == CLIENT_HEAD;
 }
 
-static void client_received_head(struct h1_client *client, int32_t result)
+/* bytes: all since the last head; afterwards, those of a head that is not complete. False: no other is expected. */
+static bool client_heads(struct h1_client *client, slice *bytes)
 {
     static const struct h1_limits limits = {65536, 65535, 0, 200};
     enum h1_error error = H1_OK;
+
+    while (bytes->len > 0) {
+        const struct h1_finder *at = &client->finder;
+        slice head;
+
+        switch (h1_head_find(&client->finder, *bytes, &limits, &error)) {
+        case H1_FIND_MORE:
+            return true;
+        case H1_FIND_REFUSED:
+            client_fail(client, CLIENT_FAILURE_INVALID, h1_error_text(error));
+            return false;
+        case H1_FIND_FOUND:
+            break;
+        }
+        head = slice_of(bytes->data + at->begin, at->end - at->begin);
+        *bytes = slice_from(*bytes, at->end);
+        if (!client_head(client, head, *bytes))
+            return false;
+    }
+    return true;
+}
+
+static void client_received_head(struct h1_client *client, int32_t result, const char *data)
+{
+    struct h1_inbuf held = client->in; /* the beginning of a head; the callbacks see what is behind a complete one */
+    slice bytes;
 
     if (result <= 0) {
         client_fail(client, CLIENT_FAILURE_CLOSED, client->received_any ? "in the middle of the head" : NULL);
         return;
     }
     client->received_any = true;
-    client->in.end += (uint32_t)result;
-    while (client->in.end > client->in.start) {
-        slice bytes = h1_inbuf_slice(&client->in);
-        enum h1_find found = h1_head_find(&client->finder, bytes, &limits, &error);
-
-        if (found == H1_FIND_MORE)
-            break;
-        if (found == H1_FIND_REFUSED) {
-            client_fail(client, CLIENT_FAILURE_INVALID, h1_error_text(error));
+    bytes = slice_of(data, (size_t)result);
+    if (held.bytes != NULL) {
+        if (!client_keep(client, bytes))
             return;
-        }
-        if (!client_head(client, slice_of(bytes.data + client->finder.begin, client->finder.end - client->finder.begin)))
-            return;
+        held = client->in;
+        bytes = h1_inbuf_slice(&held);
+        client->in = (struct h1_inbuf){0};
+    }
+    if (!client_heads(client, &bytes)) {
+        h1_inbuf_done(&held);
+        return;
+    }
+    if (held.bytes != NULL) {
+        h1_inbuf_consume(&held, (uint32_t)(held.end - held.start - bytes.len));
+        client->in = held;
+    } else if (!client_keep(client, bytes)) {
+        return;
     }
     client_receive_head(client);
 }
@@ -367,7 +403,7 @@ static void client_received(struct net_stream *net, int32_t result, const char *
         break;
     case CLIENT_HEAD:
         client->receiving = false;
-        client_received_head(client, result);
+        client_received_head(client, result, data);
         break;
     case CLIENT_BODY:
         client_deadline(client, client->between_ms);

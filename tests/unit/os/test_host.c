@@ -61,6 +61,8 @@ static void peers_have_one_form(void **state)
     assert_int_equal(peer.family, AF_INET);
     assert_int_equal(peer.port, 99);
     assert_string_equal(os_peer_text(&peer, text, sizeof(text)), "10.1.2.3");
+    memcpy(peer.ip + 12, (uint8_t[]){255, 100, 99, 0}, 4);
+    assert_string_equal(os_peer_text(&peer, text, sizeof(text)), "255.100.99.0");
     assert_false(os_peer_is_loopback(&peer));
     assert_true(err_is_ok(os_address_from_ip(SLICE("::1"), 1, &address)));
     peer = os_peer_of(&address);
