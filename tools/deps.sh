@@ -8,7 +8,7 @@ build=(gcc libc6-dev make meson ninja-build pkg-config python3 libssl-dev libyam
     libc-ares-dev liburing-dev libjemalloc-dev libcmocka-dev)
 test=(python3-pytest curl nginx-light strace valgrind openssl prometheus ca-certificates nodejs npm)
 
-bench=(iproute2 nginx-light haproxy varnish trafficserver)
+bench=(linux-perf iproute2 nginx-light haproxy varnish trafficserver)
 
 case "${1:-}" in
 "") wanted=("${build[@]}" "${test[@]}") ;;

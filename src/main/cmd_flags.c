@@ -7,7 +7,7 @@
 
 #define FLAGS_MAX       16u
 #define WHERE_FLAGS     3u
-#define FLAG_NAME_BYTES 64u
+#define FLAG_NAME_BYTES 80u
 
 int client_usage(const struct client_syntax *syntax, const char *format, ...)
 {
