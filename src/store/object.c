@@ -1,6 +1,5 @@
 #include "store/near.h"
 
-#include <stdalign.h>
 #include <stdlib.h>
 
 #define TAKE_ATTEMPTS_MAX 64 /* other takers may be faster; then the tier is too busy for this one */
@@ -76,16 +75,14 @@ void store_budget_pass(struct store_budget *budget, uint32_t from, uint32_t to, 
 
 /* ---- objects ----------------------------------------------------------------------------------------- */
 
-/* Metadata comes first, so that it is aligned for whoever looks at it in place; labels behind it. */
-static size_t meta_room(size_t len)
-{
-    return (len + alignof(struct store_label) - 1) & ~(alignof(struct store_label) - 1);
-}
+static_assert(sizeof(struct stored) % 8 == 0 && sizeof(struct stored_with_body) % 8 == 0, "metadata is aligned");
+static_assert(sizeof(struct store_label) == 4, "so it is behind an even number of labels");
 
 static size_t stored_size(const struct store_object *object, bool has_body, size_t inline_bytes)
 {
-    return (has_body ? sizeof(struct stored_with_body) : sizeof(struct stored)) + meta_room(object->meta.len) +
-           object->label_count * sizeof(struct store_label) + object->full_key.len + inline_bytes;
+    return (has_body ? sizeof(struct stored_with_body) : sizeof(struct stored)) +
+           store_label_room(object->label_count) * sizeof(struct store_label) + object->meta.len +
+           object->key_bytes + inline_bytes;
 }
 
 static bool stored_has_body(const struct stored *stored)
@@ -107,19 +104,15 @@ static char *copy_into(char *at, const void *from, size_t size)
     return at + size;
 }
 
-/* Meta, labels, key, then an inline body behind the fixed part. */
+/* Labels, meta, key, then an inline body behind the fixed part. */
 static void stored_fill(struct stored *stored, const struct stored_seed *seed)
 {
-    struct store_object *seen = &stored->seen;
-    char *meta = (char *)stored + (seed->has_body ? sizeof(struct stored_with_body) : sizeof(struct stored));
-    char *labels = meta + meta_room(seed->meta.len);
-    char *key = copy_into(labels, seed->labels, seed->label_count * sizeof(struct store_label));
+    char *labels = (char *)stored + (seed->has_body ? sizeof(struct stored_with_body) : sizeof(struct stored));
+    char *meta = labels + store_label_room(seed->label_count) * sizeof(struct store_label);
 
-    copy_into(meta, seed->meta.data, seed->meta.len);
-    copy_into(key, seed->key.full.data, seed->key.full.len);
-    seen->labels = (const struct store_label *)(const void *)labels;
-    seen->full_key = slice_of(key, seed->key.full.len);
-    seen->meta = slice_of(meta, seed->meta.len);
+    copy_into(labels, seed->labels, seed->label_count * sizeof(struct store_label));
+    copy_into(copy_into(meta, seed->meta.data, seed->meta.len), seed->key.full.data, seed->key.full.len);
+    stored->seen.meta = slice_of(meta, seed->meta.len);
 }
 
 static void stored_body_init(struct stored *stored, const struct stored_seed *seed)
@@ -138,13 +131,17 @@ static void stored_body_init(struct stored *stored, const struct stored_seed *se
 struct stored *stored_new(struct store_budget *budget, const struct stored_seed *seed)
 {
     struct store_object like = {
-        .label_count = (uint16_t)seed->label_count, .full_key = seed->key.full, .meta = seed->meta};
+        .label_count = (uint16_t)seed->label_count,
+        .key_bytes = (uint32_t)seed->key.full.len & STORE_KEY_BYTES_MAX,
+        .meta = seed->meta,
+    };
     size_t size = stored_size(&like, seed->has_body, seed->inline_bytes);
     struct stored *stored;
 
     INVARIANT(seed->label_count <= STORE_LABELS_MAX);
     INVARIANT(seed->inline_bytes <= STORED_INLINE_BYTES);
-    if (!store_budget_take(budget, seed->tenant, store_charge(size), seed->key.hash))
+    if (seed->key.full.len > STORE_KEY_BYTES_MAX ||
+        !store_budget_take(budget, seed->tenant, store_charge(size), seed->key.hash))
         return NULL;
     stored = malloc(size);
     if (stored == NULL) {
@@ -239,7 +236,7 @@ struct stored *stored_of_body(struct store_body *body)
 
 char *stored_inline_data(struct store_body *body)
 {
-    slice key = stored_of_body(body)->seen.full_key;
+    slice key = store_object_key(&stored_of_body(body)->seen);
     char *base = (char *)stored_of_body(body);
 
     return base + (key.data - base) + key.len;

@@ -1,7 +1,7 @@
 /* stored: the whole of a store_object, and the budget its bytes come from. For tiers (store/, remote/).
  *
- * One allocation holds: struct stored, the body's head (kinds with a body), meta (8-byte aligned), labels, key, and the body
- * itself where its length is known to be at most STORED_INLINE_BYTES. An object made by update_meta shares the
+ * One allocation holds: struct stored, the body's head (kinds with a body), labels, meta (8-byte aligned), key, and
+ * the body itself where its length is known to be at most STORED_INLINE_BYTES. An object made by update_meta shares the
  * body of the one it came from and holds a reference to it.
  * References: the index holds one, a running fill one, every caller the ones it was given, and threads' near tables
  * some taken in advance (near.h). */
@@ -32,7 +32,7 @@ void store_budget_pass(struct store_budget *budget, uint32_t from, uint32_t to, 
 /* What an allocation of that size really costs: the allocator's size classes and its own bytes. */
 uint64_t store_charge(size_t size);
 
-/* The order of members keeps it at 136 bytes: the test counts them. */
+/* The order of members keeps it at 112 bytes: the test counts them. */
 struct stored {
     struct store_object seen; /* what others see; first */
     struct list link;         /* in a queue of the eviction; guarded by the shard */
@@ -78,7 +78,7 @@ struct stored_seed {
     size_t inline_bytes;  /* of the body, 0: none inside */
     struct stored *share; /* the object whose body it uses, NULL: none */
 };
-/* One reference, the caller's. NULL when the budget or memory has no room. */
+/* One reference, the caller's. NULL when the budget or memory has no room, or the key is too long for any object. */
 struct stored *stored_new(struct store_budget *budget, const struct stored_seed *seed);
 /* Past the thread's near table. */
 static inline void stored_ref(struct stored *stored, uint32_t count)
