@@ -3,19 +3,32 @@
 #include <stdlib.h>
 
 #define TAKE_ATTEMPTS_MAX 64 /* other takers may be faster; then the tier is too busy for this one */
+#define CLASS_BYTES_MAX   14336u /* beyond it memory is of whole pages */
+#define TAIL_SAVES_MIN    32u    /* what a second allocation must save: to send two pieces costs 150 instructions */
 
 /* ---- budget ------------------------------------------------------------------------------------------ */
 
 /* jemalloc's classes: four to a doubling up to 14 KiB; beyond that whole pages are touched only as used. */
-uint64_t store_charge(size_t size)
+static size_t class_step(size_t size)
 {
     size_t step = 16;
 
-    if (size > 14336)
-        return ((uint64_t)size + 4095) & ~(uint64_t)4095;
     while (step * 8 < size)
         step *= 2;
-    return ((uint64_t)size + step - 1) & ~(uint64_t)(step - 1);
+    return step;
+}
+
+uint64_t store_charge(size_t size)
+{
+    uint64_t step = size > CLASS_BYTES_MAX ? 4096 : class_step(size);
+
+    return ((uint64_t)size + step - 1) & ~(step - 1);
+}
+
+size_t store_charge_floor(size_t size)
+{
+    size = MIN(size, CLASS_BYTES_MAX);
+    return size & ~(class_step(size) - 1);
 }
 
 static bool budget_try(struct store_budget *budget, uint64_t bytes)
@@ -90,11 +103,39 @@ static bool stored_has_body(const struct stored *stored)
     return stored->seen.body == &((const struct stored_with_body *)stored)->body;
 }
 
-static size_t stored_own_size(const struct stored *stored)
-{
-    bool has_body = stored_has_body(stored);
+/* The object's one allocation, or two. */
+struct pieces {
+    size_t head, tail;
+};
 
-    return stored_size(&stored->seen, has_body, has_body ? stored->seen.body->inline_bytes : 0);
+/* The tail takes of the body alone. What does not save is left in one piece: a hit then touches one place. Memory of
+ * whole pages always costs more: jemalloc takes one page more and moves the start about in it, so that not all of
+ * them begin on the same cache lines. Measured at 16,230 bytes: 4 KiB saved. */
+static struct pieces pieces_of(size_t size, size_t inline_bytes)
+{
+    size_t head = store_charge_floor(size + sizeof(char *)), tail = size + sizeof(char *) - head;
+    bool saves = head + store_charge(tail) + TAIL_SAVES_MIN <= store_charge(size);
+
+    if (tail == 0 || tail > inline_bytes || !(saves || (size > CLASS_BYTES_MAX && tail <= CLASS_BYTES_MAX)))
+        return (struct pieces){size, 0};
+    return (struct pieces){head, tail};
+}
+
+static uint64_t pieces_charge(struct pieces pieces)
+{
+    return store_charge(pieces.head) + (pieces.tail > 0 ? store_charge(pieces.tail) : 0);
+}
+
+static struct pieces stored_pieces(const struct stored *stored)
+{
+    const struct store_body *body = stored->seen.body;
+
+    if (!stored_has_body(stored))
+        return (struct pieces){stored_size(&stored->seen, false, 0), 0};
+    size_t size = stored_size(&stored->seen, true, body->inline_bytes);
+    if (body->tail_bytes == 0)
+        return (struct pieces){size, 0};
+    return (struct pieces){size + sizeof(char *) - body->tail_bytes, body->tail_bytes};
 }
 
 static char *copy_into(char *at, const void *from, size_t size)
@@ -115,12 +156,15 @@ static void stored_fill(struct stored *stored, const struct stored_seed *seed)
     stored->seen.meta = slice_of(meta, seed->meta.len);
 }
 
-static void stored_body_init(struct stored *stored, const struct stored_seed *seed)
+static void stored_body_init(struct stored *stored, const struct stored_seed *seed, char *tail, size_t tail_bytes)
 {
     if (seed->has_body) {
         struct store_body *body = &((struct stored_with_body *)stored)->body;
         memset(body, 0, sizeof(*body));
         body->inline_bytes = (uint16_t)seed->inline_bytes;
+        body->tail_bytes = (uint16_t)tail_bytes;
+        if (tail_bytes > 0)
+            memcpy(stored_inline_data(body) + (seed->inline_bytes - tail_bytes), &tail, sizeof(tail));
         stored->seen.body = body;
     } else if (seed->share != NULL) {
         stored->seen.body = &((struct stored_with_body *)seed->share)->body;
@@ -135,17 +179,23 @@ struct stored *stored_new(struct store_budget *budget, const struct stored_seed 
         .key_bytes = (uint32_t)seed->key.full.len & STORE_KEY_BYTES_MAX,
         .meta = seed->meta,
     };
-    size_t size = stored_size(&like, seed->has_body, seed->inline_bytes);
+    struct pieces pieces =
+        pieces_of(stored_size(&like, seed->has_body, seed->inline_bytes), seed->inline_bytes);
+    char *tail = NULL;
     struct stored *stored;
 
     INVARIANT(seed->label_count <= STORE_LABELS_MAX);
     INVARIANT(seed->inline_bytes <= STORED_INLINE_BYTES);
     if (seed->key.full.len > STORE_KEY_BYTES_MAX ||
-        !store_budget_take(budget, seed->tenant, store_charge(size), seed->key.hash))
+        !store_budget_take(budget, seed->tenant, pieces_charge(pieces), seed->key.hash))
         return NULL;
-    stored = malloc(size);
+    stored = malloc(pieces.head);
+    if (stored != NULL && pieces.tail > 0 && (tail = malloc(pieces.tail)) == NULL) {
+        free(stored);
+        stored = NULL;
+    }
     if (stored == NULL) {
-        store_budget_give(budget, seed->tenant, store_charge(size));
+        store_budget_give(budget, seed->tenant, pieces_charge(pieces));
         return NULL;
     }
     memset(stored, 0, sizeof(*stored));
@@ -160,13 +210,13 @@ struct stored *stored_new(struct store_budget *budget, const struct stored_seed 
     atomic_init(&stored->refs, 1);
     list_init(&stored->link);
     stored_fill(stored, seed);
-    stored_body_init(stored, seed);
+    stored_body_init(stored, seed, tail, pieces.tail);
     return stored;
 }
 
 uint64_t stored_bytes(const struct stored *stored)
 {
-    uint64_t bytes = store_charge(stored_own_size(stored));
+    uint64_t bytes = pieces_charge(stored_pieces(stored));
 
     if (stored->seen.body != NULL && !stored->seen.body->is_inline)
         bytes += body_chunk_bytes(stored->seen.body);
@@ -175,7 +225,7 @@ uint64_t stored_bytes(const struct stored *stored)
 
 static __attribute__((noinline)) void stored_free(struct stored *stored)
 {
-    uint64_t charge = store_charge(stored_own_size(stored));
+    uint64_t charge = pieces_charge(stored_pieces(stored));
 
     INVARIANT(!stored_is_indexed(stored));
     INVARIANT(!list_is_linked(&stored->link));
@@ -227,17 +277,4 @@ struct store_object *store_object_unref(struct store_object *object)
     else
         stored_unref_shared(stored_of(object), 1);
     return NULL;
-}
-
-struct stored *stored_of_body(struct store_body *body)
-{
-    return &container_of(body, struct stored_with_body, body)->stored;
-}
-
-char *stored_inline_data(struct store_body *body)
-{
-    slice key = store_object_key(&stored_of_body(body)->seen);
-    char *base = (char *)stored_of_body(body);
-
-    return base + (key.data - base) + key.len;
 }
