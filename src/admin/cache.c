@@ -35,7 +35,7 @@ static void visit(void *arg, const struct store_object *object, uint64_t hits)
     slice url;
 
     browse->looked++;
-    if (json_array_size(browse->list) >= browse->limit || object->kind != STORE_ANSWER || !key_read(object->full_key, &parts))
+    if (json_array_size(browse->list) >= browse->limit || object->kind != STORE_ANSWER || !key_read(store_object_key(object), &parts))
         return;
     if ((browse->host.data != NULL && !slice_eq(browse->host, parts.authority)) ||
         (browse->path.data != NULL && !slice_starts(parts.target, browse->path)))

@@ -95,7 +95,7 @@ bool fill_may_serve_stale(const struct fill *fill, int64_t now_ms)
 
     return stale != NULL && err_is_ok(stored_view(stale->meta, &view, &stored)) &&
            stale_if_error_allowed(stored, now_ms, fill->context->reuse) &&
-           !storage_is_purged(fill->context->storage, stale->seq, stale->tenant, stale->labels, stale->label_count);
+           !storage_is_purged(fill->context->storage, stale->seq, stale->tenant, store_object_labels(stale), stale->label_count);
 }
 
 static void serve_stale(struct fill *fill, uint16_t status)

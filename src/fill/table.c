@@ -161,7 +161,7 @@ static void waiter_mail(struct mail *mail)
 static bool is_overtaken_for(const struct fill *fill, const struct fill_waiter *waiter, const struct store_object *object)
 {
     return object != NULL && waiter->seq > fill->seq &&
-           storage_is_overtaken(fill->context->storage, fill->seq, fill->tenant, object->labels, object->label_count);
+           storage_is_overtaken(fill->context->storage, fill->seq, fill->tenant, store_object_labels(object), object->label_count);
 }
 
 /* What this waiter gets of the result. */

@@ -140,6 +140,8 @@ void body_done(struct stored *owner)
     struct store_body *body = owner->seen.body;
     struct body_chunk *chunk = body->is_inline ? NULL : body->chunks;
 
+    if (body->tail_bytes > 0) /* also where its fill never began */
+        free(stored_inline_tail(body));
     while (chunk != NULL) {
         struct body_chunk *next = chunk->next;
         body_chunk_free(owner, chunk);
@@ -302,7 +304,7 @@ err body_fill_new(struct stored *object, const struct body_config *config, const
     miss->writer = fill->writer;
     miss->length = fill->length_bytes;
     miss->is_private = fill->private_copy;
-    body->is_inline = miss->length >= 0 && miss->length <= body->inline_bytes;
+    body->is_inline = miss->length >= 0 && miss->length == body->inline_bytes;
     if (miss->length >= 0 && miss_needs_window(miss, (uint64_t)miss->length) && !body->is_inline)
         miss_to_window(miss);
     if (!body->is_inline) {
@@ -429,6 +431,16 @@ static bool miss_grow(struct miss_handler *miss)
     return true;
 }
 
+/* In the object's own piece, then in its tail. */
+static void inline_room(const struct miss_handler *miss, char **ret_at, size_t *ret_bytes)
+{
+    size_t first = stored_inline_first(miss->body), written = (size_t)miss->written;
+
+    *ret_at = written < first ? stored_inline_data(miss->body) + written
+                              : stored_inline_tail(miss->body) + (written - first);
+    *ret_bytes = (written < first ? first : (size_t)miss->length) - written;
+}
+
 bool miss_handler_room(struct miss_handler *miss, char **ret_at, size_t *ret_bytes)
 {
     uint64_t left = miss->length >= 0 ? (uint64_t)miss->length - miss->written : UINT64_MAX;
@@ -436,8 +448,7 @@ bool miss_handler_room(struct miss_handler *miss, char **ret_at, size_t *ret_byt
     if (left == 0)
         return false;
     if (miss->body->is_inline) {
-        *ret_at = stored_inline_data(miss->body) + miss->written;
-        *ret_bytes = (size_t)left;
+        inline_room(miss, ret_at, ret_bytes);
         return true;
     }
     if (miss->last == NULL || miss->written == miss->last->at + miss->last->room) {

@@ -2,7 +2,7 @@
  *
  *   FILLING --miss_handler_finish--> COMPLETE        FILLING --miss_handler_drop--> FAILED
  *
- * Where the bytes lie: a known length of at most STORED_INLINE_BYTES behind the object's own head; otherwise
+ * Where the bytes lie: a known length of at most STORED_INLINE_BYTES with the object's own head (object.h); otherwise
  * in a chain of chunks: slabs (slab.h) for a large body that is kept whole, else memory of malloc. `written` grows with release order: what lies below it never changes. A reader of a
  * complete body takes no lock; one that follows a fill takes a short one where it goes from chunk to chunk or
  * waits.
@@ -44,7 +44,8 @@ struct store_body {
     _Atomic uint8_t state;  /* enum body_state */
     _Atomic uint8_t window; /* enum body_window */
     uint8_t is_inline;
-    uint16_t inline_bytes; /* room for them behind the object */
+    uint16_t inline_bytes; /* room for them with the object */
+    uint16_t tail_bytes;   /* of these: in the object's second allocation (object.h) */
 };
 
 /* What the tier wants to know of a fill; called on the writer's thread without locks. Either may be NULL. */

@@ -107,10 +107,20 @@ static struct body_chunk *chunk_find(struct body_chunk *chunk, uint64_t at)
     return chunk;
 }
 
-static unsigned show_inline(const struct hit_handler *hit, uint64_t limit, slice *ret_slices)
+/* One piece or two. */
+static unsigned show_inline(const struct hit_handler *hit, uint64_t limit, slice *ret_slices, unsigned max)
 {
-    ret_slices[0] = slice_of(stored_inline_data(hit->object->body) + hit->at, (size_t)(limit - hit->at));
-    return 1;
+    struct store_body *body = hit->object->body;
+    uint64_t first = stored_inline_first(body), at = hit->at;
+    unsigned count = 0;
+
+    if (at < first) {
+        ret_slices[count++] = slice_of(stored_inline_data(body) + at, (size_t)(MIN(first, limit) - at));
+        at = first;
+    }
+    if (at < limit && count < max)
+        ret_slices[count++] = slice_of(stored_inline_tail(body) + (at - first), (size_t)(limit - at));
+    return count;
 }
 
 /* A complete body keeps all its chunks as long as the object: no lock. */
@@ -188,7 +198,7 @@ static enum source_state hit_show(struct hit_handler *hit, enum body_state state
     bool is_whole = atomic_load_explicit(&body->window, memory_order_acquire) == BODY_WHOLE;
 
     if (body->is_inline)
-        *ret_count = show_inline(hit, limit, ret_slices);
+        *ret_count = show_inline(hit, limit, ret_slices, max);
     else if (state == BODY_COMPLETE && is_whole)
         *ret_count = show_complete(hit, limit, ret_slices, max);
     else

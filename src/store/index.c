@@ -66,7 +66,7 @@ struct stored *index_find(const struct store_index *index, hash128 hash, slice f
         if (index->slots[i] >> 48 != tag)
             continue;
         struct stored *stored = index_at(index, i);
-        if (hash128_eq(stored->seen.hash, hash) && slice_eq(stored->seen.full_key, full_key))
+        if (hash128_eq(stored->seen.hash, hash) && slice_eq(store_object_key(&stored->seen), full_key))
             return stored;
     }
     return NULL;

@@ -1,8 +1,12 @@
 /* stored: the whole of a store_object, and the budget its bytes come from. For tiers (store/, remote/).
  *
- * One allocation holds: struct stored, the body's head (kinds with a body), meta (8-byte aligned), labels, key, and the body
- * itself where its length is known to be at most STORED_INLINE_BYTES. An object made by update_meta shares the
- * body of the one it came from and holds a reference to it.
+ * One allocation holds: struct stored, the body's head (kinds with a body), labels, meta (8-byte aligned), key, and
+ * the body itself where its length is known to be at most STORED_INLINE_BYTES. The allocator rounds up to its next
+ * size, a tenth on average. Where that is much, the object is of the size below, full to its last byte:
+ *
+ *   struct stored | store_body | labels | meta | key | the body's first bytes | pointer to the tail: all others
+ *
+ * An object made by update_meta shares the body of the one it came from and holds a reference to it.
  * References: the index holds one, a running fill one, every caller the ones it was given, and threads' near tables
  * some taken in advance (near.h). */
 #ifndef WARP_STORE_OBJECT_H
@@ -31,8 +35,10 @@ void store_budget_give(struct store_budget *budget, uint32_t tenant, uint64_t by
 void store_budget_pass(struct store_budget *budget, uint32_t from, uint32_t to, uint64_t bytes);
 /* What an allocation of that size really costs: the allocator's size classes and its own bytes. */
 uint64_t store_charge(size_t size);
+/* The largest size not above this one that costs what it is; of at least 16. */
+size_t store_charge_floor(size_t size);
 
-/* The order of members keeps it at 136 bytes: the test counts them. */
+/* The order of members keeps it at 112 bytes: the test counts them. */
 struct stored {
     struct store_object seen; /* what others see; first */
     struct list link;         /* in a queue of the eviction; guarded by the shard */
@@ -78,7 +84,7 @@ struct stored_seed {
     size_t inline_bytes;  /* of the body, 0: none inside */
     struct stored *share; /* the object whose body it uses, NULL: none */
 };
-/* One reference, the caller's. NULL when the budget or memory has no room. */
+/* One reference, the caller's. NULL when the budget or memory has no room, or the key is too long for any object. */
 struct stored *stored_new(struct store_budget *budget, const struct stored_seed *seed);
 /* Past the thread's near table. */
 static inline void stored_ref(struct stored *stored, uint32_t count)
@@ -88,9 +94,32 @@ static inline void stored_ref(struct stored *stored, uint32_t count)
 void stored_unref(struct stored *stored, uint32_t count);
 /* Bytes of the object with its body as it is now: what leaves with it. */
 uint64_t stored_bytes(const struct stored *stored);
-/* The object in whose allocation a body lies, and where an inline body's bytes are. */
-struct stored *stored_of_body(struct store_body *body);
-char *stored_inline_data(struct store_body *body);
+/* The object in whose allocation a body lies. */
+static inline struct stored *stored_of_body(struct store_body *body)
+{
+    return &container_of(body, struct stored_with_body, body)->stored;
+}
+
+/* Of an inline body: the bytes in the object's own piece, where they lie, and where the others do, if any. */
+static inline size_t stored_inline_first(const struct store_body *body)
+{
+    return (size_t)body->inline_bytes - body->tail_bytes;
+}
+
+static inline char *stored_inline_data(struct store_body *body)
+{
+    slice key = store_object_key(&stored_of_body(body)->seen);
+
+    return (char *)(uintptr_t)(key.data + key.len);
+}
+
+static inline char *stored_inline_tail(struct store_body *body)
+{
+    char *tail;
+
+    memcpy(&tail, stored_inline_data(body) + stored_inline_first(body), sizeof(tail));
+    return tail;
+}
 
 static inline struct stored *stored_of(struct store_object *object)
 {

@@ -150,7 +150,7 @@ static bool ram_make_room(struct store_budget *budget, uint64_t bytes, hash128 n
 enum purge_verdict ram_verdict(const struct ram *ram, const struct store_object *object)
 {
     enum purge_verdict verdict = purge_log_check(ram->storage.purges, object->seq, object->tenant,
-                                                 object->labels, object->label_count);
+                                                 store_object_labels(object), object->label_count);
     const struct stored *stored = stored_of_const(object);
 
     if (verdict == PURGE_NONE && atomic_load_explicit(&stored->is_soft, memory_order_relaxed))
@@ -232,7 +232,7 @@ static err ram_put(struct ram *ram, struct stored *stored, bool is_whole)
     uint64_t bytes = is_whole ? stored_bytes(stored) : 0;
 
     pthread_mutex_lock(&shard->mutex);
-    old = index_find(&shard->index, stored->seen.hash, stored->seen.full_key);
+    old = index_find(&shard->index, stored->seen.hash, store_object_key(&stored->seen));
     if (ram_verdict(ram, &stored->seen) == PURGE_HARD) {
         result = ERR(REFUSED);
         old = NULL;
@@ -372,7 +372,7 @@ static enum store_status ram_get_miss_handler(struct storage *storage, struct st
 static struct stored *stored_of_update(struct ram *ram, const struct store_update *update)
 {
     const struct store_object *old = update->object;
-    struct stored_seed seed = {.key = {old->hash, old->full_key},
+    struct stored_seed seed = {.key = {old->hash, store_object_key(old)},
                                .meta = update->meta,
                                .labels = update->labels,
                                .label_count = update->label_count,

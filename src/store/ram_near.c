@@ -113,7 +113,8 @@ static inline enum purge_verdict near_verdict(struct ram *ram, struct near_entry
 
     if (LIKELY(latest == entry->checked))
         return PURGE_NONE;
-    verdict = purge_log_check(ram->storage.purges, seen->seq, seen->tenant, seen->labels, seen->label_count);
+    verdict = purge_log_check(ram->storage.purges, seen->seq, seen->tenant, store_object_labels(seen),
+                              seen->label_count);
     if (verdict == PURGE_NONE)
         entry->checked = latest;
     return verdict;
@@ -138,7 +139,7 @@ bool ram_near_lookup(struct ram *ram, struct store_near *near, struct store_look
         return false;
     struct stored *stored = entry->stored;
     if (!hash128_eq(stored->seen.hash, lookup->key.hash) ||
-        !slice_eq(stored->seen.full_key, lookup->key.full))
+        !slice_eq(store_object_key(&stored->seen), lookup->key.full))
         return false;
     enum purge_verdict verdict = near_verdict(ram, entry);
     /* L2, and not before L1 */

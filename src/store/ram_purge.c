@@ -18,7 +18,7 @@ struct count {
 static bool has_label(const struct store_object *object, struct store_label label)
 {
     for (unsigned i = 0; i < object->label_count; i++)
-        if (object->labels[i].hash == label.hash)
+        if (store_object_labels(object)[i].hash == label.hash)
             return true;
     return false;
 }
@@ -31,7 +31,7 @@ static bool is_matched(const struct count *count, const struct store_object *obj
     if (object->kind != STORE_ANSWER || object->tenant != purge->tenant || object->seq >= purge->seq ||
         object->seq < count->before || !has_label(object, purge->label))
         return false;
-    return purge_log_check_except(count->ram->storage.purges, object->seq, object->tenant, object->labels,
+    return purge_log_check_except(count->ram->storage.purges, object->seq, object->tenant, store_object_labels(object),
                                   object->label_count, purge->label) != PURGE_HARD;
 }
 

@@ -53,20 +53,39 @@ enum store_kind {
     STORE_NOTE,   /* no body: remembers that the answer is not shareable; lives for ttl_ms */
 };
 
-/* Read only for everybody but the store; valid while a reference is held. */
+#define STORE_KEY_BYTES_MAX ((1u << 24) - 1)
+
+/* Read only for everybody but the store; valid while a reference is held. It points at the metadata alone, 8-byte aligned:
+ * the labels lie before it, the whole key behind it. */
 struct store_object {
     hash128 hash;
-    slice full_key;
     slice meta;
-    const struct store_label *labels;
     uint64_t seq;         /* the purge sequence when its fill began */
     int64_t stored_ms;    /* wall clock */
     int64_t expires_ms;   /* STORE_NOTE: gone after this; 0 never */
     struct store_body *body; /* NULL for STORE_VARY and STORE_NOTE */
     uint16_t label_count;
     uint16_t tenant;
-    uint8_t kind;
+    uint32_t kind : 8;
+    uint32_t key_bytes : 24;
 };
+
+/* As many as keep what is behind them aligned. */
+static inline unsigned store_label_room(unsigned count)
+{
+    return (count + 1) & ~1u;
+}
+
+static inline const struct store_label *store_object_labels(const struct store_object *object)
+{
+    return (const struct store_label *)(const void *)object->meta.data - store_label_room(object->label_count);
+}
+
+static inline slice store_object_key(const struct store_object *object)
+{
+    return slice_of(object->meta.data + object->meta.len, object->key_bytes);
+}
+
 struct store_object *store_object_ref(struct store_object *object);
 struct store_object *store_object_unref(struct store_object *object); /* NULL is fine; returns NULL */
 /* -1 while a fill of unknown length runs. */

@@ -238,7 +238,7 @@ static bool is_own_variant(struct txn *txn, const struct store_object *object)
     struct key_parts parts;
     slice values;
 
-    if (!key_read(object->full_key, &parts))
+    if (!key_read(store_object_key(object), &parts))
         return false;
     if (!parts.is_variant)
         return true;

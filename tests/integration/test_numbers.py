@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from client import request_bytes
+from origin import answer
 from test_fill import Many, heap_kib
 from wait import until
 
@@ -179,6 +180,75 @@ def test_memory_of_an_idle_connection(start_warp, origin, capsys):
     many.close()
     more.close()
     warp.wait_metric(0, "warp_connections", state="idle")
+
+
+class Filler:
+    """Stores objects by the thousand: connections that ask in turn, an origin that answers any /<body's length>/<n>."""
+
+    FIELDS = {"Date": "Sun, 06 Nov 2044 08:49:37 GMT", "Cache-Control": "max-age=3600", "Content-Type": "text/html; charset=utf-8",
+              "ETag": '"5f2a-61c0b7a4e3d80"', "Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT"}
+    PARSED = 104 + 12 * len(FIELDS)  # cache/stored.h: the numbers and the list of fields
+    END = b"\r\n<end of a body>\r\n"
+
+    def __init__(self, warp, origin):
+        self.many = Many(warp.port, 16)
+        self.answers = {}
+        origin.serve(lambda exchange: exchange.send(self.answers[exchange.target.split("/")[1]]))
+
+    def store(self, length, numbers):
+        """Bytes of the bodies, of the fields' text and of the URLs."""
+        body = b"b" * (length - len(self.END)) + self.END
+        self.answers[str(length)] = answer(200, self.FIELDS, body)
+        fields = sum(len(f"{name}: {value}\r\n") for name, value in self.FIELDS.items())
+        payload = 0
+        numbers = list(numbers)
+        for i in range(0, len(numbers), len(self.many.sockets)):
+            asked = list(zip(self.many.sockets, numbers[i:]))
+            for sock, n in asked:
+                sock.sendall(request_bytes("GET", f"/{length}/{n:08}"))
+                payload += length + fields + len(f"http://a.test/{length}/{n:08}")
+            for sock, _ in asked:
+                data = b""
+                while not data.endswith(self.END):
+                    got = sock.recv(65536)
+                    assert got, "ended"
+                    data += got
+                assert data.startswith(b"HTTP/1.1 200")
+        return payload
+
+    def close(self):
+        self.many.close()
+
+
+def pss(pid):
+    for line in open(f"/proc/{pid}/smaps_rollup"):
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no Pss")
+
+
+# Bytes of an object beside its body, its fields' text and its URL, by the body's length. Its own structures are 136, its
+# labels 16 to 24, the index about 30; jemalloc has 128 bytes for each run of one to sixteen.
+OBJECT_BYTES = {300: 420, 1000: 385, 1024: 395, 1500: 445, 3000: 470, 10000: 475, 15700: 700}
+
+
+def test_memory_of_an_object(start_warp, origin, capsys, request):
+    """Growth of the process, so that what the allocator adds is in it: no length of a body may be unlucky."""
+    warp = start_warp(origin, args=["--memory", "512m"], env={"MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0"})
+    filler = Filler(warp, origin)
+    request.addfinalizer(filler.close)
+    pid, n = warp.worker_pid(), 10000
+    filler.store(700, range(3000))  # a warm-up: pools have begun
+    for length, most in OBJECT_BYTES.items():
+        filler.store(length, range(n, n + 500))  # the first runs of these sizes
+        before = pss(pid)
+        payload = filler.store(length, range(n))
+        each = (pss(pid) - before - payload) / n
+        with capsys.disabled():
+            print(f"\nnumbers: an object of {length} B takes {each:.0f} B beside its body, fields and URL, at most {most}: "
+                  f"{each - filler.PARSED:.0f} B and {filler.PARSED} B of parsed metadata")
+        assert each <= most, length
+        assert warp.stats()["tiers"]["ram"]["evictions"] == 0
 
 
 def test_descriptors_come_back(start_warp, origin):

@@ -89,6 +89,157 @@ static void test_seek(void **state)
     storage_free(storage);
 }
 
+/* ---- inline bodies in one piece and in two ----------------------------------------------------------------- */
+
+static struct store_body *body_of(struct storage *storage, uint64_t object, struct hit_handler *hit)
+{
+    struct store_object *found;
+
+    assert_int_equal(find(storage, object, &found), STORE_HIT);
+    hit_handler_open(hit, found, NULL);
+    return found->body;
+}
+
+/* What the object costs by its parts; is_split: its body lies in two. */
+static uint64_t recount(const struct store_object *object, bool *ret_is_split)
+{
+    const struct store_body *body = object->body;
+    size_t size = sizeof(struct stored_with_body) + object->meta.len + object->key_bytes + body->inline_bytes, head;
+
+    assert_int_equal(object->label_count, 0);
+    *ret_is_split = body->tail_bytes > 0;
+    if (body->tail_bytes == 0)
+        return store_charge(size);
+    head = size - body->tail_bytes + sizeof(char *);
+    assert_true(body->tail_bytes <= body->inline_bytes);
+    assert_int_equal(store_charge(head), head); /* nothing of it is padding */
+    assert_true(head == 14336 || head + store_charge(body->tail_bytes) < store_charge(size));
+    return head + store_charge(body->tail_bytes);
+}
+
+static void test_pieces_are_charged(void **state)
+{
+    struct storage *storage = tier_new(64 * MIB);
+    uint64_t base = tier_stats(storage).size_bytes;
+    unsigned split = 0, whole = 0;
+
+    (void)state;
+    for (int64_t length = 0; length <= STORED_INLINE_BYTES; length += length < 4096 ? 1 : 37) {
+        struct hit_handler hit;
+        uint64_t total = 0;
+        bool is_split;
+        assert_true(put_whole(storage, (struct put){.object = 1, .length = length}));
+        (void)body_of(storage, 1, &hit);
+        uint64_t charge = recount(hit.object, &is_split);
+        assert_int_equal(tier_stats(storage).size_bytes - base, charge);
+        assert_int_equal(stored_bytes(stored_of(hit.object)), charge);
+        assert_int_equal(storage_tenant_bytes(storage, 0), charge);
+        assert_true(charge - (uint64_t)length < 300 + 64 + (uint64_t)length / 16); /* no length is unlucky */
+        *(is_split ? &split : &whole) += 1;
+        assert_int_equal(hit_drain(&hit, 1, &total), SOURCE_END);
+        assert_int_equal(total, length);
+        source_close(&hit.source);
+    }
+    assert_true(split > 500 && whole > 500);
+    storage_drop_hash(storage, storage_key(storage, SLICE("1|http|example.com|/object/1")).hash);
+    assert_int_equal(tier_stats(storage).size_bytes, base);
+    storage_free(storage);
+}
+
+/* A body in two pieces; the first `border` bytes are in the object's own. */
+static int64_t split_length(struct storage *storage, uint64_t *ret_border)
+{
+    for (int64_t length = 900; length < 2000; length += 10) {
+        struct hit_handler hit;
+        assert_true(put_whole(storage, (struct put){.object = 1, .length = length}));
+        struct store_body *body = body_of(storage, 1, &hit);
+        *ret_border = (uint64_t)body->inline_bytes - body->tail_bytes;
+        bool is_split = body->tail_bytes > 20 && *ret_border > 20;
+        source_close(&hit.source);
+        if (is_split)
+            return length;
+    }
+    fail();
+    return 0;
+}
+
+static void test_pieces_are_read(void **state)
+{
+    struct storage *storage = tier_new(64 * MIB);
+    struct hit_handler hit;
+    uint64_t border;
+    int64_t length = split_length(storage, &border);
+    slice slices[2];
+    unsigned count;
+
+    (void)state;
+    (void)body_of(storage, 1, &hit);
+    for (uint64_t from = border - 5; from < border + 5; from++) {
+        for (uint64_t to = from + 1; to <= border + 6; to++) {
+            uint64_t total = 0, first = from < border ? MIN(to, border) - from : to - from;
+            hit_handler_seek(&hit, from, to);
+            assert_int_equal(source_peek(&hit.source, slices, 1, &count), SOURCE_READY);
+            assert_int_equal(count, 1);
+            assert_int_equal(slices[0].len, first);
+            assert_int_equal(source_peek(&hit.source, slices, 2, &count), SOURCE_READY);
+            assert_int_equal(count, from < border && to > border ? 2 : 1);
+            assert_int_equal(hit_drain(&hit, 1, &total), SOURCE_END);
+            assert_int_equal(total, to - from);
+        }
+    }
+    hit_handler_seek(&hit, (uint64_t)length, UINT64_MAX);
+    assert_int_equal(source_peek(&hit.source, slices, 2, &count), SOURCE_END);
+    source_close(&hit.source);
+    storage_free(storage);
+}
+
+/* Byte by byte, with a reader behind every one; dropped at each place, or whole. */
+static void test_pieces_are_filled(void **state)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(64 * MIB);
+    uint64_t border, base;
+    int64_t length = split_length(storage, &border);
+    const uint64_t stops[] = {0, 1, border - 1, border, border + 1, (uint64_t)length - 1, (uint64_t)length};
+
+    (void)state;
+    storage_drop_hash(storage, storage_key(storage, SLICE("1|http|example.com|/object/1")).hash);
+    base = tier_stats(storage).size_bytes;
+    for (unsigned i = 0; i < ARRAY_LEN(stops); i++) {
+        struct reader reader;
+        struct miss_handler *miss =
+            put_begin(storage, (struct put){.object = 1, .length = length, .loop = loop}, NULL);
+        reader_open(&reader, miss, 1, loop);
+        assert_int_equal(hit_drain(&reader.hit, 1, &reader.total), SOURCE_WAIT);
+        for (uint64_t at = 0; at < stops[i]; at++) {
+            size_t room;
+            char *to;
+            assert_true(miss_handler_room(miss, &to, &room));
+            assert_int_equal(room, at < border ? border - at : (uint64_t)length - at);
+            assert_int_equal(put_bytes(miss, 1, 1), 1);
+            settle(loop);
+            assert_int_equal(reader.total, at + 1);
+        }
+        bool is_whole = stops[i] == (uint64_t)length;
+        if (is_whole)
+            miss_handler_finish(miss);
+        else
+            miss_handler_drop(miss);
+        settle(loop);
+        assert_int_equal(hit_drain(&reader.hit, 1, &reader.total), is_whole ? SOURCE_END : SOURCE_FAILED);
+        hit_handler_close(&reader.hit, reader_gone);
+        settle(loop);
+        assert_true(reader.is_gone);
+        if (!is_whole)
+            assert_int_equal(tier_stats(storage).size_bytes, base);
+    }
+    assert_int_equal(read_whole(storage, 1), length);
+    storage_free(storage);
+    loop_free(loop);
+}
+
+/* ---- following a fill -------------------------------------------------------------------------------------- */
+
 /* Readers of a fill get each part as it comes, and its end. */
 static void follow(int64_t length, uint64_t bytes)
 {
@@ -701,6 +852,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_seek),
+        cmocka_unit_test(test_pieces_are_charged),
+        cmocka_unit_test(test_pieces_are_read),
+        cmocka_unit_test(test_pieces_are_filled),
         cmocka_unit_test(test_follow),
         cmocka_unit_test(test_drop_fails_readers),
         cmocka_unit_test(test_short_body_is_dropped),

@@ -531,16 +531,25 @@ static void test_memory_per_object(void **state)
     storage_free(storage);
 }
 
-static _Atomic unsigned long mallocs;
+static _Atomic unsigned long mallocs, malloc_fails; /* counted down: the last one fails */
 #if OWN_MALLOC
 void *__libc_malloc(size_t size);
 void *malloc(size_t size);
 void *malloc(size_t size)
 {
     mallocs++;
+    if (malloc_fails > 0 && --malloc_fails == 0)
+        return NULL;
     return __libc_malloc(size);
 }
 #endif
+
+static hash128 object_hash(struct storage *storage, uint64_t object)
+{
+    char buffer[80];
+
+    return storage_key(storage, key_text(buffer, sizeof(buffer), object)).hash;
+}
 
 static void test_no_malloc_on_the_hit_path(void **state)
 {
@@ -555,6 +564,35 @@ static void test_no_malloc_on_the_hit_path(void **state)
         read_whole(storage, 2);
     }
     assert_int_equal(mallocs, before);
+    storage_free(storage);
+}
+
+/* Of one piece, of two, of chunks: each allocation fails in its turn. */
+static void test_no_memory_for_an_object(void **state)
+{
+    static const int64_t lengths[] = {0, 1, 500, 1000, 1100, 1200, 1300, 1400, 16000, 20000, -1001};
+    struct storage *storage;
+    uint64_t base;
+
+    (void)state;
+    if (!OWN_MALLOC)
+        skip();
+    storage = tier_new(64 * MIB);
+    base = tier_used(storage);
+    for (unsigned i = 0; i < ARRAY_LEN(lengths); i++) {
+        bool is_put = false;
+        for (unsigned long fails = 1; !is_put; fails++) {
+            assert_int_equal(tier_used(storage), base);
+            malloc_fails = fails;
+            is_put = put_whole(storage, (struct put){.object = i, .length = lengths[i]}) && malloc_fails > 0;
+            malloc_fails = 0;
+            if (!is_put)
+                storage_drop_hash(storage, object_hash(storage, i));
+            assert_true(fails < 20);
+        }
+        storage_drop_hash(storage, object_hash(storage, i));
+    }
+    assert_int_equal(tier_used(storage), base);
     storage_free(storage);
 }
 
@@ -577,6 +615,7 @@ int main(void)
         cmocka_unit_test(test_cap_is_never_exceeded),
         cmocka_unit_test(test_memory_per_object),
         cmocka_unit_test(test_no_malloc_on_the_hit_path),
+        cmocka_unit_test(test_no_memory_for_an_object),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -267,7 +267,7 @@ static void test_index(void **state)
         all[i] = stored_make(&budget, i);
     for (unsigned step = 0; step < 60000; step++) {
         unsigned i = (unsigned)rand_r(&seed) % N;
-        struct stored *found = index_find(&index, all[i]->seen.hash, all[i]->seen.full_key);
+        struct stored *found = index_find(&index, all[i]->seen.hash, store_object_key(&all[i]->seen));
         assert_ptr_equal(found, is_in[i] ? all[i] : NULL);
         if (is_in[i]) {
             index_remove(&index, all[i]);
