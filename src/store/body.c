@@ -43,10 +43,12 @@ static uint64_t chunk_charge_all(const struct stored *owner, const struct body_c
 
 void body_chunk_free(struct stored *owner, struct body_chunk *chunk)
 {
+    uint64_t charge = chunk_charge(chunk);
+
     if (chunk->is_slab)
         slab_free(owner->budget->slabs, chunk->bytes);
-    store_budget_give(owner->budget, owner->seen.tenant, chunk_charge(chunk));
     free(chunk);
+    store_budget_give(owner->budget, owner->seen.tenant, charge);
 }
 
 static void chunk_init(struct body_chunk *chunk, uint64_t at, size_t size)
@@ -92,24 +94,21 @@ static struct body_chunk *chunk_new_slab(struct stored *owner, uint64_t at, size
 
 /* A chunk of malloc, of size bytes or as many as there were, in the place of a slab nobody reads. The budget never has
  * what lies between: another fill would take it, and this one have nothing left to turn round. */
-static struct body_chunk *chunk_exchange(struct stored *owner, struct body_chunk *slab, uint64_t at, size_t size)
+static size_t exchange_bytes(const struct stored *owner, const struct body_chunk *slab, size_t size)
 {
-    struct slabs *slabs = owner->budget->slabs;
-    size_t behind = MIN(size, slab_bytes(slabs, slab->bytes) - sizeof(*slab));
-    uint64_t charge = store_charge(sizeof(*slab) + behind);
-    struct body_chunk *chunk;
+    return MIN(size, slab_bytes(owner->budget->slabs, slab->bytes) - sizeof(*slab));
+}
 
-    slab_exchange(slabs, slab->bytes, charge);
+/* taken: memory for the new one, from before the slab was cut. */
+static void chunk_exchange(struct stored *owner, struct body_chunk *slab, struct body_chunk *taken, uint64_t at, size_t size)
+{
+    size_t behind = exchange_bytes(owner, slab, size);
+
+    slab_exchange(owner->budget->slabs, slab->bytes, store_charge(sizeof(*slab) + behind));
     slab->is_slab = false;
     slab->room = 0;
     body_chunk_free(owner, slab);
-    chunk = malloc(sizeof(*chunk) + behind);
-    if (chunk == NULL) {
-        store_budget_give(owner->budget, owner->seen.tenant, charge);
-        return NULL;
-    }
-    chunk_init(chunk, at, behind);
-    return chunk;
+    chunk_init(taken, at, behind);
 }
 
 uint64_t body_chunk_bytes(struct store_body *body)
@@ -334,6 +333,8 @@ static bool window_cut(struct miss_handler *miss, uint64_t span, struct body_chu
             miss->wants_room = true;
             return false;
         }
+        if (first == miss->last) /* its memory is what the body goes on in, when there is no other */
+            break;
         struct body_chunk *cut = chunk_cut(miss);
         if (cut != NULL) {
             cut->next = *ret_free;
@@ -357,21 +358,28 @@ static void chunks_free(struct stored *owner, struct body_chunk *chunk)
  * for size bytes. */
 static struct body_chunk *window_recycle(struct miss_handler *miss, size_t size)
 {
-    struct body_chunk *chunk = miss->first, *cut = NULL;
+    struct body_chunk *chunk = miss->first, *cut = NULL, *taken = NULL;
+    bool is_slab = chunk != NULL && chunk->is_slab;
 
+    if (is_slab)
+        taken = malloc(sizeof(*taken) + exchange_bytes(miss->object, chunk, size));
     pthread_mutex_lock(miss->lock);
     miss_to_window(miss);
-    if (chunk != NULL && chunk->pins == 0 && chunk_end(chunk) <= miss->fastest)
+    if (chunk != NULL && chunk->pins == 0 && chunk_end(chunk) <= miss->fastest && (!is_slab || taken != NULL))
         cut = chunk_cut(miss);
     else
         miss->wants_room = true;
     pthread_mutex_unlock(miss->lock);
-    if (cut == NULL)
+    if (cut == NULL) {
+        free(taken);
         return NULL;
-    if (cut->is_slab)
-        return chunk_exchange(miss->object, cut, miss->written, size);
-    chunk_init(cut, miss->written, cut->room);
-    return cut;
+    }
+    if (!is_slab) {
+        chunk_init(cut, miss->written, cut->room);
+        return cut;
+    }
+    chunk_exchange(miss->object, cut, taken, miss->written, size);
+    return taken;
 }
 
 static void miss_leave_index(struct miss_handler *miss)

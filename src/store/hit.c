@@ -176,7 +176,8 @@ static bool hit_wait(struct hit_handler *hit, struct store_body *body)
         atomic_load_explicit(&body->written, memory_order_relaxed) <= hit->at) {
         waits = true;
         miss = body->fill;
-        if (hit->own & HIT_PINNED && hit->at >= chunk_end(hit->chunk))
+        /* It has taken all it was shown. A slab may be at its end without having said so: it ends where memory does. */
+        if (hit->own & HIT_PINNED && (hit->chunk->is_slab || hit->at >= chunk_end(hit->chunk)))
             freed = hit_unpin(hit);
         if (!(hit->state & (HIT_MAILED | HIT_WAITING))) {
             list_push_back(&miss->waiting, &hit->waiting);
@@ -185,9 +186,9 @@ static bool hit_wait(struct hit_handler *hit, struct store_body *body)
         post = hit_pace(hit, body);
     }
     pthread_mutex_unlock(body_lock_of(body));
+    chunk_let_go(body, freed); /* before the writer asks for room */
     if (post)
         loop_post(miss->loop, &miss->mail);
-    chunk_let_go(body, freed);
     return waits;
 }
 
@@ -252,9 +253,9 @@ static void hit_moved(struct hit_handler *hit, bool lets_go)
     if (hit_pace(hit, body))
         miss = body->fill;
     pthread_mutex_unlock(body_lock_of(body));
+    chunk_let_go(body, freed);
     if (miss != NULL)
         loop_post(miss->loop, &miss->mail);
-    chunk_let_go(body, freed);
 }
 
 static void hit_consume(struct source *source, size_t n)
@@ -288,7 +289,10 @@ static bool hit_leave(struct hit_handler *hit, struct store_body *body)
     INVARIANT(miss->readers > 0);
     miss->readers--;
     bool is_window = atomic_load_explicit(&body->window, memory_order_relaxed) != BODY_WHOLE;
-    return miss->readers == 0 && (is_window || miss->is_private) && miss_mark_mailed(miss);
+    bool is_last = miss->readers == 0 && (is_window || miss->is_private);
+    bool wants_room = miss->wants_room; /* what it had pinned may be what the writer waits for */
+    miss->wants_room = false;
+    return (is_last || wants_room) && miss_mark_mailed(miss);
 }
 
 /* Closed as a source before: only the memory is still to be settled. The state is this thread's alone by then. */
@@ -320,9 +324,9 @@ void hit_handler_close(struct hit_handler *hit, void (*gone)(struct hit_handler 
         in_mail = (hit->state & HIT_MAILED) != 0;
         pthread_mutex_unlock(body_lock_of(body));
     }
+    chunk_let_go(body, freed);
     if (miss != NULL)
         loop_post(miss->loop, &miss->mail);
-    chunk_let_go(body, freed);
     hit->own = HIT_CLOSED;
     hit->object = store_object_unref(hit->object);
     if (!in_mail && gone != NULL)

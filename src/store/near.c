@@ -77,6 +77,8 @@ static void near_cool(struct store_near *near, struct near_entry *entry)
 /* The hand goes round; what is cold gives way, the rest cools down. */
 static bool near_make_room(struct store_near *near, uint32_t units, uint64_t units_max)
 {
+    if (units > units_max)
+        return false;
     for (unsigned looks = 0; looks < HAND_LOOKS && near->units + units > units_max; looks++) {
         for (unsigned way = 0; way < NEAR_WAYS; way++)
             near_cool(near, &near->sets[near->hand].ways[way]);

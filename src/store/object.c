@@ -226,6 +226,8 @@ uint64_t stored_bytes(const struct stored *stored)
 static __attribute__((noinline)) void stored_free(struct stored *stored)
 {
     uint64_t charge = pieces_charge(stored_pieces(stored));
+    struct store_budget *budget = stored->budget;
+    uint16_t tenant = stored->seen.tenant;
 
     INVARIANT(!stored_is_indexed(stored));
     INVARIANT(!list_is_linked(&stored->link));
@@ -233,8 +235,8 @@ static __attribute__((noinline)) void stored_free(struct stored *stored)
         body_done(stored);
     else if (stored->seen.body != NULL)
         store_object_unref(&stored_of_body(stored->seen.body)->seen);
-    store_budget_give(stored->budget, stored->seen.tenant, charge);
     free(stored);
+    store_budget_give(budget, tenant, charge);
 }
 
 static inline struct near_entry *near_entry_here(const struct stored *stored)

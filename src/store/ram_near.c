@@ -162,13 +162,18 @@ bool ram_near_lookup(struct ram *ram, struct store_near *near, struct store_look
 uint32_t ram_near_units(const struct ram *ram, const struct stored *stored)
 {
     const struct store_object *seen = &stored->seen;
-    uint32_t units = stored->charge_units;
+    uint64_t units = stored->charge_units;
 
     if (!ram->near_at_once && atomic_load_explicit(&stored->use, memory_order_relaxed) == 0)
         return 0;
     if (stored->queue == S3_NONE || !store_object_is_complete(seen))
         return 0;
-    if (seen->body != NULL && stored_of_body(seen->body) != stored)
-        units += STORED_INLINE_BYTES / STORED_UNIT_BYTES;
-    return units <= NEAR_OBJECT_BYTES / STORED_UNIT_BYTES ? units : 0;
+    /* An updated object is not told when the body it shares is complete, or has lost its start. */
+    if (seen->body != NULL && atomic_load_explicit(&seen->body->window, memory_order_acquire) != BODY_WHOLE)
+        return 0;
+    if (seen->body != NULL && stored_of_body(seen->body) != stored) {
+        uint64_t written = atomic_load_explicit(&seen->body->written, memory_order_acquire);
+        units = MAX(units, written / STORED_UNIT_BYTES) + STORED_INLINE_BYTES / STORED_UNIT_BYTES;
+    }
+    return units <= NEAR_OBJECT_BYTES / STORED_UNIT_BYTES ? (uint32_t)units : 0;
 }

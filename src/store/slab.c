@@ -530,8 +530,9 @@ static enum tend tend_next(struct slabs *slabs, uint64_t now_ns, uint64_t *ret_w
     *ret_wait_ns = UINT64_MAX;
     pthread_mutex_lock(&slabs->lock);
     uint64_t idle_ns = now_ns - MIN(now_ns, slabs->wanted_ns);
-    if (slabs->ready_wanted > ready_least(slabs) && idle_ns >= READY_IDLE_NS) {
-        slabs->ready_wanted = ready_least(slabs);
+    bool has_more = MAX(slabs->ready_wanted, slabs->ready_count) > ready_least(slabs);
+    if (has_more && idle_ns >= READY_IDLE_NS) {
+        slabs->ready_wanted = MIN(slabs->ready_wanted, ready_least(slabs));
         next = TEND_DROP;
     } else if (now_ns < slabs->again_ns) {
         if (slabs->again_ns != UINT64_MAX)
@@ -541,7 +542,7 @@ static enum tend tend_next(struct slabs *slabs, uint64_t now_ns, uint64_t *ret_w
     } else if (!list_is_empty(&slabs->queue)) {
         next = TEND_MOVE;
     }
-    if (slabs->ready_wanted > ready_least(slabs))
+    if (has_more && next != TEND_DROP)
         *ret_wait_ns = MIN(*ret_wait_ns, READY_IDLE_NS - idle_ns);
     pthread_mutex_unlock(&slabs->lock);
     return next;

@@ -277,6 +277,7 @@ static unsigned uring_turn(struct os *os, uint64_t deadline_ns)
     if (UNLIKELY(!door->is_enabled))
         enable(door);
     enter(door, deadline_ns);
+    door->turn += io_uring_sq_ready(&door->ring) == 0;
     if (UNLIKELY(door->accept_resume_ns != 0))
         listens_resume(door, os_clock_ns());
     ran += completions_run(door);

@@ -32,6 +32,7 @@ struct uring {
     struct io_uring ring;
     bool is_enabled;         /* by the thread that turns, at its first turn */
     struct msghdr *messages; /* one per submission entry: the kernel has copied it when the entry is consumed */
+    uint8_t turn;            /* goes on when all that was asked for is with the kernel */
     struct io_uring_buf_ring *buffer_ring;
     char *buffers; /* BUFFERS_MAX of them, pages are taken when they are first used */
     unsigned buffer_count;

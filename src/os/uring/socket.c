@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* os_socket.state: flags below, the errno of an end that nobody has heard of yet above. */
+/* os_socket.state: flags below; above them the errno of an end that nobody has heard of yet, and the turn in which the
+ * receive was asked for. */
 enum {
     S_IN_RECV = 1 << 0,   /* a receive is with the kernel */
     S_IN_SEND = 1 << 1,   /* a send, a connect or the wait for one */
@@ -18,6 +19,8 @@ enum {
     S_CLOSING = 1 << 7,
     S_SEND_DUE = 1 << 8, /* the result of a send by reference is known, done() is due */
     S_ERROR_SHIFT = 16,
+    S_ERROR_MASK = 0xff << S_ERROR_SHIFT,
+    S_TURN_SHIFT = 24,
 };
 
 /* Bytes that came while nobody asked. */
@@ -45,11 +48,16 @@ static void socket_init(struct os *os, struct os_socket *socket, int fd, uint32_
     list_init(&socket->link);
 }
 
+static uint32_t socket_error(const struct os_socket *socket)
+{
+    return (socket->state & S_ERROR_MASK) >> S_ERROR_SHIFT;
+}
+
 /* The first one counts. */
 static void socket_keep_error(struct os_socket *socket, int error)
 {
-    if (socket->state >> S_ERROR_SHIFT == 0)
-        socket->state |= (uint32_t)error << S_ERROR_SHIFT;
+    if (socket_error(socket) == 0)
+        socket->state |= ((uint32_t)error << S_ERROR_SHIFT) & S_ERROR_MASK;
 }
 
 /* A multishot receive of a unix socket does not tell of a FIN that came together with bytes: the kernel looks
@@ -105,12 +113,13 @@ static void recv_submit(struct os_socket *socket)
     }
     io_uring_sqe_set_data64(sqe, uring_data(socket, TAG_RECV));
     socket->state |= S_IN_RECV;
+    socket->state = (socket->state & ((1u << S_TURN_SHIFT) - 1)) | (uint32_t)uring_of(socket->os)->turn << S_TURN_SHIFT;
 }
 
 /* Something can be told without the kernel. */
 static bool recv_is_due(const struct os_socket *socket)
 {
-    return socket->recv != NULL && (socket->own != NULL || socket->state >> S_ERROR_SHIFT != 0);
+    return socket->recv != NULL && (socket->own != NULL || socket_error(socket) != 0);
 }
 
 void uring_socket_recv(struct os_socket *socket, struct os_recv *op)
@@ -177,7 +186,7 @@ static unsigned recv_tell_bytes(struct os_socket *socket, const char *data, uint
 static unsigned recv_run(struct os_socket *socket)
 {
     struct held *held = socket->own;
-    uint32_t error = socket->state >> S_ERROR_SHIFT;
+    uint32_t error = socket_error(socket);
     unsigned ran;
 
     if (held != NULL) {
@@ -186,7 +195,7 @@ static unsigned recv_run(struct os_socket *socket)
         free(held);
         return ran;
     }
-    socket->state &= (1u << S_ERROR_SHIFT) - 1;
+    socket->state &= ~(uint32_t)S_ERROR_MASK;
     return recv_tell(socket, -(int32_t)error, NULL);
 }
 
@@ -294,7 +303,7 @@ static bool recv_has_completed(struct uring *door, const struct os_socket *socke
 
 bool uring_socket_is_silent(struct os_socket *socket)
 {
-    return socket->own == NULL && socket->state >> S_ERROR_SHIFT == 0 &&
+    return socket->own == NULL && socket_error(socket) == 0 &&
            !recv_has_completed(uring_of(socket->os), socket) && kernel_is_silent(socket->fd);
 }
 
@@ -394,10 +403,16 @@ void uring_socket_shutdown(struct os_socket *socket)
 
 void uring_socket_close(struct os_socket *socket, bool reset)
 {
-    if (socket->state & (S_IN_SEND | S_DIRECT))
+    struct uring *door = uring_of(socket->os);
+
+    if (socket->state & (S_IN_SEND | S_DIRECT)) {
         (void)cancel_now(socket, 0);
-    else if (socket->state & S_IN_RECV)
+    } else if (socket->state & S_IN_RECV) {
+        /* A submission names the descriptor by its number, which may be another socket's by the next turn. */
+        if (socket->state >> S_TURN_SHIFT == door->turn)
+            uring_flush(door);
         recv_stop(socket);
+    }
     kernel_close(socket->fd, reset); /* what is in flight keeps the kernel's socket until it has ended */
     socket->fd = -1;
     socket->state |= S_CLOSING;

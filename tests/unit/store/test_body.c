@@ -774,6 +774,97 @@ static void test_slabs_stay_for_readers(void **state)
     storage_free(storage);
 }
 
+/* Takes all memory there is and holds it: objects that were evicted and are still being read. Returns how many. */
+static unsigned hold_everything(struct storage *storage, struct store_object **held, unsigned max)
+{
+    static const int64_t lengths[] = {50000, 5000, 500};
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < ARRAY_LEN(lengths); i++)
+        while (count < max && put_whole(storage, (struct put){.object = 1000 + count, .length = lengths[i]})) {
+            assert_int_equal(find(storage, 1000 + count, &held[count]), STORE_HIT);
+            count++;
+        }
+    assert_true(count < max);
+    return count;
+}
+
+/* The first pages of a slab are read, and there are no more to be had: the reader that waits does not keep those from
+ * being turned round. */
+static void test_slab_ends_under_a_waiting_reader(void **state)
+{
+    enum { LENGTH = 900000, FIRST = 512 * 1024, HELD_MAX = 2000 };
+    static struct store_object *held[HELD_MAX];
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(16 * MIB);
+    struct writer writer = {0};
+    struct miss_handler *miss = put_begin(
+        storage, (struct put){.object = 4, .length = LENGTH, .loop = loop, .on_room = writer_room, .writer = &writer}, NULL);
+    uint64_t done = put_bytes(miss, 4, FIRST);
+    struct reader reader;
+
+    (void)state;
+    assert_int_equal(done, FIRST);
+    reader_open(&reader, miss, 4, loop);
+    reader_ready(&reader);
+    assert_int_equal(reader.last, SOURCE_WAIT);
+    assert_int_equal(reader.total, FIRST);
+    unsigned count = hold_everything(storage, held, HELD_MAX);
+    while (done < LENGTH) {
+        uint64_t more = put_bytes(miss, 4, LENGTH - done);
+        settle(loop);
+        assert_true(more > 0);
+        done += more;
+    }
+    miss_handler_finish(miss);
+    settle(loop);
+    assert_int_equal(reader.last, SOURCE_END);
+    assert_int_equal(reader.total, LENGTH);
+    source_close(&reader.hit.source);
+    for (unsigned i = 0; i < count; i++)
+        store_object_unref(held[i]);
+    storage_free(storage);
+    loop_free(loop);
+}
+
+/* The writer waits for what a slow reader has pinned; that reader leaves, others stay. */
+static void test_leaving_reader_makes_room(void **state)
+{
+    struct loop *loop = test_loop_new();
+    struct storage *storage = tier_new(16 * MIB); /* share 2 MiB: a window of 1 MiB */
+    struct writer writer = {0};
+    struct miss_handler *miss = put_begin(
+        storage, (struct put){.object = 4, .length = 8 * MIB, .loop = loop, .on_room = writer_room, .writer = &writer}, NULL);
+    static struct store_object *held[2000];
+    struct reader fast, slow;
+    slice slices[4];
+    unsigned shown;
+
+    (void)state;
+    assert_true(put_bytes(miss, 4, 1000) == 1000);
+    reader_open(&slow, miss, 4, loop);
+    assert_int_equal(source_peek(&slow.hit.source, slices, 4, &shown), SOURCE_READY); /* pins the first chunk */
+    reader_open(&fast, miss, 4, loop);
+    unsigned count = hold_everything(storage, held, ARRAY_LEN(held));
+    while (put_bytes(miss, 4, 1000) > 0) {
+        reader_ready(&fast);
+        settle(loop);
+    }
+    assert_int_equal(fast.last, SOURCE_WAIT);
+    unsigned rooms = writer.rooms;
+    source_close(&slow.hit.source);
+    settle(loop);
+    assert_int_equal(writer.rooms, rooms + 1);
+    assert_int_equal(put_bytes(miss, 4, 1000), 1000);
+    source_close(&fast.hit.source);
+    miss_handler_drop(miss);
+    settle(loop);
+    for (unsigned i = 0; i < count; i++)
+        store_object_unref(held[i]);
+    storage_free(storage);
+    loop_free(loop);
+}
+
 static void wake_nobody(void *arg)
 {
     (void)arg;
@@ -847,6 +938,8 @@ int main(void)
         cmocka_unit_test(test_windows_are_not_in_slabs),
         cmocka_unit_test(test_slabs_of_a_window_go),
         cmocka_unit_test(test_slabs_stay_for_readers),
+        cmocka_unit_test(test_slab_ends_under_a_waiting_reader),
+        cmocka_unit_test(test_leaving_reader_makes_room),
         cmocka_unit_test(test_often),
     };
     const struct CMUnitTest tests[] = {
