@@ -624,7 +624,8 @@ static void conn_received_head(struct h1_conn *conn, slice data)
         /* what precedes the head (empty lines) was counted by the scan: keep all, it is bounded */
     }
     bool first = conn->in.end == conn->in.start;
-    if (!h1_inbuf_append(&conn->in, data, PIPELINE_BYTES_MAX)) {
+    /* The beginning of a head, and all that one receive can bring with the rest of it. */
+    if (!h1_inbuf_append(&conn->in, data, PIPELINE_BYTES_MAX + conn->server->config.limits->head.head_bytes_max)) {
         conn_close(conn, true);
         return;
     }

@@ -24,6 +24,7 @@ static void enable(struct uring *door)
     INVARIANT(result == 0);
     (void)io_uring_register_ring_fd(&door->ring); /* saves a look at the descriptor table; does without */
     door->is_enabled = true;
+    door->owner = pthread_self();
 }
 
 void uring_flush(struct uring *door)
@@ -34,6 +35,18 @@ void uring_flush(struct uring *door)
         int result = io_uring_submit(&door->ring);
         INVARIANT(result >= 0 || (submit_error_passes(result) && tries < 1000));
     }
+}
+
+static bool has_task_work(const struct uring *door)
+{
+    return (IO_URING_READ_ONCE(*door->ring.sq.kflags) & IORING_SQ_TASKRUN) != 0;
+}
+
+void uring_settle(struct uring *door)
+{
+    uring_flush(door);
+    for (unsigned tries = 0; tries < 1000 && has_task_work(door); tries++)
+        (void)io_uring_get_events(&door->ring);
 }
 
 struct io_uring_sqe *uring_sqe(struct uring *door)
@@ -147,9 +160,10 @@ static void cancel_all(struct uring *door)
     struct io_uring_sync_cancel_reg reg = {
         .flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL, .timeout = {.tv_sec = -1, .tv_nsec = -1}};
 
-    if (!door->is_enabled)
+    /* Of a thread that has ended the kernel has cancelled everything, and nobody else may submit. */
+    if (!door->is_enabled || !pthread_equal(door->owner, pthread_self()))
         return;
-    uring_flush(door);
+    uring_settle(door);
     (void)io_uring_register_sync_cancel(&door->ring, &reg); /* -ENOENT: nothing was */
 }
 
@@ -243,7 +257,7 @@ static bool has_kernel_work(const struct uring *door)
 {
     unsigned flags = IO_URING_READ_ONCE(*door->ring.sq.kflags);
 
-    return io_uring_sq_ready(&door->ring) > 0 || (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+    return io_uring_sq_ready(&door->ring) > 0 || has_task_work(door) || (flags & IORING_SQ_CQ_OVERFLOW) != 0;
 }
 
 static void wait_until(struct uring *door, uint64_t deadline_ns)

@@ -19,6 +19,7 @@
 #include "os/op.h"
 
 #include <liburing.h>
+#include <pthread.h>
 
 #define SQ_ENTRIES           1024u
 #define COMPLETIONS_PER_TURN 1024u
@@ -30,6 +31,7 @@
 struct uring {
     struct os os;
     struct io_uring ring;
+    pthread_t owner;         /* who enabled it */
     bool is_enabled;         /* by the thread that turns, at its first turn */
     struct msghdr *messages; /* one per submission entry: the kernel has copied it when the entry is consumed */
     uint8_t turn;            /* goes on when all that was asked for is with the kernel */
@@ -67,6 +69,8 @@ static inline uint64_t uring_data(const void *object, enum uring_tag tag)
 struct io_uring_sqe *uring_sqe(struct uring *door);
 /* Everything asked for so far is with the kernel. */
 void uring_flush(struct uring *door);
+/* The same, and no operation is half-way: each has completed or waits where a cancellation finds it. */
+void uring_settle(struct uring *door);
 /* Asks for the end of the operation with that data; its own completion tells when. */
 void uring_cancel(struct uring *door, uint64_t data);
 void uring_buffer_give(struct uring *door, unsigned id);

@@ -109,7 +109,7 @@ static unsigned listen_ended(struct uring *door, struct uring_listen *listen, in
         own_free(&listen->link, listen);
         return 0;
     }
-    if (result >= 0 || kernel_accept_error_passes(-result)) {
+    if (result >= 0 || result == -ECANCELED || kernel_accept_error_passes(-result)) {
         listen_arm(door, listen);
         return 0;
     }

@@ -23,11 +23,12 @@ enum {
     S_TURN_SHIFT = 24,
 };
 
-/* Bytes that came while nobody asked. */
+/* Bytes that came while nobody asked: [start, end). */
 struct held {
-    uint32_t size, room;
+    uint32_t start, end, room;
     char bytes[];
 };
+#define HELD_PIECE_BYTES 65536u /* no receive brings more, as with epoll */
 
 static void socket_queue(struct os_socket *socket)
 {
@@ -147,22 +148,26 @@ static unsigned recv_tell(struct os_socket *socket, int32_t result, const char *
 static void recv_hold(struct os_socket *socket, const char *data, uint32_t size)
 {
     struct held *held = socket->own;
-    uint32_t have = held != NULL ? held->size : 0;
+    uint32_t have = held != NULL ? held->end - held->start : 0;
 
-    if (held == NULL || held->room - held->size < size) {
+    if (held == NULL || held->room - held->end < size) {
         uint32_t room = (have + size) * 2;
-        struct held *larger = realloc(held, sizeof(*held) + room);
+        struct held *larger = malloc(sizeof(*larger) + room);
         if (larger == NULL) {
             socket_keep_error(socket, ENOMEM);
             return;
         }
+        if (have > 0)
+            memcpy(larger->bytes, held->bytes + held->start, have);
+        free(held);
         held = larger;
-        held->size = have;
+        held->start = 0;
+        held->end = have;
         held->room = room;
         socket->own = held;
     }
-    memcpy(held->bytes + held->size, data, size);
-    held->size += size;
+    memcpy(held->bytes + held->end, data, size);
+    held->end += size;
 }
 
 /* Bytes into the memory the receive names; what is left over is held. */
@@ -182,19 +187,29 @@ static unsigned recv_tell_bytes(struct os_socket *socket, const char *data, uint
     return socket->recv->into != NULL ? recv_tell_into(socket, data, size) : recv_tell(socket, (int32_t)size, data);
 }
 
+static unsigned recv_run_held(struct os_socket *socket, struct held *held)
+{
+    uint32_t most = socket->recv->into != NULL ? socket->recv->into_bytes : HELD_PIECE_BYTES;
+    uint32_t size = MIN(held->end - held->start, most);
+    const char *data = held->bytes + held->start;
+    unsigned ran;
+
+    held->start += size;
+    if (held->start < held->end)
+        return recv_tell_bytes(socket, data, size); /* what is left stays where it is */
+    socket->own = NULL; /* the callback may receive again */
+    ran = recv_tell_bytes(socket, data, size);
+    free(held);
+    return ran;
+}
+
 /* What came while nobody asked. */
 static unsigned recv_run(struct os_socket *socket)
 {
-    struct held *held = socket->own;
     uint32_t error = socket_error(socket);
-    unsigned ran;
 
-    if (held != NULL) {
-        socket->own = NULL; /* the callback may receive again */
-        ran = recv_tell_bytes(socket, held->bytes, held->size);
-        free(held);
-        return ran;
-    }
+    if (socket->own != NULL)
+        return recv_run_held(socket, socket->own);
     socket->state &= ~(uint32_t)S_ERROR_MASK;
     return recv_tell(socket, -(int32_t)error, NULL);
 }
@@ -212,6 +227,7 @@ static unsigned recv_bytes(struct os_socket *socket, const char *data, uint32_t 
     if (socket->recv != NULL && socket->own == NULL)
         return recv_tell_bytes(socket, data, size);
     recv_hold(socket, data, size);
+    socket->state &= ~(uint32_t)S_STOPPING; /* a cancellation finds no receive that is just being tried: ask again */
     recv_stop(socket);
     return 0;
 }
@@ -270,7 +286,7 @@ static bool cancel_now(struct os_socket *socket, uint64_t data)
         .timeout = {.tv_sec = -1, .tv_nsec = -1},
     };
 
-    uring_flush(door);
+    uring_settle(door);
     return io_uring_register_sync_cancel(&door->ring, &reg) == 0;
 }
 
@@ -411,6 +427,8 @@ void uring_socket_close(struct os_socket *socket, bool reset)
         /* A submission names the descriptor by its number, which may be another socket's by the next turn. */
         if (socket->state >> S_TURN_SHIFT == door->turn)
             uring_flush(door);
+        /* Ends any receive by itself, also one that a cancellation does not find because it is just being tried. */
+        shutdown(socket->fd, SHUT_RD);
         recv_stop(socket);
     }
     kernel_close(socket->fd, reset); /* what is in flight keeps the kernel's socket until it has ended */

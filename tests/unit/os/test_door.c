@@ -215,6 +215,69 @@ static void close_cancels_what_is_under_way(void **state)
     assert_int_equal(w->server.sent, -ECANCELED);
 }
 
+/* The next connection gets the number of one that was closed with a receive just asked for: it loses no byte. */
+static void closed_number_receives_nothing(void **state)
+{
+    struct world *w = *state;
+
+    for (unsigned round = 0; round < 50; round++) {
+        struct conn next, accepted;
+        unsigned before = w->acceptor.accepts;
+
+        conn_init(&next);
+        conn_send(&w->server, "old", 3);
+        TURN_UNTIL(w->os, w->server.sends > 0);
+        int number = w->client.socket.fd;
+        conn_recv(&w->client);
+        conn_close(&w->client, false);
+        conn_connect(w->os, &next, &w->acceptor.listener.address);
+        assert_int_equal(next.socket.fd, number);
+        TURN_UNTIL(w->os, next.connects == 1 && w->acceptor.accepts == before + 1 && w->client.closes == 1);
+        conn_init(&accepted);
+        assert_true(err_is_ok(os_socket_adopt(w->os, &accepted.socket, w->acceptor.fd)));
+        conn_send(&accepted, "hello", 5);
+        TURN_UNTIL(w->os, accepted.sends == 1);
+        conn_recv(&next);
+        TURN_UNTIL(w->os, next.receives == 1);
+        assert_int_equal(next.received, 5);
+        assert_memory_equal(next.got, "hello", 5);
+        pair_close(w->os, &next, &accepted);
+        conn_close(&w->server, true);
+        TURN_UNTIL(w->os, w->server.closes == 1);
+        pair_open(w->os, &w->acceptor, &w->client, &w->server);
+    }
+}
+
+/* What a peer sends ahead is told in pieces that every receiver has room for, whatever came meanwhile. */
+static void sent_ahead_comes_in_pieces(void **state)
+{
+    static char block[400000];
+    struct world *w = *state;
+    size_t sent = 0, received = 0;
+
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] = (char)(i / 256 + i);
+    conn_recv(&w->server);
+    conn_send(&w->client, block, 1);
+    TURN_UNTIL(w->os, w->server.receives == 1 && w->client.sends == 1);
+    for (unsigned turns = 0; turns < 50; turns++) { /* nobody asks for it */
+        if (w->client.socket.send == NULL) {
+            if (turns > 0)
+                sent += (size_t)w->client.sent;
+            conn_send(&w->client, block + sent, sizeof(block) - sent);
+        }
+        os_turn(w->os, 0);
+    }
+    while (received < 100000) {
+        unsigned before = w->server.receives;
+        conn_recv(&w->server);
+        TURN_UNTIL(w->os, w->server.receives == before + 1);
+        assert_in_range(w->server.received, 1, 65536);
+        assert_memory_equal(w->server.got, block + received, MIN((size_t)w->server.received, sizeof(w->server.got)));
+        received += (size_t)w->server.received;
+    }
+}
+
 static void connect_refused(void **state)
 {
     struct world *w = *state;
@@ -378,6 +441,8 @@ int main(void)
         ON_UNIX(close_is_fin),
         ON_TCP(cancelled_receive_is_not_called),
         ON_TCP(close_cancels_what_is_under_way),
+        ON_TCP(closed_number_receives_nothing),
+        ON_TCP(sent_ahead_comes_in_pieces),
         ON_TCP(connect_refused),
         ON_TCP(connect_closed_at_once),
         ON_UNIX(connect_closed_at_once),
