@@ -131,7 +131,7 @@ void body_promote(struct store_body *body, uint32_t hits)
         return;
     for (struct body_chunk *chunk = body->chunks; chunk != NULL; chunk = chunk->next)
         if (chunk->is_slab)
-            slab_promote(stored_of_body(body)->budget->slabs, chunk->bytes, hits);
+            slab_promote(stored_of_body(body)->budget->slabs, &chunk->bytes, hits);
 }
 
 void body_done(struct stored *owner)

@@ -12,7 +12,7 @@
 struct body_chunk {
     struct body_chunk *next, *skip;
     uint64_t at; /* of its first byte in the body */
-    char *bytes; /* behind the chunk, or a slab */
+    char *_Atomic bytes; /* behind the chunk, or a slab; of a complete body it may become another one, with the same bytes */
     /* What the body may have in it. A slab with no more room is cut short, before the next chunk has a byte: who has
      * seen that byte (`written`) sees the size. */
     _Atomic uint32_t size;

@@ -97,7 +97,7 @@ static slice chunk_slice(const struct body_chunk *chunk, uint64_t at, uint64_t l
 {
     uint64_t end = MIN(chunk_end(chunk), limit);
 
-    return slice_of(chunk->bytes + (at - chunk->at), (size_t)(end - at));
+    return slice_of(atomic_load_explicit(&chunk->bytes, memory_order_acquire) + (at - chunk->at), (size_t)(end - at));
 }
 
 static struct body_chunk *chunk_find(struct body_chunk *chunk, uint64_t at)

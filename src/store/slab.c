@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define PROMOTE_BYTES     (16u << 20)            /* sent from a slab until it is worth a huge page */
+#define COPY_BYTES_MAX    (SLAB_BYTES / 4)       /* both are charged */
 #define MOVES_MAX       50u                    /* attempts while sockets hold pages */
 #define MOVE_AGAIN_NS   UINT64_C(100000000)    /* between them */
 #define NO_HUGE_NS      UINT64_C(10000000000)  /* the kernel had none: ask again so much later */
@@ -19,6 +20,7 @@ enum slab_state {
     SLAB_QUEUED,
     SLAB_MOVING,
     SLAB_LEFT, /* let go of while it moved */
+    SLAB_KEPT, /* its bytes have a copy, which counts; readers and sockets may still use these */
 };
 
 struct slab {
@@ -29,6 +31,8 @@ struct slab {
     uint8_t state;
     uint8_t moves;
     bool is_huge;
+    char *_Atomic *place; /* where the body has the address of its bytes; while queued, moving or kept */
+    struct slab *kept;    /* of a copy: what it is the copy of; goes with it */
 };
 
 struct slabs {
@@ -93,6 +97,8 @@ static struct slab *slab_take_addresses(struct slabs *slabs)
     INVARIANT(slab_room(slab) == 0);
     slab->is_huge = false;
     slab->moves = 0;
+    slab->place = NULL;
+    slab->kept = NULL;
     return slab;
 }
 
@@ -340,20 +346,27 @@ static void slab_done(struct slabs *slabs, struct slab *slab, size_t keep)
 
 void slab_free(struct slabs *slabs, char *at)
 {
-    struct slab *slab = slab_of(slabs, at);
+    struct slab *slab = slab_of(slabs, at), *kept;
     bool is_moving;
 
     pthread_mutex_lock(&slabs->lock);
+    if (slab->state == SLAB_KEPT) /* copied since the caller looked */
+        slab = slab_of(slabs, atomic_load_explicit(slab->place, memory_order_relaxed));
     INVARIANT(slab->state == SLAB_USED || slab->state == SLAB_QUEUED || slab->state == SLAB_MOVING);
+    kept = slab->kept;
     is_moving = slab->state == SLAB_MOVING;
     if (slab->state == SLAB_QUEUED)
         list_remove(&slab->link);
     slab->state = SLAB_LEFT;
     if (!is_moving)
         count_used(slabs, slab, -1);
+    if (kept != NULL)
+        count_used(slabs, kept, -1);
     pthread_mutex_unlock(&slabs->lock);
     if (!is_moving)
         slab_done(slabs, slab, 0);
+    if (kept != NULL)
+        slab_done(slabs, kept, 0);
 }
 
 void slab_exchange(struct slabs *slabs, char *at, size_t bytes)
@@ -369,7 +382,9 @@ void slab_exchange(struct slabs *slabs, char *at, size_t bytes)
 
 size_t slab_bytes(const struct slabs *slabs, const char *at)
 {
-    return slab_room(slab_of(slabs, at));
+    const struct slab *slab = slab_of(slabs, at);
+
+    return slab_room(slab) + (slab->kept != NULL ? slab_room(slab->kept) : 0);
 }
 
 /* ---- huge pages -------------------------------------------------------------------------------------- */
@@ -381,15 +396,16 @@ void slabs_on_work(struct slabs *slabs, void (*wake)(void *arg), void *arg)
     slabs->ready_wanted = ready_least(slabs);
 }
 
-void slab_promote(struct slabs *slabs, char *at, uint32_t hits)
+void slab_promote(struct slabs *slabs, char *_Atomic *place, uint32_t hits)
 {
-    struct slab *slab = slab_of(slabs, at);
     bool queued = false;
 
     pthread_mutex_lock(&slabs->lock);
+    struct slab *slab = slab_of(slabs, atomic_load_explicit(place, memory_order_relaxed));
     if (slab->state == SLAB_USED && !slab->is_huge && (uint64_t)hits * slab->used >= PROMOTE_BYTES &&
         slabs->again_ns != UINT64_MAX && slabs->wake != NULL) {
         slab->state = SLAB_QUEUED;
+        slab->place = place;
         slab->moves = 0;
         list_push_back(&slabs->queue, &slab->link);
         queued = true;
@@ -459,12 +475,38 @@ static struct slab *queue_take(struct slabs *slabs)
     return slab;
 }
 
+/* What sockets hold cannot be moved. A small slab, which they hold all the time when it is asked for all the time, gets
+ * a copy in a ready huge page, and stays as it is for those who have its address. */
+static bool slab_copy(struct slabs *slabs, struct slab *slab)
+{
+    struct slab *huge;
+    bool was_left;
+
+    if (slab->used > COPY_BYTES_MAX || (huge = ready_take(slabs, slab->tenant, slab->used)) == NULL)
+        return false;
+    memcpy(slab_at(slabs, huge), slab_at(slabs, slab), slab->used);
+    pthread_mutex_lock(&slabs->lock);
+    was_left = slab->state == SLAB_LEFT;
+    if (!was_left) {
+        huge->kept = slab;
+        slab->state = SLAB_KEPT;
+        slabs->stats.moved++;
+        atomic_store_explicit(slab->place, slab_at(slabs, huge), memory_order_release);
+    }
+    pthread_mutex_unlock(&slabs->lock);
+    if (was_left)
+        slab_free(slabs, slab_at(slabs, huge));
+    return !was_left;
+}
+
 /* Returns when to come again. */
 static uint64_t queue_tend(struct slabs *slabs, struct slab *slab)
 {
     err moved = slab_move(slabs, slab);
     bool was_left, again = moved.code == ERR_SYSTEM && moved.sys == EAGAIN;
 
+    if (again && slab_copy(slabs, slab))
+        return 0;
     pthread_mutex_lock(&slabs->lock);
     count_moved(slabs, moved);
     count_used(slabs, slab, -1);

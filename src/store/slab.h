@@ -2,7 +2,7 @@
  * each slab in one body, so that sockets send from them by reference.
  *
  *   FREE --slab_new--> USED --slab_promote--> QUEUED --slabs_tend--> MOVING --> USED, huge or as it was
- *     ^                  |                       |                      |
+ *     ^                  |                       |                      |  (or copied, and kept beside the copy)
  *     '---- punched -----+------ slab_free ------+---- (when moved) ----'
  *
  * Bytes are charged to the budget when their pages are taken, and given back when they are punched. Bytes of a slab are
@@ -45,11 +45,13 @@ void slab_trim(struct slabs *slabs, char *slab, size_t bytes);
 void slab_free(struct slabs *slabs, char *slab);
 /* The same, but bytes of its charge stay taken, for what the caller puts in its place. Of a body that is being filled. */
 void slab_exchange(struct slabs *slabs, char *slab, size_t bytes);
-/* Bytes charged for it: its room. */
+/* Bytes charged for it: its room, and that of what it is a copy of. */
 size_t slab_bytes(const struct slabs *slabs, const char *slab);
 /* Of a complete body that was asked for that often: a small slab has to be sent more often than a large one until it is
  * worth what is rounded up. */
-void slab_promote(struct slabs *slabs, char *slab, uint32_t hits);
+/* place: where its address is kept until slab_free; another one may be put there, with the same bytes, while slabs_tend
+ * runs. */
+void slab_promote(struct slabs *slabs, char *_Atomic *place, uint32_t hits);
 
 /* Does one piece of slow work: may block for milliseconds. Returns when there may be more: nanoseconds from now, 0: at
  * once, UINT64_MAX: when wake is called. */

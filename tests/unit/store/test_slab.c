@@ -255,7 +255,7 @@ static bool no_huge_pages(void)
 
 static void test_promote(void **state)
 {
-    char *full, *half, *small;
+    char *_Atomic full, *_Atomic half, *_Atomic small;
 
     (void)state;
     begin(64 * MIB, 256 * 1024);
@@ -264,22 +264,22 @@ static void test_promote(void **state)
     small = slab_new(slabs, 1, NEAR, MIB - PAGE, 0);
     fill(full, 2 * MIB, 1);
     fill(half, MIB + 5 * PAGE, 2);
-    slab_promote(slabs, full, 16); /* nobody would tend it */
+    slab_promote(slabs, &full, 16); /* nobody would tend it */
     assert_int_equal(slabs_tend(slabs), UINT64_MAX);
     assert_int_equal(stats().huge, 0);
     slabs_on_work(slabs, wake, NULL);
-    slab_promote(slabs, full, 16);
-    slab_promote(slabs, full, 16);
-    slab_promote(slabs, half, 16);
-    slab_promote(slabs, small, 16);
+    slab_promote(slabs, &full, 16);
+    slab_promote(slabs, &full, 16);
+    slab_promote(slabs, &half, 16);
+    slab_promote(slabs, &small, 16);
     assert_int_equal(woken, 2);
     if (!no_huge_pages()) {
         assert_int_equal(stats().huge, 2);
         assert_int_equal(slab_bytes(slabs, half), 2 * MIB);
         assert_int_equal(stats().rounding_bytes, 2 * MIB - MIB - 5 * PAGE);
-        slab_promote(slabs, half, 16); /* is one already */
+        slab_promote(slabs, &half, 16); /* is one already */
         assert_int_equal(woken, 2);
-        slab_promote(slabs, small, 17); /* a small one has to be asked for more often */
+        slab_promote(slabs, &small, 17); /* a small one has to be asked for more often */
         assert_int_equal(woken, 3);
     }
     assert_true(is_filled(full, 2 * MIB, 1));
@@ -293,14 +293,14 @@ static void test_promote(void **state)
 
 static void test_rounding_has_a_bound(void **state)
 {
-    char *halves[6];
+    char *_Atomic halves[6];
 
     (void)state;
     begin(64 * MIB, 256 * 1024); /* at most 4 MiB of rounding */
     slabs_on_work(slabs, wake, NULL);
     for (unsigned i = 0; i < ARRAY_LEN(halves); i++) {
         halves[i] = slab_new(slabs, 1, NEAR, MIB, 0);
-        slab_promote(slabs, halves[i], 16);
+        slab_promote(slabs, &halves[i], 16);
     }
     if (!no_huge_pages()) {
         assert_int_equal(stats().huge, 4);
@@ -313,7 +313,7 @@ static void test_rounding_has_a_bound(void **state)
 
 static void test_promote_waits_for_sockets(void **state)
 {
-    char *slab;
+    char *_Atomic slab;
 
     (void)state;
     begin(64 * MIB, 256 * 1024);
@@ -321,7 +321,7 @@ static void test_promote_waits_for_sockets(void **state)
     slab = slab_new(slabs, 1, NEAR, 2 * MIB, 0);
     fill(slab, 2 * MIB, 1);
     struct flight flight = flight_begin(slab, 2 * MIB);
-    slab_promote(slabs, slab, 16);
+    slab_promote(slabs, &slab, 16);
     uint64_t wait_ns = slabs_tend(slabs);
     if (stats().moved == 0 && wait_ns > 0 && wait_ns < UINT64_C(1000000000)) {
         assert_int_equal(stats().move_failures, 1);
@@ -333,7 +333,7 @@ static void test_promote_waits_for_sockets(void **state)
         assert_true(no_huge_pages());
     }
     assert_true(is_filled(slab, 2 * MIB, 1));
-    slab_promote(slabs, slab, 16);
+    slab_promote(slabs, &slab, 16);
     slab_free(slabs, slab); /* maybe queued */
     assert_int_equal(slabs_tend(slabs), UINT64_MAX);
     end();
@@ -341,17 +341,51 @@ static void test_promote_waits_for_sockets(void **state)
 
 static void test_freed_in_the_queue(void **state)
 {
-    char *slab;
+    char *_Atomic slab;
 
     (void)state;
     begin(64 * MIB, 256 * 1024);
     slabs_on_work(slabs, wake, NULL);
     slab = slab_new(slabs, 1, NEAR, 2 * MIB, 0);
-    slab_promote(slabs, slab, 16);
+    slab_promote(slabs, &slab, 16);
     slab_free(slabs, slab);
     check_charge();
     assert_int_equal(slabs_tend(slabs), UINT64_MAX);
     assert_int_equal(stats().moved + stats().move_failures, 0);
+    end();
+}
+
+/* What is asked for all the time cannot be moved: it is copied. */
+static void test_copy_while_sockets_hold(void **state)
+{
+    enum { BYTES = 64 * 1024 };
+    char *_Atomic small;
+    char *before;
+
+    (void)state;
+    begin(512 * MIB, BYTES);
+    slabs_on_work(slabs, wake, NULL);
+    bool none = no_huge_pages();
+    before = small = slab_new(slabs, 1, NEAR, BYTES, BYTES);
+    fill(small, BYTES, 1);
+    struct flight flight = flight_begin(small, BYTES);
+    slab_promote(slabs, &small, 256);
+    for (unsigned i = 0; i < 5; i++)
+        (void)slabs_tend(slabs);
+    if (!none) {
+        assert_ptr_not_equal(small, before);
+        assert_int_equal(slab_bytes(slabs, small), 2 * MIB + BYTES);
+        assert_int_equal(stats().used, 2);
+        assert_int_equal(stats().huge, 1);
+        assert_true(is_filled(small, BYTES, 1));
+        slab_promote(slabs, &small, 512); /* is huge */
+    }
+    assert_true(is_filled(before, BYTES, 1)); /* for who has its address */
+    assert_true(flight_is_right(flight, 1));
+    check_charge();
+    slab_free(slabs, before); /* as one that looked before the copy was there */
+    assert_int_equal(stats().used, 0);
+    check_charge();
     end();
 }
 
@@ -440,7 +474,7 @@ static void tend_run(void *arg)
 static void test_moving_while_used(void **state)
 {
     struct os_thread *thread;
-    char *held[6] = {0};
+    char *_Atomic held[6] = {0};
     unsigned seeds[6];
     uint64_t random = 88172645463325252;
 
@@ -462,7 +496,7 @@ static void test_moving_while_used(void **state)
             fill(held[at], MIB, i);
             slab_trim(slabs, held[at], need);
         } else if ((random >> 20) % 2) {
-            slab_promote(slabs, held[at], 16);
+            slab_promote(slabs, &held[at], 16);
         } else {
             assert_true(is_filled(held[at], MIB, seeds[at]));
             slab_free(slabs, held[at]);
@@ -507,6 +541,7 @@ int main(void)
         cmocka_unit_test(test_rounding_has_a_bound),
         cmocka_unit_test(test_promote_waits_for_sockets),
         cmocka_unit_test(test_freed_in_the_queue),
+        cmocka_unit_test(test_copy_while_sockets_hold),
         cmocka_unit_test(test_ready_before_demand),
         cmocka_unit_test(test_ready),
         cmocka_unit_test(test_moving_while_used),
