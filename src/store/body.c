@@ -399,7 +399,10 @@ static bool slab_goes_on(struct miss_handler *miss, struct body_chunk *slab)
 
     if (!miss_handler_is_window(miss) &&
         slab_grow(miss->budget->slabs, slab->bytes, miss->object->seen.hash, room)) {
-        slab->room = (uint32_t)MIN(slab->size, slab_bytes(miss->budget->slabs, slab->bytes));
+        room = MIN(slab->size, slab_bytes(miss->budget->slabs, slab->bytes));
+        pthread_mutex_lock(miss->lock); /* whoever adds up the body's bytes looks at it */
+        slab->room = (uint32_t)room;
+        pthread_mutex_unlock(miss->lock);
         return true;
     }
     pthread_mutex_lock(miss->lock);

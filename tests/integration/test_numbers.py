@@ -122,7 +122,7 @@ class Counted:
 
 
 # Instructions per request of one client, epoll's turn included. Raise one only with the reason in the same commit.
-INSTRUCTIONS = {"1 KiB hit": 7900, "1 KiB hit, browser's request": 13600, "304 to the client": 8500, "64 KiB hit": 8200}
+INSTRUCTIONS = {"1 KiB hit": 7900, "1 KiB hit, browser's request": 13600, "304 to the client": 8500, "64 KiB hit": 8500}
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
            "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
            "Accept-Language": "en-US,en;q=0.5", "Accept-Encoding": "gzip, deflate, br, zstd", "DNT": "1",
