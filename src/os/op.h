@@ -4,6 +4,8 @@
 
 #include "os/os.h"
 
+#include <errno.h>
+
 enum op_kind {
     OP_RECV = 1,
     OP_SEND,
@@ -23,6 +25,28 @@ static inline void op_begin(struct os_op *op, enum op_kind kind)
 {
     op->kind = (uint8_t)kind;
     op->result = 0;
+}
+
+/* The socket is closed and nobody will touch what its operations point to: they end with -ECANCELED, then closed() is
+ * called, after which its memory may be gone. Returns the number of callbacks. */
+static inline unsigned op_end_all(struct os_socket *socket)
+{
+    struct os_op *ops[2] = {socket->send != NULL ? &socket->send->op : NULL,
+                            socket->recv != NULL ? &socket->recv->op : NULL};
+    unsigned ran = 1;
+
+    list_remove(&socket->link);
+    socket->send = NULL;
+    socket->recv = NULL;
+    for (unsigned i = 0; i < 2; i++) {
+        if (ops[i] == NULL)
+            continue;
+        ops[i]->result = -ECANCELED;
+        ops[i]->done(ops[i]);
+        ran++;
+    }
+    socket->closed(socket);
+    return ran;
 }
 
 #endif

@@ -69,7 +69,7 @@ def wait_for(condition, process, what):
         if time.monotonic() > end:
             stop(process)
             raise Unavailable(f"{what} did not start within {START_S} s")
-        time.sleep(0.005)
+        time.sleep(0.005)  # a peer does not say when it listens: asked again, up to START_S
 
 
 class Load:
@@ -153,7 +153,7 @@ class Cell:
     # ---- for workloads
 
     def settle(self, seconds=0.2):
-        """What the server does in the background after a fill."""
+        """What the server does in the background after a fill, and does not tell: not to be counted as the workload's."""
         time.sleep(0.05 if self.quick else seconds)
 
     def origin(self):

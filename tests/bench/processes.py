@@ -44,12 +44,12 @@ class Tree:
         self.pid, self.core = pid, core
 
     def pids(self):
-        found, todo = [], [self.pid]
-        while todo:
-            pid = todo.pop()
+        found, unseen = [], [self.pid]
+        while unseen:
+            pid = unseen.pop()
             found.append(pid)
             for task in self._list(PROC / str(pid) / "task"):
-                todo += [int(child) for child in self._read(task / "children").split()]
+                unseen += [int(child) for child in self._read(task / "children").split()]
         return found
 
     def threads(self):

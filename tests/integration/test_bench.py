@@ -124,12 +124,10 @@ def program():
     started = []
 
     def start(name):
-        if not (TOOLS / name).exists():
-            pytest.skip(f"{name} is not built: no liburing")
         port = free_port()
         started.append(subprocess.Popen([TOOLS / name, str(port)], stderr=subprocess.PIPE))
         until(lambda: measure.accepts(port) or started[-1].poll() is not None, name)
-        if started[-1].poll() == 3:
+        if started[-1].poll() == 3:  # the kernel or a container forbids io_uring: nothing to run; the run counts it
             pytest.skip(f"{name}: {started[-1].stderr.read().decode()}")
         return port
 
@@ -231,14 +229,16 @@ def test_more_than_one_core_is_refused():
         measure.check_busy(1.2)
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core only")
 def test_a_thread_off_its_core_is_refused():
-    core = max(os.sched_getaffinity(0))
+    cores = os.sched_getaffinity(0)
+    core = max(cores)
     process = subprocess.Popen(["sleep", "60"])
-    tree = processes.Tree(process.pid, core)
     try:
+        # where there is only one core, off it is where the thread is not
+        tree = processes.Tree(process.pid, core if len(cores) > 1 else core + 1)
         with pytest.raises(Refused, match="thread sleep was off its core"):
             tree.check(tree.ran())
+        tree = processes.Tree(process.pid, core)
         tree.pin()
         tree.check(tree.ran())
     finally:

@@ -219,26 +219,6 @@ static unsigned recv_run(struct epoll *door, struct os_socket *socket)
     return 1;
 }
 
-static unsigned socket_finish(struct os_socket *socket)
-{
-    struct os_op *ops[2] = {socket->send != NULL ? &socket->send->op : NULL,
-                            socket->recv != NULL ? &socket->recv->op : NULL};
-    unsigned ran = 1;
-
-    list_remove(&socket->link);
-    socket->send = NULL;
-    socket->recv = NULL;
-    for (unsigned i = 0; i < ARRAY_LEN(ops); i++) {
-        if (ops[i] == NULL)
-            continue;
-        ops[i]->result = -ECANCELED;
-        ops[i]->done(ops[i]);
-        ran++;
-    }
-    socket->closed(socket); /* the memory may be gone now */
-    return ran;
-}
-
 static unsigned socket_run(struct epoll *door, struct os_socket *socket)
 {
     unsigned ran = 0, sent = 0;
@@ -252,7 +232,7 @@ static unsigned socket_run(struct epoll *door, struct os_socket *socket)
     if (!(socket->state & S_CLOSING) && sent == 0)
         ran += send_run(socket);
     if (socket->state & S_CLOSING)
-        return ran + socket_finish(socket);
+        return ran + op_end_all(socket);
 
     if ((socket->state & S_SEND_DUE) || (socket->recv != NULL && (socket->state & S_READABLE))) {
         socket_queue(door, socket);

@@ -286,23 +286,6 @@ static bool socket_is_due(const struct os_socket *socket)
            (socket->send != NULL && end_can_send(socket_end(socket)));
 }
 
-static void socket_finish(struct os_socket *socket)
-{
-    struct os_op *ops[2] = {socket->send != NULL ? &socket->send->op : NULL,
-                            socket->recv != NULL ? &socket->recv->op : NULL};
-
-    list_remove(&socket->link);
-    socket->send = NULL;
-    socket->recv = NULL;
-    for (unsigned i = 0; i < ARRAY_LEN(ops); i++) {
-        if (ops[i] == NULL)
-            continue;
-        ops[i]->result = -ECANCELED;
-        ops[i]->done(ops[i]);
-    }
-    socket->closed(socket);
-}
-
 static void recv_run(struct os *os, struct os_socket *socket)
 {
     struct os_recv *op = socket->recv;
@@ -336,7 +319,7 @@ static void socket_run(struct os *os, struct os_socket *socket)
                     (connected && socket->send != NULL && end_can_send(socket_end(socket)));
 
     if (socket->state & S_CLOSING)
-        socket_finish(socket);
+        (void)op_end_all(socket);
     else if (can_recv && (!can_send || world_chance(50)))
         recv_run(os, socket);
     else if (can_send)

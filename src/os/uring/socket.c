@@ -441,26 +441,11 @@ void uring_socket_close(struct os_socket *socket, bool reset)
 /* Nothing is in flight any more, or the last of it has just completed. */
 static unsigned socket_finish(struct os_socket *socket)
 {
-    struct os_op *ops[2] = {socket->send != NULL ? &socket->send->op : NULL,
-                            socket->recv != NULL ? &socket->recv->op : NULL};
-    unsigned ran = 1;
-
     if (socket->state & (S_IN_RECV | S_IN_SEND))
         return 0;
-    list_remove(&socket->link);
     free(socket->own);
     socket->own = NULL;
-    socket->send = NULL;
-    socket->recv = NULL;
-    for (unsigned i = 0; i < ARRAY_LEN(ops); i++) {
-        if (ops[i] == NULL)
-            continue;
-        ops[i]->result = -ECANCELED;
-        ops[i]->done(ops[i]);
-        ran++;
-    }
-    socket->closed(socket); /* the memory may be gone now */
-    return ran;
+    return op_end_all(socket);
 }
 
 unsigned uring_sockets_run(struct uring *door)
