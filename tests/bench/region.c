@@ -1,7 +1,8 @@
-/* region: what it costs to send from memory by copy and by reference, in small pages and in huge ones.
+/* region: what it costs to send from memory by copy and by reference, in small pages and in huge ones; and what it costs
+ * to fill 2 MiB of either and to give them back.
  *
- *   region [ROUNDS] -> a line for each size: CPU us of a copy, and the ratio of the others to it, each the least of its
- *   rounds: what other processes do to the caches only adds
+ *   region [ROUNDS] -> a line for each size: CPU us of a copy, and the ratio of the others to it; then the CPU us of 2 MiB;
+ *   each the least of its rounds: what other processes do to the caches only adds
  *
  * One process sends over loopback from core 1, another reads on core 0. */
 #include "os/region_own.h"
@@ -99,6 +100,35 @@ static double measure(int fd, char *at, size_t bytes, enum way way)
     return (double)(os_thread_cpu_ns() - before) / answers / 1000;
 }
 
+/* One extent's life: taken, in huge_pages made one page, filled, punched. */
+static void life(struct os_region *region, char *at, bool huge_pages, double least[3])
+{
+    uint64_t begun = os_thread_cpu_ns(), made, filled;
+
+    if (!err_is_ok(os_region_take(region, at, huge_pages ? os_page_bytes() : OS_REGION_EXTENT_BYTES)) ||
+        (huge_pages && !err_is_ok(os_region_collapse(region, at))))
+        die("extent");
+    made = os_thread_cpu_ns();
+    memset(at, 'y', OS_REGION_EXTENT_BYTES);
+    filled = os_thread_cpu_ns();
+    os_region_punch(region, at, OS_REGION_EXTENT_BYTES);
+    least[0] = MIN(least[0], (double)(made - begun) / 1000);
+    least[1] = MIN(least[1], (double)(filled - made) / 1000);
+    least[2] = MIN(least[2], (double)(os_thread_cpu_ns() - filled) / 1000);
+}
+
+static void measure_lives(struct os_region *region, unsigned rounds)
+{
+    printf("\n%10s %10s %12s %12s\n", "2 MiB in", "take us", "fill us", "punch us");
+    for (unsigned huge_pages = 0; huge_pages < 2; huge_pages++) {
+        double least[3] = {1e9, 1e9, 1e9};
+        os_region_punch(region, region->base, OS_REGION_EXTENT_BYTES);
+        for (unsigned i = 0; i < rounds; i++)
+            life(region, region->base, huge_pages, least);
+        printf("%10s %10.0f %12.0f %12.0f\n", huge_pages ? "a huge one" : "small ones", least[0], least[1], least[2]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const size_t sizes[] = {8192, 16384, 32768, 65536, 131072, 262144, 1048576, 10485760};
@@ -131,6 +161,7 @@ int main(int argc, char **argv)
     }
     close(fd);
     (void)waitpid(reader, NULL, 0);
+    measure_lives(&region, rounds);
     os_region_close(&region);
     return 0;
 }
