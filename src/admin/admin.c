@@ -181,7 +181,7 @@ static bool host_is_ours(const struct admin_request *request)
     struct os_address address;
     ptrdiff_t colon;
 
-    if (request->stream->peer->family == AF_UNIX || host.len == 0)
+    if (request->stream->net->peer.family == AF_UNIX || host.len == 0)
         return true;
     if (host.data[0] == '[')
         return true; /* only an IPv6 literal gets past the parser */
@@ -193,7 +193,7 @@ static bool host_is_ours(const struct admin_request *request)
 
 static bool is_allowed(const struct admin_request *request, enum admin_access access)
 {
-    if (access == ADMIN_OPEN || request->stream->peer->family == AF_UNIX)
+    if (access == ADMIN_OPEN || request->stream->net->peer.family == AF_UNIX)
         return true;
     if (access == ADMIN_LOCAL && request->context->is_loopback)
         return true;

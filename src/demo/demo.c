@@ -63,7 +63,7 @@ unsigned demo_counts_len(void)
 static void demo_stop_now(struct timer *timer)
 {
     struct demo *demo = container_of(timer, struct demo, stop_timer);
-    h1_server_stop(demo->server);
+    server_stop(demo->server);
 }
 
 static void demo_empty(void *arg)
@@ -85,19 +85,19 @@ static void demo_stop_run(struct mail *mail)
         demo->listening = false;
     }
     loop_timer_set(demo->loop, &demo->stop_timer, loop_now_ns(demo->loop) + DEMO_STOP_MS * UINT64_C(1000000));
-    h1_server_drain(demo->server, demo_empty, demo);
+    server_drain(demo->server, demo_empty, demo);
 }
 
 /* Long idle times: the cache in front keeps its connections, and a close that crosses a request costs a retry. */
 MUST_USE static err demo_server_new(struct demo *demo)
 {
     static const struct server_events events = {exchange_begin, exchange_request, exchange_refused, exchange_ended};
-    struct h1_server_config config = {.loop = demo->loop, .events = &events, .context = demo, .limits = &demo->limits};
+    struct server_config config = {.loop = demo->loop, .events = &events, .context = demo, .limits = &demo->limits};
 
-    demo->limits = h1_server_limits_default;
+    demo->limits = server_limits_default;
     demo->limits.idle_ms = 120000;
     demo->limits.connections_max = DEMO_CONNECTIONS_MAX;
-    return h1_server_new(&config, &demo->server);
+    return server_new(&config, &demo->server);
 }
 
 err demo_new(struct loop *loop, struct demo **ret_demo)
@@ -131,7 +131,7 @@ struct demo *demo_free(struct demo *demo)
         os_listener_close(&demo->listener);
     }
     loop_timer_stop(demo->loop, &demo->stop_timer);
-    h1_server_free(demo->server);
+    server_free(demo->server);
     pool_done(&demo->exchange_pool);
     pool_done(&demo->large_pool);
     free(demo->counts);
@@ -170,7 +170,7 @@ err demo_listen(struct demo *demo, const struct os_address *address, struct os_a
 
 void demo_accept(struct demo *demo, int fd, const struct os_peer *peer)
 {
-    h1_server_accept(demo->server, fd, peer);
+    server_accept(demo->server, fd, peer);
 }
 
 void demo_stop(struct demo *demo)

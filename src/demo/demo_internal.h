@@ -12,7 +12,7 @@
 #include "demo/drip.h"
 #include "demo/large.h"
 #include "demo/site.h"
-#include "proto/h1_server.h"
+#include "proto/server.h"
 #include "proto/stream.h"
 
 #define AFTER_SLOTS 128u
@@ -42,8 +42,8 @@ struct after_slot {
 
 struct demo {
     struct loop *loop;
-    struct h1_server *server;
-    struct h1_server_limits limits;
+    struct server *server;
+    struct server_limits limits;
     struct pool exchange_pool, large_pool;
     struct os_listener listener;
     struct os_acceptor acceptor;

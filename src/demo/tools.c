@@ -55,7 +55,7 @@ err stats_answer(struct exchange *x)
     ENSURE(bytes != NULL, MEMORY);
     text_add(&text, "{\"requests\":%llu,\"not_modified\":%llu,\"connections\":%u,\"uptime_ms\":%llu,\"flaky\":\"%s\",\"paths\":{",
              (unsigned long long)demo->requests, (unsigned long long)demo->not_modified,
-             h1_server_connections(demo->server),
+             server_connections(demo->server),
              (unsigned long long)((loop_now_ns(demo->loop) - demo->begun_ns) / 1000000), demo->flaky_off ? "off" : "on");
     for (unsigned i = 0; i < demo_counts_len(); i++) {
         slice path = counted_path(i);

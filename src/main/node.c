@@ -30,8 +30,8 @@ struct worker {
     struct origin_pool *origins;
     struct fill_context fills;
     struct txn_context txns;
-    struct h1_server *server;
-    struct h1_server *admin_server; /* worker 0 */
+    struct server *server;
+    struct server *admin_server; /* worker 0 */
     struct os_acceptor acceptors[NODE_LISTENERS_MAX];
     struct os_acceptor admin_acceptor;
     struct os_thread *thread;
@@ -46,7 +46,7 @@ struct node {
     struct storage *storage;
     struct fill_table *fills;
     struct peers *peers;
-    struct h1_server_limits limits, admin_limits;
+    struct server_limits limits, admin_limits;
     struct origin_group *group;
     struct metrics *metrics;
     struct access_log *access;
@@ -69,13 +69,13 @@ struct node {
 static void accepted(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
 {
     struct worker *worker = acceptor->owner;
-    h1_server_accept(worker->server, fd, peer);
+    server_accept(worker->server, fd, peer);
 }
 
 static void admin_accepted(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
 {
     struct worker *worker = acceptor->owner;
-    h1_server_accept(worker->admin_server, fd, peer);
+    server_accept(worker->admin_server, fd, peer);
 }
 
 static void accept_failed(struct os_acceptor *acceptor, int error)
@@ -107,8 +107,8 @@ static err worker_listen(struct worker *worker)
 
 static bool worker_is_empty(const struct worker *worker)
 {
-    return h1_server_connections(worker->server) == 0 &&
-           (worker->admin_server == NULL || h1_server_connections(worker->admin_server) == 0) &&
+    return server_connections(worker->server) == 0 &&
+           (worker->admin_server == NULL || server_connections(worker->admin_server) == 0) &&
            worker->fills.count == 0 && origin_pool_open(worker->origins) == 0;
 }
 
@@ -122,9 +122,9 @@ static void worker_check_drained(struct worker *worker, uint64_t now_ns)
     if (now_ns >= worker->drain_until_ns && !worker->stopped) {
         worker->stopped = true;
         fill_context_stop(&worker->fills);
-        h1_server_stop(worker->server);
+        server_stop(worker->server);
         if (worker->admin_server != NULL)
-            h1_server_stop(worker->admin_server);
+            server_stop(worker->admin_server);
     }
     loop_timer_set(worker->loop, &worker->timer, now_ns + DRAIN_CHECK_NS);
 }
@@ -156,11 +156,11 @@ static void worker_drain(struct mail *mail)
         os_listener_close(worker->acceptors[i].listener); /* refused is better than never answered */
     }
     worker->drain_until_ns = now_ns + worker->node->plan->config.drain_timeout_ms * MS;
-    h1_server_drain(worker->server, NULL, NULL);
+    server_drain(worker->server, NULL, NULL);
     if (worker->index == 0) {
         os_accept_stop(&worker->admin_acceptor);
         os_listener_close(worker->admin_acceptor.listener);
-        h1_server_drain(worker->admin_server, NULL, NULL);
+        server_drain(worker->admin_server, NULL, NULL);
     }
     worker_check_drained(worker, now_ns);
 }
@@ -251,7 +251,7 @@ static err worker_contexts(struct worker *worker)
 
 static err worker_servers(struct worker *worker)
 {
-    struct h1_server_config config = {
+    struct server_config config = {
         .loop = worker->loop,
         .events = &txn_events,
         .context = &worker->txns,
@@ -260,7 +260,7 @@ static err worker_servers(struct worker *worker)
         .metrics = worker->txns.metrics,
     };
 
-    TRY(h1_server_new(&config, &worker->server));
+    TRY(server_new(&config, &worker->server));
     if (worker->index > 0)
         return ERR_OK;
     worker->node->admin.loop = worker->loop;
@@ -270,7 +270,7 @@ static err worker_servers(struct worker *worker)
     config.metrics = NULL;
     config.peers = NULL;
     config.limits = &worker->node->admin_limits;
-    return h1_server_new(&config, &worker->admin_server);
+    return server_new(&config, &worker->admin_server);
 }
 
 static enum os_io io_of(enum config_io io)
@@ -320,8 +320,8 @@ static void worker_run(void *arg)
 
 static void worker_done(struct worker *worker)
 {
-    worker->server = h1_server_free(worker->server);
-    worker->admin_server = h1_server_free(worker->admin_server);
+    worker->server = server_free(worker->server);
+    worker->admin_server = server_free(worker->admin_server);
     txn_context_done(&worker->txns);
     worker->origins = origin_pool_free(worker->origins);
     worker->resolver = resolver_free(worker->resolver);
@@ -487,9 +487,9 @@ static err node_open(struct node *node)
     TRY(store_ram_new(&ram, &node->storage));
     TRY(fill_table_new(&node->fills));
     TRY(peers_new(node->plan->config.max_connections_per_ip, &node->peers));
-    node->limits = h1_server_limits_default;
+    node->limits = server_limits_default;
     node->limits.connections_max = connections_of(node->plan->descriptors, node->plan->workers);
-    node->admin_limits = h1_server_limits_default;
+    node->admin_limits = server_limits_default;
     node->admin_limits.connections_max = MIN(ADMIN_CONNECTIONS_MAX, MAX(16u, node->plan->descriptors / 16));
     TRY(node_open_metrics(node));
     TRY(node_open_access_log(node));

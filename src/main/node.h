@@ -9,7 +9,7 @@
 #include "conf/config.h"
 #include "fill/fill.h"
 #include "origin/origin.h"
-#include "proto/h1_server.h"
+#include "proto/server.h"
 #include "stat/access.h"
 #include "stat/metrics.h"
 #include "store/storage.h"

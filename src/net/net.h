@@ -1,5 +1,5 @@
-/* net: byte streams between this node and one peer: tcp or unix, with filters stacked on top (TLS to origins
- * now; PROXY protocol and TLS to clients later). A reader sees the same calls whatever the stack is.
+/* net: byte streams between this node and one peer: tcp or unix, with filters stacked on top (TLS; later the PROXY
+ * protocol). A reader sees the same calls whatever the stack is.
  *
  * Thread: a stream belongs to one loop. One receive and one send at a time. */
 #ifndef WARP_NET_NET_H
@@ -20,13 +20,19 @@ struct net_handler {
     void (*received)(struct net_stream *stream, int32_t result, const char *data);
     /* Of a net_send: bytes taken (maybe fewer than given), or -errno. */
     void (*sent)(struct net_stream *stream, int32_t result);
-    /* Of net_connect: 0 or -errno; detail says more for a log (TLS verification), or is NULL. */
+    /* Of a connect, or of an accepted TLS stream's handshake (nothing may be received or sent before): 0 or -errno;
+     * detail says more for a log (TLS verification), or is NULL. */
     void (*connected)(struct net_stream *stream, int32_t result, const char *detail);
     /* After net_close: the memory may go. */
     void (*closed)(struct net_stream *stream);
 };
 
 struct net_stream_ops; /* net/stream_ops.h, for filters */
+
+enum net_scheme { NET_PLAIN, NET_TLS };
+
+/* What both ends agreed to speak (RFC 7301); known once connected() was called. */
+enum net_alpn { NET_ALPN_NONE, NET_ALPN_H1, NET_ALPN_H2 };
 
 /* Embedded first in the plain stream or in a filter's struct. */
 struct net_stream {
@@ -36,11 +42,17 @@ struct net_stream {
     void *owner; /* the reader's own */
     struct os_peer peer;
     uint8_t scheme; /* enum net_scheme */
+    uint8_t alpn;   /* enum net_alpn */
 };
 
-enum net_scheme { NET_PLAIN, NET_TLS };
+/* Another reader takes over: inside a callback of the handler so far, or with nothing under way. */
+static inline void net_give(struct net_stream *stream, const struct net_handler *handler, void *owner)
+{
+    stream->handler = handler;
+    stream->owner = owner;
+}
 
-/* The plain stream, for embedding: an idle connection is this and its owner, nothing else. */
+/* The plain stream, for embedding or from a pool: an idle connection is this and its owner, nothing else. */
 struct net_tcp {
     struct net_stream stream;
     struct os_socket socket;
@@ -49,11 +61,15 @@ struct net_tcp {
         struct os_send send;
         struct os_connect connect;
     };
+    struct pool *pool; /* where the memory goes after closed(); NULL: it is somebody's */
 };
 
 /* fd from an acceptor. On error fd is closed. */
 MUST_USE err net_tcp_adopt(struct net_tcp *tcp, struct loop *loop, int fd, const struct os_peer *peer,
                            const struct net_handler *handler);
+/* The same in memory of its own (pool of sizeof(struct net_tcp)), which goes back after closed(). net_give follows. */
+MUST_USE err net_tcp_accept(struct pool *pool, struct loop *loop, int fd, const struct os_peer *peer,
+                            struct net_stream **ret_stream);
 /* Begins to connect; handler->connected tells. address stays valid until then (or closed). */
 MUST_USE err net_tcp_connect(struct net_tcp *tcp, struct loop *loop, const struct os_address *address,
                              const struct net_handler *handler);
@@ -72,6 +88,49 @@ struct net_tls_config *net_tls_config_ref(struct net_tls_config *config);
  * *ret_stream is freed after closed(). */
 MUST_USE err net_tls_connect(struct net_tls_config *config, struct loop *loop, const struct os_address *address,
                              slice name, const struct net_handler *handler, struct net_stream **ret_stream);
+
+/* ---- TLS to clients ------------------------------------------------------------------------------------------
+ *
+ * A struct net_identity is what a listener shows its clients: certificates with their keys and OCSP answers, chosen by
+ * server name. It never changes: a reload makes a new one, and connections keep the one they began with. Made on any
+ * thread, shared by all, counted. Each thread serves it through a struct net_acceptor of its own. */
+struct net_identity;
+struct net_tickets; /* the keys of session tickets, shared by threads and by identities that follow each other */
+
+struct net_identity_options {
+    const char *cert_file, *key_file; /* for clients without a server name, or with one that nobody has; may be NULL */
+    const char *cert_dir;             /* may be NULL; docs/tls.md says what lies there */
+    const char *client_ca_file;       /* clients must show a certificate of these; NULL: none is asked for */
+    bool h2;                          /* offered by ALPN beside http/1.1 */
+};
+
+/* On error message says which file is wrong, and how. */
+MUST_USE err net_identity_new(const struct net_identity_options *options, char *message, size_t message_size,
+                              struct net_identity **ret_identity);
+struct net_identity *net_identity_ref(struct net_identity *identity);
+struct net_identity *net_identity_unref(struct net_identity *identity);
+/* Its certificates, for metrics and lists: name (the file's) and end of validity; false: no more. */
+MUST_USE bool net_identity_certificate(const struct net_identity *identity, unsigned at, const char **ret_name,
+                                       int64_t *ret_expires_s);
+
+MUST_USE err net_tickets_new(struct net_tickets **ret_tickets);
+struct net_tickets *net_tickets_free(struct net_tickets *tickets);
+
+/* One thread's side of an identity: its OpenSSL context. tickets outlive it. Connections keep what they need of it:
+ * freed as soon as no more are accepted by it. */
+struct net_acceptor;
+MUST_USE err net_acceptor_new(struct net_identity *identity, struct net_tickets *tickets, struct net_acceptor **ret_acceptor);
+struct net_acceptor *net_acceptor_free(struct net_acceptor *acceptor);
+
+/* A TLS stream over an accepted descriptor. handler->connected tells when the handshake is over; the memory goes after
+ * closed(). On error fd is closed. */
+MUST_USE err net_tls_accept(struct net_acceptor *acceptor, struct loop *loop, int fd, const struct os_peer *peer,
+                            const struct net_handler *handler, void *owner, struct net_stream **ret_stream);
+/* Whether requests for host (without port) may come over this stream: its certificate is good for that name, or only one
+ * certificate was given for all (no cert_dir). Always true of a plain stream. (421, RFC 9110 15.5.20.) */
+MUST_USE bool net_is_for_host(const struct net_stream *stream, slice host);
+
+/* ---- every stream ----------------------------------------------------------------------------------------------- */
 
 /* into NULL: the stream provides the bytes; an idle stream then holds no buffer. */
 void net_recv(struct net_stream *stream, void *into, uint32_t into_bytes);

@@ -65,7 +65,11 @@ static void tcp_connected(struct os_op *op)
 static void tcp_closed(struct os_socket *socket)
 {
     struct net_tcp *tcp = container_of(socket, struct net_tcp, socket);
+    struct pool *pool = tcp->pool;
+
     tcp->stream.handler->closed(&tcp->stream);
+    if (pool != NULL)
+        pool_put(pool, tcp);
 }
 
 static void tcp_recv(struct net_stream *stream, void *into, uint32_t into_bytes)
@@ -113,6 +117,7 @@ static void tcp_init(struct net_tcp *tcp, struct loop *loop, const struct net_ha
     tcp->stream = (struct net_stream){.ops = &ops, .handler = handler, .loop = loop, .scheme = NET_PLAIN};
     tcp->socket.closed = tcp_closed;
     tcp->recv.op.done = tcp_received;
+    tcp->pool = NULL;
 }
 
 err net_tcp_adopt(struct net_tcp *tcp, struct loop *loop, int fd, const struct os_peer *peer,
@@ -121,6 +126,26 @@ err net_tcp_adopt(struct net_tcp *tcp, struct loop *loop, int fd, const struct o
     tcp_init(tcp, loop, handler);
     tcp->stream.peer = *peer;
     return os_socket_adopt(loop_os(loop), &tcp->socket, fd);
+}
+
+err net_tcp_accept(struct pool *pool, struct loop *loop, int fd, const struct os_peer *peer, struct net_stream **ret_stream)
+{
+    struct net_tcp *tcp = pool_get(pool);
+    err result;
+
+    if (tcp == NULL) {
+        os_accepted_close(fd);
+        return ERR(MEMORY);
+    }
+    memset(tcp, 0, sizeof(*tcp));
+    result = net_tcp_adopt(tcp, loop, fd, peer, NULL);
+    if (!err_is_ok(result)) {
+        pool_put(pool, tcp);
+        return result;
+    }
+    tcp->pool = pool;
+    *ret_stream = &tcp->stream;
+    return ERR_OK;
 }
 
 err net_tcp_connect(struct net_tcp *tcp, struct loop *loop, const struct os_address *address,

@@ -1,4 +1,4 @@
-#include "proto/h1_server.h"
+#include "proto/server_own.h"
 #include "base/log.h"
 #include "http/h1_write.h"
 #include "proto/h1_reader.h"
@@ -12,18 +12,6 @@
 #define LINGER_BYTES_MAX   (1u << 20)
 #define RATE_CHECK_NS      UINT64_C(10000000000)
 #define MS                 UINT64_C(1000000)
-
-const struct h1_server_limits h1_server_limits_default = {
-    .head = {32768, 16384, 8192, 100}, /* H1_LIMITS_REQUEST */
-    .head_ms = 10000,
-    .idle_ms = 30000,
-    .body_idle_ms = 15000,
-    .body_min_bytes_per_s = 500,
-    .send_idle_ms = 30000,
-    .send_min_bytes_per_s = 1024,
-    .tunnel_idle_ms = 3600000,
-    .connections_max = 1u << 20,
-};
 
 enum h1_state { H1_STATE_IDLE, H1_STATE_HEAD, H1_STATE_BUSY, H1_STATE_LINGER, H1_STATE_CLOSING };
 
@@ -44,8 +32,8 @@ struct h1_exchange {
 };
 
 struct h1_conn {
-    struct net_tcp tcp;
-    struct h1_server *server;
+    struct net_stream *net;
+    struct server *server;
     struct h1_exchange *exchange;
     struct h1_inbuf in;
     struct h1_finder finder;
@@ -56,33 +44,17 @@ struct h1_conn {
     uint8_t state;
     bool receiving; /* a receive of the connection's own, not of the body's reader */
     bool fin;
+    bool served; /* a request was begun: too late for the preface of HTTP/2 */
 };
 
 struct h1_server {
-    struct h1_server_config config;
+    struct server *server;
     struct list conns;
     struct pool conn_pool, exchange_pool, reader_pool, writer_pool, head_pool, iov_pool;
-    unsigned connections;
-    bool draining;
-    void (*on_empty)(void *arg);
-    void *on_empty_arg;
 };
 
 static void conn_next(struct h1_conn *conn);
 static void conn_close(struct h1_conn *conn, bool reset);
-
-static void count_limit(const struct h1_server *server, enum stream_limit limit)
-{
-    if (server->config.metrics != NULL)
-        metric_limit(server->config.metrics, limit);
-}
-
-/* CONN_STATE_COUNT: not there yet, or no more. */
-static void count_connection(const struct h1_server *server, enum conn_state from, enum conn_state to)
-{
-    if (server->config.metrics != NULL && from != to)
-        metric_connection(server->config.metrics, from, to);
-}
 
 static enum conn_state shown_state(enum h1_state state)
 {
@@ -101,7 +73,7 @@ static enum conn_state shown_state(enum h1_state state)
 
 static void conn_set_state(struct h1_conn *conn, enum h1_state state)
 {
-    count_connection(conn->server, shown_state((enum h1_state)conn->state), shown_state(state));
+    server_count_connection(conn->server, shown_state((enum h1_state)conn->state), shown_state(state));
     conn->state = (uint8_t)state;
 }
 
@@ -164,7 +136,7 @@ static void conn_watch_client(struct h1_conn *conn)
         !body_is_complete(conn->exchange))
         return;
     conn->receiving = true;
-    net_recv(&conn->tcp.stream, NULL, 0);
+    net_recv(conn->net, NULL, 0);
 }
 
 static void exchange_drop_writer(struct h1_exchange *exchange)
@@ -177,7 +149,7 @@ static void exchange_drop_writer(struct h1_exchange *exchange)
     if (writer->head.bytes != NULL)
         writer->head_done(writer);
     h1_writer_done(writer);
-    pool_put(&exchange->conn->server->writer_pool, writer);
+    pool_put(&exchange->conn->server->h1->writer_pool, writer);
     exchange->writer = NULL;
 }
 
@@ -185,26 +157,26 @@ static void exchange_drop_writer(struct h1_exchange *exchange)
 static void exchange_end(struct h1_exchange *exchange, enum stream_end end)
 {
     struct h1_conn *conn = exchange->conn;
-    struct h1_server *server = conn->server;
+    struct server *server = conn->server;
     void *user = exchange->stream.user;
 
     exchange->answer = source_close(exchange->answer);
     exchange_drop_writer(exchange);
     conn->exchange = NULL;
     server->config.events->ended(user, end);
-    pool_put(&server->reader_pool, exchange->reader); /* ended() is the last to look at the request's body */
-    pool_put(&server->exchange_pool, exchange);
+    pool_put(&server->h1->reader_pool, exchange->reader); /* ended() is the last to look at the request's body */
+    pool_put(&server->h1->exchange_pool, exchange);
 }
 
 static void conn_linger(struct h1_conn *conn)
 {
     conn_set_state(conn, H1_STATE_LINGER);
     h1_inbuf_done(&conn->in);
-    net_shutdown(&conn->tcp.stream);
+    net_shutdown(conn->net);
     conn_deadline(conn, LINGER_MS);
     if (!conn->receiving) {
         conn->receiving = true;
-        net_recv(&conn->tcp.stream, NULL, 0);
+        net_recv(conn->net, NULL, 0);
     }
 }
 
@@ -216,7 +188,7 @@ static void exchange_complete(struct h1_exchange *exchange)
     bool unread = !body_is_complete(exchange) || exchange->refused;
     bool close = unread || !exchange->keep_alive || conn->fin || conn->server->draining;
 
-    if (body_is_receiving(exchange) && !net_recv_cancel(&conn->tcp.stream)) {
+    if (body_is_receiving(exchange) && !net_recv_cancel(conn->net)) {
         exchange->end = STREAM_END_COMPLETE;
         conn_close(conn, false);
         return;
@@ -262,7 +234,7 @@ static void head_done(struct h1_writer *writer)
     char *bytes = (char *)(uintptr_t)writer->head.bytes;
 
     if (writer->head.len <= HEAD_BUFFER_BYTES)
-        pool_put(&exchange->conn->server->head_pool, bytes);
+        pool_put(&exchange->conn->server->h1->head_pool, bytes);
     else
         free(bytes);
     writer->head.bytes = NULL;
@@ -283,14 +255,14 @@ static void answer_ready(void *reader)
 /* False: no memory. */
 static bool exchange_need_writer(struct h1_exchange *exchange)
 {
-    struct h1_server *server = exchange->conn->server;
+    struct server *server = exchange->conn->server;
 
     if (exchange->writer != NULL)
         return true;
-    exchange->writer = pool_get(&server->writer_pool);
+    exchange->writer = pool_get(&server->h1->writer_pool);
     if (exchange->writer == NULL)
         return false;
-    h1_writer_init(exchange->writer, &exchange->conn->tcp.stream, &server->iov_pool);
+    h1_writer_init(exchange->writer, exchange->conn->net, &server->h1->iov_pool);
     exchange->writer->owner = exchange;
     exchange->writer->done = writer_done;
     exchange->writer->head_done = head_done;
@@ -304,10 +276,10 @@ static bool exchange_need_reader(struct h1_exchange *exchange, enum body_kind ki
     struct h1_conn *conn = exchange->conn;
 
     if (exchange->reader == NULL)
-        exchange->reader = pool_get(&conn->server->reader_pool);
+        exchange->reader = pool_get(&conn->server->h1->reader_pool);
     if (exchange->reader == NULL)
         return false;
-    h1_reader_init(exchange->reader, &conn->tcp.stream, &conn->in, kind, length_bytes, arena);
+    h1_reader_init(exchange->reader, conn->net, &conn->in, kind, length_bytes, arena);
     exchange->reader->owner = exchange;
     return true;
 }
@@ -348,9 +320,9 @@ static struct h1_framing answer_fields(const struct h1_exchange *exchange, const
 /* Writes the head into memory that head_done gives back; data NULL when there is none. */
 static slice answer_head(struct h1_exchange *exchange, const struct reply *reply, enum h1_body framing)
 {
-    struct h1_server *server = exchange->conn->server;
+    struct server *server = exchange->conn->server;
     struct h1_framing wire = answer_fields(exchange, reply, framing);
-    char *buffer = pool_get(&server->head_pool);
+    char *buffer = pool_get(&server->h1->head_pool);
     size_t len;
 
     if (buffer == NULL)
@@ -358,7 +330,7 @@ static slice answer_head(struct h1_exchange *exchange, const struct reply *reply
     len = h1_write_response(buffer, HEAD_BUFFER_BYTES, reply->status, reply->stored, reply->added, &wire);
     if (len <= HEAD_BUFFER_BYTES)
         return slice_of(buffer, len);
-    pool_put(&server->head_pool, buffer);
+    pool_put(&server->h1->head_pool, buffer);
     buffer = malloc(len);
     if (buffer == NULL)
         return SLICE_NONE;
@@ -398,7 +370,7 @@ static void stream_respond_h1(struct server_stream *stream, const struct reply *
     if (exchange->tunnel) {
         exchange->keep_alive = false;
         h1_reader_make_raw(exchange->reader);
-        if (conn->receiving && net_recv_cancel(&conn->tcp.stream))
+        if (conn->receiving && net_recv_cancel(conn->net))
             conn->receiving = false;
     }
     if (framing == H1_BODY_NONE && body != NULL)
@@ -460,8 +432,8 @@ static void body_at_end(struct h1_reader *reader)
 static bool exchange_begin(struct h1_conn *conn, struct arena **ret_arena)
 {
     static const struct server_stream_ops ops = {stream_interim_h1, stream_respond_h1, stream_abort_h1};
-    struct h1_server *server = conn->server;
-    struct h1_exchange *exchange = pool_get(&server->exchange_pool);
+    struct server *server = conn->server;
+    struct h1_exchange *exchange = pool_get(&server->h1->exchange_pool);
 
     if (exchange == NULL)
         return false;
@@ -469,7 +441,7 @@ static bool exchange_begin(struct h1_conn *conn, struct arena **ret_arena)
     exchange->stream = (struct server_stream){
         .ops = &ops,
         .loop = server->config.loop,
-        .peer = &conn->tcp.stream.peer,
+        .net = conn->net,
         .begun_ns = conn->head_begun_ns,
     };
     exchange->reader = NULL;
@@ -482,7 +454,7 @@ static bool exchange_begin(struct h1_conn *conn, struct arena **ret_arena)
     exchange->responded = exchange->tunnel = exchange->refused = false;
     exchange->stream.user = server->config.events->begin(server->config.context, &exchange->stream, ret_arena);
     if (exchange->stream.user == NULL) {
-        pool_put(&server->exchange_pool, exchange);
+        pool_put(&server->h1->exchange_pool, exchange);
         return false;
     }
     conn->exchange = exchange;
@@ -508,8 +480,8 @@ static void conn_refuse_timeout(struct h1_conn *conn)
 {
     struct arena *arena;
 
-    count_limit(conn->server, STREAM_LIMIT_HEAD_TIME);
-    if (conn->receiving && net_recv_cancel(&conn->tcp.stream))
+    server_count_limit(conn->server, STREAM_LIMIT_HEAD_TIME);
+    if (conn->receiving && net_recv_cancel(conn->net))
         conn->receiving = false;
     if (!exchange_begin(conn, &arena)) {
         conn_close(conn, true);
@@ -520,21 +492,46 @@ static void conn_refuse_timeout(struct h1_conn *conn)
                                          "The head of the request did not arrive in time.");
 }
 
+/* The beginning of HTTP/2's preface, which looks like a head. (RFC 9113 3.4) */
+#define H2_PREFACE SLICE("PRI * HTTP/2.0\r\n\r\n")
+
+/* The client speaks HTTP/2 with prior knowledge: the stream changes hands, with all that it brought. */
+static void conn_give_to_h2(struct h1_conn *conn, slice head, slice rest)
+{
+    struct server *server = conn->server;
+    struct net_stream *stream = conn->net;
+    struct h1_inbuf in = conn->in;
+    slice bytes = {head.data, in.bytes != NULL ? in.end - in.start : head.len + rest.len};
+
+    conn->in = (struct h1_inbuf){0};
+    loop_timer_stop(conn_loop(conn), &conn->timer);
+    conn_set_state(conn, H1_STATE_IDLE);
+    list_remove(&conn->link);
+    pool_put(&server->h1->conn_pool, conn);
+    h2_server_adopt(server->h2, stream, bytes);
+    h1_inbuf_done(&in);
+}
+
 /* A complete head lies in `head`; what follows it is in the inbuf or not here yet. */
 static void conn_request(struct h1_conn *conn, slice head, slice rest)
 {
-    struct h1_server *server = conn->server;
+    struct server *server = conn->server;
     struct request request;
     struct h1_exchange *exchange;
     struct arena *arena;
     enum h1_error error;
 
+    if (slice_eq(head, H2_PREFACE) && !conn->served && conn->net->scheme == NET_PLAIN) {
+        conn_give_to_h2(conn, head, rest);
+        return;
+    }
+    conn->served = true;
     if (!exchange_begin(conn, &arena)) {
         conn_close(conn, true);
         return;
     }
     exchange = conn->exchange;
-    error = h1_parse_request(head, &server->config.limits->head, server->config.https, arena, &request);
+    error = h1_parse_request(head, &server->config.limits->head, conn->net->scheme == NET_TLS, arena, &request);
     if (error != H1_OK) {
         exchange->refused = true;
         server->config.events->refused(exchange->stream.user, error, h1_error_status(error), h1_error_word(error),
@@ -598,7 +595,7 @@ static void conn_receive(struct h1_conn *conn)
     if (conn->receiving)
         return;
     conn->receiving = true;
-    net_recv(&conn->tcp.stream, NULL, 0);
+    net_recv(conn->net, NULL, 0);
 }
 
 /* Ready for the next request: from bytes already here, else from the client. */
@@ -661,7 +658,7 @@ static void conn_received_linger(struct h1_conn *conn, int32_t result)
 
 static void conn_received(struct net_stream *stream, int32_t result, const char *data)
 {
-    struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
+    struct h1_conn *conn = stream->owner;
 
     if (conn->state == H1_STATE_BUSY && body_is_receiving(conn->exchange)) {
         h1_reader_received(conn->exchange->reader, result, data);
@@ -689,7 +686,7 @@ static void conn_received(struct net_stream *stream, int32_t result, const char 
 
 static void conn_sent(struct net_stream *stream, int32_t result)
 {
-    struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
+    struct h1_conn *conn = stream->owner;
 
     if (conn->state != H1_STATE_BUSY)
         return;
@@ -702,27 +699,17 @@ static void conn_sent(struct net_stream *stream, int32_t result)
         conn_watch_client(conn);
 }
 
-static void server_forget_peer(struct h1_server *server, const struct os_peer *peer)
-{
-    if (server->config.peers != NULL)
-        peers_leave(server->config.peers, peer);
-}
-
 static void conn_closed(struct net_stream *stream)
 {
-    struct h1_conn *conn = container_of(stream, struct h1_conn, tcp.stream);
-    struct h1_server *server = conn->server;
+    struct h1_conn *conn = stream->owner;
+    struct server *server = conn->server;
 
     if (conn->exchange != NULL)
         exchange_end(conn->exchange, conn->exchange->end);
     h1_inbuf_done(&conn->in);
     list_remove(&conn->link);
-    server_forget_peer(server, &conn->tcp.stream.peer);
-    count_connection(server, CONN_closing, CONN_STATE_COUNT);
-    pool_put(&server->conn_pool, conn);
-    server->connections--;
-    if (server->connections == 0 && server->on_empty != NULL)
-        server->on_empty(server->on_empty_arg);
+    pool_put(&server->h1->conn_pool, conn);
+    server_connection_gone(server, &stream->peer, CONN_closing);
 }
 
 static void conn_close(struct h1_conn *conn, bool reset)
@@ -733,27 +720,27 @@ static void conn_close(struct h1_conn *conn, bool reset)
     if (conn->exchange != NULL && conn->exchange->reader != NULL)
         conn->exchange->reader->failed = true; /* whoever pulls the body until ended() asks no closed socket */
     loop_timer_stop(conn_loop(conn), &conn->timer);
-    net_close(&conn->tcp.stream, reset);
+    net_close(conn->net, reset);
 }
 
 /* Every RATE_CHECK_NS while a request is under way. */
 static void conn_check_rates(struct h1_conn *conn)
 {
-    const struct h1_server_limits *limits = conn->server->config.limits;
+    const struct server_limits *limits = conn->server->config.limits;
     struct h1_exchange *exchange = conn->exchange;
     uint64_t moved = exchange_moved_bytes(exchange) - exchange->moved_before;
     uint64_t seconds = RATE_CHECK_NS / 1000000000;
 
     if (answer_is_sending(exchange) && moved < limits->send_min_bytes_per_s * seconds) {
         if (++exchange->slow_checks * RATE_CHECK_NS >= limits->send_idle_ms * MS) {
-            count_limit(conn->server, STREAM_LIMIT_SEND_RATE);
+            server_count_limit(conn->server, STREAM_LIMIT_SEND_RATE);
             exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
             return;
         }
     } else if (body_is_receiving(exchange) && !exchange->tunnel && moved < limits->body_min_bytes_per_s * seconds) {
         /* in a row: one check may come right after a pause of the reader's own */
         if (++exchange->slow_checks * RATE_CHECK_NS >= limits->body_idle_ms * MS) {
-            count_limit(conn->server, STREAM_LIMIT_BODY_RATE);
+            server_count_limit(conn->server, STREAM_LIMIT_BODY_RATE);
             exchange_failed(exchange, STREAM_END_CLIENT_SLOW);
             return;
         }
@@ -774,7 +761,7 @@ static void conn_timer(struct timer *timer)
 
     switch ((enum h1_state)conn->state) {
     case H1_STATE_IDLE:
-        count_limit(conn->server, STREAM_LIMIT_IDLE_TIME);
+        server_count_limit(conn->server, STREAM_LIMIT_IDLE_TIME);
         conn_close(conn, false);
         break;
     case H1_STATE_HEAD:
@@ -793,91 +780,78 @@ static void conn_timer(struct timer *timer)
 
 /* ---- the server ------------------------------------------------------------------------------------------ */
 
-err h1_server_new(const struct h1_server_config *config, struct h1_server **ret_server)
+err h1_server_new(struct server *server, struct h1_server **ret_h1)
 {
-    struct h1_server *server = calloc(1, sizeof(*server));
+    struct h1_server *h1 = calloc(1, sizeof(*h1));
 
-    ENSURE(server != NULL, MEMORY);
-    server->config = *config;
-    list_init(&server->conns);
-    pool_init(&server->conn_pool, sizeof(struct h1_conn), 4096);
-    pool_init(&server->exchange_pool, sizeof(struct h1_exchange), 1024);
-    pool_init(&server->reader_pool, sizeof(struct h1_reader), 1024);
-    pool_init(&server->writer_pool, sizeof(struct h1_writer), 1024);
-    pool_init(&server->head_pool, HEAD_BUFFER_BYTES, 256);
-    pool_init(&server->iov_pool, H1_WRITER_IOV_BYTES, 1024);
-    *ret_server = server;
+    ENSURE(h1 != NULL, MEMORY);
+    h1->server = server;
+    list_init(&h1->conns);
+    pool_init(&h1->conn_pool, sizeof(struct h1_conn), 4096);
+    pool_init(&h1->exchange_pool, sizeof(struct h1_exchange), 1024);
+    pool_init(&h1->reader_pool, sizeof(struct h1_reader), 1024);
+    pool_init(&h1->writer_pool, sizeof(struct h1_writer), 1024);
+    pool_init(&h1->head_pool, HEAD_BUFFER_BYTES, 256);
+    pool_init(&h1->iov_pool, H1_WRITER_IOV_BYTES, 1024);
+    *ret_h1 = h1;
     return ERR_OK;
 }
 
-struct h1_server *h1_server_free(struct h1_server *server)
+struct h1_server *h1_server_free(struct h1_server *h1)
 {
-    if (server == NULL)
+    if (h1 == NULL)
         return NULL;
-    INVARIANT(server->connections == 0);
-    pool_done(&server->conn_pool);
-    pool_done(&server->exchange_pool);
-    pool_done(&server->reader_pool);
-    pool_done(&server->writer_pool);
-    pool_done(&server->head_pool);
-    pool_done(&server->iov_pool);
-    free(server);
+    pool_done(&h1->conn_pool);
+    pool_done(&h1->exchange_pool);
+    pool_done(&h1->reader_pool);
+    pool_done(&h1->writer_pool);
+    pool_done(&h1->head_pool);
+    pool_done(&h1->iov_pool);
+    free(h1);
     return NULL;
 }
 
-void h1_server_accept(struct h1_server *server, int fd, const struct os_peer *peer)
+/* No memory for a connection: its stream is all there is of it. */
+static void unserved_closed(struct net_stream *stream)
+{
+    server_connection_gone(stream->owner, &stream->peer, CONN_idle);
+}
+
+void h1_server_adopt(struct h1_server *h1, struct net_stream *stream)
 {
     static const struct net_handler handler = {conn_received, conn_sent, NULL, conn_closed};
-    struct h1_conn *conn = NULL;
+    static const struct net_handler unserved = {.closed = unserved_closed};
+    struct h1_conn *conn = pool_get(&h1->conn_pool);
 
-    if (server->config.peers != NULL && !peers_enter(server->config.peers, peer)) {
-        count_limit(server, STREAM_LIMIT_CONNECTIONS_PER_IP);
-        os_accepted_close(fd);
-        return;
-    }
-    if (server->connections < server->config.limits->connections_max && !server->draining)
-        conn = pool_get(&server->conn_pool);
     if (conn == NULL) {
-        count_limit(server, STREAM_LIMIT_CONNECTIONS);
-        server_forget_peer(server, peer);
-        os_accepted_close(fd);
+        net_give(stream, &unserved, h1->server);
+        net_close(stream, true);
         return;
     }
     memset(conn, 0, sizeof(*conn));
-    if (!err_is_ok(net_tcp_adopt(&conn->tcp, server->config.loop, fd, peer, &handler))) {
-        server_forget_peer(server, peer);
-        pool_put(&server->conn_pool, conn);
-        return;
-    }
-    conn->server = server;
+    conn->net = stream;
+    conn->server = h1->server;
     conn->state = H1_STATE_IDLE;
+    net_give(stream, &handler, conn);
     timer_init(&conn->timer, conn_timer);
-    list_push_back(&server->conns, &conn->link);
-    server->connections++;
-    count_connection(server, CONN_STATE_COUNT, CONN_idle);
-    conn_deadline(conn, server->config.limits->idle_ms);
+    list_push_back(&h1->conns, &conn->link);
+    conn_deadline(conn, h1->server->config.limits->idle_ms);
     conn_receive(conn);
 }
 
-void h1_server_drain(struct h1_server *server, void (*on_empty)(void *arg), void *arg)
+void h1_server_drain(struct h1_server *h1)
 {
-    server->draining = true;
-    server->on_empty = on_empty;
-    server->on_empty_arg = arg;
-    LIST_FOREACH_SAFE(&server->conns, it)
+    LIST_FOREACH_SAFE(&h1->conns, it)
     {
         struct h1_conn *conn = container_of(it, struct h1_conn, link);
         if (conn->state == H1_STATE_IDLE)
             conn_close(conn, false);
     }
-    if (server->connections == 0 && on_empty != NULL)
-        on_empty(arg);
 }
 
-void h1_server_stop(struct h1_server *server)
+void h1_server_stop(struct h1_server *h1)
 {
-    server->draining = true;
-    LIST_FOREACH_SAFE(&server->conns, it)
+    LIST_FOREACH_SAFE(&h1->conns, it)
     {
         struct h1_conn *conn = container_of(it, struct h1_conn, link);
         if (conn->exchange != NULL)
@@ -887,12 +861,7 @@ void h1_server_stop(struct h1_server *server)
     }
 }
 
-unsigned h1_server_connections(const struct h1_server *server)
-{
-    return server->connections;
-}
-
 size_t h1_server_idle_bytes(void)
 {
-    return sizeof(struct h1_conn);
+    return sizeof(struct h1_conn) + sizeof(struct net_tcp);
 }

@@ -1,12 +1,12 @@
 /* stream: one request and its answer on a connection, whatever the protocol. Two sides, each with two bodies
  * that move independently (an answer may flow while the request's body still does).
  *
- * Server side (h1_server.c; later HTTP/2), seen from a transaction:
+ * Server side (h1_server.c, h2_server.c), seen from a transaction:
  *
  *   begin -> request | refused -> [interim...] respond | abort -> ended
  *
  * ended is called exactly once, from the loop, whatever happens: until then memory that an answer's bytes lie
- * in stays where it is, after it both forget each other. Client side (h1_client.c; later HTTP/2): see client_stream below.
+ * in stays where it is, after it both forget each other. Client side (h1_client.c, h2_client.c): see client_stream below.
  *
  * Thread: everything belongs to the connection's loop. */
 #ifndef WARP_PROTO_STREAM_H
@@ -16,6 +16,7 @@
 #include "base/source.h"
 #include "http/message.h"
 #include "loop/loop.h"
+#include "net/net.h"
 
 /* ---- server side ------------------------------------------------------------------------------------------ */
 
@@ -46,7 +47,7 @@ struct server_stream_ops {
 struct server_stream {
     const struct server_stream_ops *ops;
     struct loop *loop;
-    const struct os_peer *peer;
+    const struct net_stream *net; /* the connection: its peer, whether it is TLS */
     struct source *body; /* of the request; NULL when it has none; belongs to the stream */
     void *user;          /* what begin returned */
     uint64_t begun_ns;   /* the first byte of the head was here */
@@ -134,7 +135,8 @@ struct client_request {
     X(BODY_RATE, "body_rate")                                                                                \
     X(SEND_RATE, "send_rate")                                                                                \
     X(TUNNEL_TIME, "tunnel_time")                                                                            \
-    X(PIPELINE, "pipeline_bytes")
+    X(PIPELINE, "pipeline_bytes")                                                                            \
+    X(HANDSHAKE_TIME, "handshake_time")
 
 enum stream_limit {
 #define X(name, word) STREAM_LIMIT_##name,

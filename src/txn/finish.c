@@ -32,7 +32,7 @@ static void finish_record(struct txn *txn, uint64_t now_ns)
     record->tier = txn->facts.hit ? TIER_ram : TIER_COUNT;
     record->version = txn->request.minor == 0 ? 10 : 11;
     record->is_tls = txn->request.https;
-    os_peer_text(txn->stream->peer, record->client, sizeof(record->client));
+    os_peer_text(&txn->stream->net->peer, record->client, sizeof(record->client));
     access_record_method(record, txn->request.method_name);
     access_record_url(record, txn->request.authority, txn->request.target);
     id = txn->request.fields.list != NULL ? fields_get(&txn->request.fields, F_X_REQUEST_ID) : SLICE_NONE;

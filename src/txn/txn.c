@@ -196,5 +196,5 @@ slice txn_request_id(struct txn *txn)
 
 slice txn_client_ip(struct txn *txn, char *buffer, size_t size)
 {
-    return txn->stream->peer->family == AF_UNIX ? SLICE_NONE : slice_str(os_peer_text(txn->stream->peer, buffer, size));
+    return txn->stream->net->peer.family == AF_UNIX ? SLICE_NONE : slice_str(os_peer_text(&txn->stream->net->peer, buffer, size));
 }

@@ -3,7 +3,7 @@
 #include "fill/fill.h"
 #include "os/sim/sim.h"
 #include "origin/origin.h"
-#include "proto/h1_server.h"
+#include "proto/server.h"
 #include "tests/sim/cache_client.h"
 #include "tests/sim/cache_origin.h"
 #include "tests/support/late_tier.h"
@@ -19,7 +19,7 @@ struct worker {
     struct origin_pool *origins;
     struct fill_context fills;
     struct txn_context txns;
-    struct h1_server *server;
+    struct server *server;
     struct os_acceptor acceptor;
     struct timer timer;
     struct timer late; /* completes the store's calls of this thread */
@@ -96,7 +96,7 @@ static void late_fire(struct timer *timer)
 static void accepted(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
 {
     struct worker *worker = acceptor->owner;
-    h1_server_accept(worker->server, fd, peer);
+    server_accept(worker->server, fd, peer);
 }
 
 static void worker_timer(struct timer *timer)
@@ -165,14 +165,14 @@ static void worker_contexts(struct worker *worker, unsigned index)
 static void worker_begin(struct worker *worker, unsigned index)
 {
     struct loop_config config = {.index = index};
-    struct h1_server_config server = {.events = &txn_events, .context = &worker->txns, .limits = &h1_server_limits_default};
+    struct server_config server = {.events = &txn_events, .context = &worker->txns, .limits = &server_limits_default};
 
     INVARIANT(err_is_ok(loop_new(&config, &worker->loop)));
     INVARIANT(err_is_ok(resolver_new(worker->loop, &worker->resolver)));
     worker_contexts(worker, index);
     server.loop = worker->loop;
     server.metrics = worker->txns.metrics;
-    INVARIANT(err_is_ok(h1_server_new(&server, &worker->server)));
+    INVARIANT(err_is_ok(server_new(&server, &worker->server)));
     worker->acceptor = (struct os_acceptor){.listener = &node.listeners[index], .owner = worker, .accepted = accepted};
     INVARIANT(err_is_ok(os_accept_start(loop_os(worker->loop), &worker->acceptor)));
     timer_init(&worker->timer, worker_timer);
@@ -233,7 +233,7 @@ static bool node_is_empty(void *arg)
     (void)arg;
     for (unsigned i = 0; i < run.workers; i++) {
         const struct worker *worker = &node.workers[i];
-        if (h1_server_connections(worker->server) > 0 || worker->fills.count > 0 || worker->txns.pool.in_use > 0 ||
+        if (server_connections(worker->server) > 0 || worker->fills.count > 0 || worker->txns.pool.in_use > 0 ||
             origin_pool_open(worker->origins) > 0)
             return false;
     }
@@ -245,13 +245,13 @@ static void node_drain(void)
     node.draining = true;
     for (unsigned i = 0; i < run.workers; i++) {
         os_accept_stop(&node.workers[i].acceptor);
-        h1_server_drain(node.workers[i].server, NULL, NULL);
+        server_drain(node.workers[i].server, NULL, NULL);
     }
     if (node_run_until(os_clock_ns() + DRAIN_NS, node_is_empty))
         return;
     for (unsigned i = 0; i < run.workers; i++)
         run_trace("worker %u: %u connections, %u fills, %llu transactions, %u origin connections", i,
-                  h1_server_connections(node.workers[i].server), node.workers[i].fills.count,
+                  server_connections(node.workers[i].server), node.workers[i].fills.count,
                   (unsigned long long)node.workers[i].txns.pool.in_use, origin_pool_open(node.workers[i].origins));
     run_failed(-1, 0, "I7: something is left 200 s after the last client went");
 }
@@ -284,7 +284,7 @@ void node_end(void)
         struct worker *worker = &node.workers[i];
         loop_timer_stop(worker->loop, &worker->timer);
         loop_timer_stop(worker->loop, &worker->late);
-        h1_server_free(worker->server);
+        server_free(worker->server);
         txn_context_done(&worker->txns);
         origin_pool_free(worker->origins);
         resolver_free(worker->resolver);

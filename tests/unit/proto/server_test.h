@@ -1,8 +1,8 @@
-/* A real h1_server whose requests the test answers by hand. */
+/* A real server whose requests the test answers by hand. */
 #ifndef WARP_TESTS_SERVER_TEST_H
 #define WARP_TESTS_SERVER_TEST_H
 
-#include "proto/h1_server.h"
+#include "proto/server.h"
 #include "tests/support/feed.h"
 #include "tests/support/sim_net.h"
 #include "tests/support/taken.h"
@@ -31,8 +31,8 @@ struct asked {
 };
 
 struct node {
-    struct h1_server *server;
-    struct h1_server_limits limits;
+    struct server *server;
+    struct server_limits limits;
     struct os_acceptor acceptor;
     struct os_listener listener;
     struct list asked, fresh;
@@ -98,19 +98,19 @@ static const struct server_events node_events = {node_begin, node_request, node_
 static void node_accepted(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
 {
     (void)acceptor;
-    h1_server_accept(node.server, fd, peer);
+    server_accept(node.server, fd, peer);
 }
 
 static inline void node_open(void)
 {
     struct os_address address = address_of(HERE);
-    struct h1_server_config config = {.loop = sim_net.loops[0], .events = &node_events, .context = &node};
+    struct server_config config = {.loop = sim_net.loops[0], .events = &node_events, .context = &node};
 
-    node = (struct node){.limits = h1_server_limits_default, .is_listening = true};
+    node = (struct node){.limits = server_limits_default, .is_listening = true};
     list_init(&node.asked);
     list_init(&node.fresh);
     config.limits = &node.limits;
-    assert_true(err_is_ok(h1_server_new(&config, &node.server)));
+    assert_true(err_is_ok(server_new(&config, &node.server)));
     assert_true(err_is_ok(os_listen(&address, 1, 128, &node.listener)));
     node.acceptor = (struct os_acceptor){.accepted = node_accepted, .listener = &node.listener};
     assert_true(err_is_ok(os_accept_start(loop_os(sim_net.loops[0]), &node.acceptor)));
@@ -129,11 +129,11 @@ static inline void node_unlisten(void)
 static inline void node_close(void)
 {
     node_unlisten();
-    h1_server_stop(node.server);
+    server_stop(node.server);
     sim_net_settle();
-    assert_int_equal(h1_server_connections(node.server), 0);
+    assert_int_equal(server_connections(node.server), 0);
     assert_int_equal(node.ended, node.begun);
-    node.server = h1_server_free(node.server);
+    node.server = server_free(node.server);
     for (struct list *link; (link = list_pop_front(&node.asked)) != NULL;) {
         struct asked *asked = container_of(link, struct asked, link);
         assert_int_equal(asked->ended, 1);
@@ -187,7 +187,7 @@ static inline void expect_ended(struct asked *asked, enum stream_end end)
 static bool node_is_empty_(void *arg)
 {
     (void)arg;
-    return h1_server_connections(node.server) == 0;
+    return server_connections(node.server) == 0;
 }
 
 static inline void node_expect_empty(void)

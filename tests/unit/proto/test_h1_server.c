@@ -52,7 +52,7 @@ static void test_hundred_streams_on_one_connection(void)
         expect_ended(asked, STREAM_END_COMPLETE);
     }
     assert_int_equal(node.ended, 100);
-    assert_int_equal(h1_server_connections(node.server), 1);
+    assert_int_equal(server_connections(node.server), 1);
     node_close();
 }
 SEEDED(test_hundred_streams_on_one_connection, 1)
@@ -462,7 +462,7 @@ static void test_too_many_connections(void)
     second = wire_connect(HERE);
     run_ms(2000);
     assert_true(wire_has_ended(second)); /* at once, not when it has been idle */
-    assert_int_equal(h1_server_connections(node.server), 1);
+    assert_int_equal(server_connections(node.server), 1);
     node_close();
 }
 SEEDED(test_too_many_connections, 1)
@@ -655,7 +655,7 @@ static void test_drain(void)
     busy = wire_connect(HERE);
     wire_say(busy, GET("/busy"));
     asked = node_expect("GET", "/busy");
-    h1_server_drain(node.server, emptied, &is_empty);
+    server_drain(node.server, emptied, &is_empty);
     wire_expect_fin(idle);
     late = wire_connect(HERE);
     wire_expect_end(late);
@@ -669,7 +669,7 @@ static void test_drain(void)
 
     node_open(); /* with nobody there it is over at once */
     is_empty = false;
-    h1_server_drain(node.server, emptied, &is_empty);
+    server_drain(node.server, emptied, &is_empty);
     assert_true(is_empty);
     node_close();
 }
@@ -687,7 +687,7 @@ static void test_stop(void)
     asked = node_next();
     run_until(is_true_, &idle->connected, "a connection");
     run_ms(1000);
-    h1_server_stop(node.server);
+    server_stop(node.server);
     expect_ended(asked, STREAM_END_SHUTDOWN);
     wire_expect_reset(busy);
     wire_expect_end(idle);
@@ -925,7 +925,7 @@ static void test_words(void **state)
     assert_string_equal(stream_limits[STREAM_LIMIT_SEND_RATE], "send_rate");
     assert_null(stream_refusals[H1_OK]);
     assert_int_equal(stream_refusals_count, H1_ERROR_COUNT + 1);
-    assert_true(h1_server_idle_bytes() <= 512);
+    assert_true(server_idle_bytes() <= 512);
 }
 
 int main(void)

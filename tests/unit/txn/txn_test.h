@@ -1,8 +1,8 @@
-/* One node of one thread: a real h1_server over real transactions, a store and a simulated origin. */
+/* One node of one thread: a real server over real transactions, a store and a simulated origin. */
 #ifndef WARP_TESTS_TXN_TEST_H
 #define WARP_TESTS_TXN_TEST_H
 
-#include "proto/h1_server.h"
+#include "proto/server.h"
 #include "tenant/tenant.h"
 #include "tests/support/sim_net.h"
 #include "txn/txn.h"
@@ -19,7 +19,7 @@ struct site {
     struct origin_pool *pool;
     struct fill_context fills;
     struct txn_context txns;
-    struct h1_server *server;
+    struct server *server;
     struct storage *storage;
     struct origin_group *group;
     struct metrics *metrics;
@@ -33,7 +33,7 @@ static struct site site;
 static inline void site_accepted(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
 {
     (void)acceptor;
-    h1_server_accept(site.server, fd, peer);
+    server_accept(site.server, fd, peer);
 }
 
 static inline void site_open(void)
@@ -46,8 +46,8 @@ static inline void site_open(void)
                                      .limits = {stream_limits, STREAM_LIMIT_COUNT}};
     struct net_tls_options tls = {.verify = true};
     struct origin_pool_config pool = {.loop = loop, .limits = &origin_limits_default};
-    struct h1_server_config server = {
-        .loop = loop, .events = &txn_events, .context = &site.txns, .limits = &h1_server_limits_default};
+    struct server_config server = {
+        .loop = loop, .events = &txn_events, .context = &site.txns, .limits = &server_limits_default};
     struct os_address address = address_of(HERE);
     slice url = SLICE(ORIGIN);
     const char *why;
@@ -85,7 +85,7 @@ static inline void site_open(void)
                                      .node = 1};
     txn_context_init(&site.txns);
     server.metrics = site.txns.metrics;
-    assert_true(err_is_ok(h1_server_new(&server, &site.server)));
+    assert_true(err_is_ok(server_new(&server, &site.server)));
     assert_true(err_is_ok(os_listen(&address, 1, 128, &site.listener)));
     site.acceptor = (struct os_acceptor){.accepted = site_accepted, .listener = &site.listener};
     assert_true(err_is_ok(os_accept_start(loop_os(loop), &site.acceptor)));
@@ -95,7 +95,7 @@ static inline bool site_is_quiet_(void *arg)
 {
     (void)arg;
     origin_pool_close_idle(site.pool);
-    return origin_pool_open(site.pool) == 0 && h1_server_connections(site.server) == 0;
+    return origin_pool_open(site.pool) == 0 && server_connections(site.server) == 0;
 }
 
 static inline void site_close(void)
@@ -104,13 +104,13 @@ static inline void site_close(void)
 
     os_accept_stop(&site.acceptor);
     os_listener_close(&site.listener);
-    h1_server_stop(site.server);
+    server_stop(site.server);
     run_ms(100);
     fill_context_stop(&site.fills);
     run_ms(100);
     run_until(site_is_quiet_, NULL, "the last connection's end");
     assert_int_equal(site.txns.pool.in_use, 0); /* every transaction came to its end */
-    h1_server_free(site.server);
+    server_free(site.server);
     txn_context_done(&site.txns);
     origin_pool_free(site.pool);
     resolver_free(site.resolver);
