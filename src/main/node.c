@@ -257,6 +257,7 @@ static err worker_contexts(struct worker *worker)
         .access = node->access,
         .reuse = &node->reuse,
         .token = node->plan->token[0] != '\0' ? node->plan->token : NULL,
+        .acme_dir = node->plan->config.acme_dir,
         .node = node->plan->node_id,
         .websocket = !node->plan->config.no_websocket,
         .status_key = node->plan->config.cache_status_key,

@@ -18,7 +18,7 @@ struct net_tls_config {
 struct tls_accepted {
     struct net_acceptor *acceptor;       /* NULL: a stream to an origin */
     const struct identity_name *name;    /* what is shown to this client; until the handshake is over */
-    struct net_certificate *certificate; /* counted, once the handshake is over; NULL: good for every host */
+    struct tls_certificate *certificate; /* counted, once the handshake is over; NULL: good for every host */
     bool is_shaking;
 };
 

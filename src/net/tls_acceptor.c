@@ -93,7 +93,7 @@ static int certificates_wanted(SSL *ssl, void *arg)
         return 1; /* the context has these */
     SSL_certs_clear(ssl);
     for (unsigned kind = 0; kind < CERTIFICATE_KIND_COUNT; kind++) {
-        const struct net_certificate *one = accepted->name->certificates[kind];
+        const struct tls_certificate *one = accepted->name->certificates[kind];
         if (one != NULL && SSL_use_cert_and_key(ssl, one->x509, one->key, one->chain, 1) != 1)
             return 0;
     }
@@ -101,9 +101,9 @@ static int certificates_wanted(SSL *ssl, void *arg)
 }
 
 /* The one that this handshake showed, or, resumed, would show. */
-static struct net_certificate *certificate_shown(const struct tls_accepted *accepted, SSL *ssl)
+static struct tls_certificate *certificate_shown(const struct tls_accepted *accepted, SSL *ssl)
 {
-    struct net_certificate *const *certificates = accepted->name->certificates;
+    struct tls_certificate *const *certificates = accepted->name->certificates;
     X509 *shown = SSL_session_reused(ssl) ? NULL : SSL_get_certificate(ssl);
 
     for (unsigned kind = 0; kind < CERTIFICATE_KIND_COUNT; kind++)
@@ -114,7 +114,7 @@ static struct net_certificate *certificate_shown(const struct tls_accepted *acce
 
 static int ocsp_wanted(SSL *ssl, void *arg)
 {
-    const struct net_certificate *certificate = certificate_shown(accepted_of(ssl), ssl);
+    const struct tls_certificate *certificate = certificate_shown(accepted_of(ssl), ssl);
     unsigned char *copy;
 
     (void)arg;
@@ -201,7 +201,7 @@ static int ticket_wanted(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_C
 static bool context_show(SSL_CTX *context, const struct identity_name *others)
 {
     for (unsigned kind = 0; kind < CERTIFICATE_KIND_COUNT; kind++) {
-        const struct net_certificate *one = others->certificates[kind];
+        const struct tls_certificate *one = others->certificates[kind];
         EVP_PKEY *key;
         bool ok;
 
@@ -439,7 +439,7 @@ void accepted_done(struct tls_accepted *accepted)
 
 bool net_is_for_host(const struct net_stream *stream, slice host)
 {
-    const struct net_certificate *certificate = stream->scheme == NET_TLS ? tls_accepted_of(stream)->certificate : NULL;
+    const struct tls_certificate *certificate = stream->scheme == NET_TLS ? tls_accepted_of(stream)->certificate : NULL;
 
     return certificate == NULL || certificate_is_for(certificate, host);
 }

@@ -109,7 +109,7 @@ static void file_done(BIO *bio, char *text)
 
 /* ---- chain and key -------------------------------------------------------------------------------------------------- */
 
-MUST_USE static err chain_read(struct certificate_reader *reader, struct net_certificate *certificate, BIO *bio)
+MUST_USE static err chain_read(struct certificate_reader *reader, struct tls_certificate *certificate, BIO *bio)
 {
     X509 *more;
 
@@ -149,7 +149,7 @@ static EVP_PKEY *key_decode(struct certificate_reader *reader, BIO *bio)
     return key;
 }
 
-MUST_USE static err key_read(struct certificate_reader *reader, struct net_certificate *certificate, const char *path)
+MUST_USE static err key_read(struct certificate_reader *reader, struct tls_certificate *certificate, const char *path)
 {
     BIO *bio;
     char *text;
@@ -173,7 +173,7 @@ MUST_USE static err key_read(struct certificate_reader *reader, struct net_certi
     return ERR_OK;
 }
 
-MUST_USE static err kind_find(struct certificate_reader *reader, struct net_certificate *certificate)
+MUST_USE static err kind_find(struct certificate_reader *reader, struct tls_certificate *certificate)
 {
     switch (EVP_PKEY_get_base_id(certificate->key)) {
     case EVP_PKEY_EC:
@@ -226,7 +226,7 @@ MUST_USE static err text_add(char ***list, unsigned *count, slice text)
     return ERR_OK;
 }
 
-MUST_USE static err ip_add(struct net_certificate *certificate, const ASN1_OCTET_STRING *ip)
+MUST_USE static err ip_add(struct tls_certificate *certificate, const ASN1_OCTET_STRING *ip)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     struct os_peer peer = {.family = AF_INET6};
@@ -243,7 +243,7 @@ MUST_USE static err ip_add(struct net_certificate *certificate, const ASN1_OCTET
     return text_add(&certificate->ips, &certificate->ip_count, slice_str(os_peer_text(&peer, text, sizeof(text))));
 }
 
-MUST_USE static err names_read(struct net_certificate *certificate)
+MUST_USE static err names_read(struct tls_certificate *certificate)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(certificate->x509, NID_subject_alt_name, NULL, NULL);
     err result = ERR_OK;
@@ -274,7 +274,7 @@ static bool name_covers(const char *name, slice host)
     return dot > 0 && slice_eq(slice_from(pattern, 1), slice_from(host, (size_t)dot));
 }
 
-bool certificate_is_for(const struct net_certificate *certificate, slice host)
+bool certificate_is_for(const struct tls_certificate *certificate, slice host)
 {
     for (unsigned i = 0; i < certificate->name_count; i++)
         if (name_covers(certificate->names[i], host))
@@ -300,7 +300,7 @@ static bool time_read(const ASN1_TIME *time, int64_t *ret_s)
     return ok;
 }
 
-MUST_USE static err validity_read(struct certificate_reader *reader, struct net_certificate *certificate)
+MUST_USE static err validity_read(struct certificate_reader *reader, struct tls_certificate *certificate)
 {
     int64_t now_s = os_wall_ms() / 1000;
 
@@ -317,7 +317,7 @@ MUST_USE static err validity_read(struct certificate_reader *reader, struct net_
 /* ---- OCSP (RFC 6960) -------------------------------------------------------------------------------------------------------- */
 
 /* NULL when it is good and for that certificate; ret_until_s is its nextUpdate (INT64_MAX without one). */
-static const char *ocsp_problem(const struct net_certificate *certificate, OCSP_BASICRESP *basic, int64_t *ret_until_s)
+static const char *ocsp_problem(const struct tls_certificate *certificate, OCSP_BASICRESP *basic, int64_t *ret_until_s)
 {
     ASN1_GENERALIZEDTIME *next = NULL;
     X509 *issuer = sk_X509_num(certificate->chain) > 0 ? sk_X509_value(certificate->chain, 0) : NULL;
@@ -349,7 +349,7 @@ static const char *ocsp_problem(const struct net_certificate *certificate, OCSP_
     return NULL;
 }
 
-static const char *ocsp_check(const struct net_certificate *certificate, slice der, int64_t *ret_until_s)
+static const char *ocsp_check(const struct tls_certificate *certificate, slice der, int64_t *ret_until_s)
 {
     const unsigned char *at = (const unsigned char *)der.data;
     OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &at, (long)der.len);
@@ -370,7 +370,7 @@ static const char *ocsp_check(const struct net_certificate *certificate, slice d
 }
 
 /* False: there is no such file, try another name. */
-static bool ocsp_read(struct net_certificate *certificate, const char *path)
+static bool ocsp_read(struct tls_certificate *certificate, const char *path)
 {
     const char *problem;
     unsigned mode;
@@ -393,7 +393,7 @@ static bool ocsp_read(struct net_certificate *certificate, const char *path)
 }
 
 /* An answer that cannot be used is left out: clients ask the issuer themselves. */
-static void ocsp_find(struct net_certificate *certificate)
+static void ocsp_find(struct tls_certificate *certificate)
 {
     const char *path = certificate->path, *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
     int stem = dot != NULL && (slash == NULL || dot > slash) ? (int)(dot - path) : (int)strlen(path);
@@ -408,7 +408,7 @@ static void ocsp_find(struct net_certificate *certificate)
 
 /* ---- all of it --------------------------------------------------------------------------------------------------------------- */
 
-MUST_USE static err certificate_fill(struct certificate_reader *reader, struct net_certificate *certificate,
+MUST_USE static err certificate_fill(struct certificate_reader *reader, struct tls_certificate *certificate,
                                      const char *key_path)
 {
     BIO *bio;
@@ -429,9 +429,9 @@ MUST_USE static err certificate_fill(struct certificate_reader *reader, struct n
 }
 
 err certificate_read(struct certificate_reader *reader, const char *path, const char *key_path,
-                     struct net_certificate **ret_certificate)
+                     struct tls_certificate **ret_certificate)
 {
-    struct net_certificate *certificate = calloc(1, sizeof(*certificate));
+    struct tls_certificate *certificate = calloc(1, sizeof(*certificate));
     err result = ERR(MEMORY);
 
     snprintf(reader->message, reader->message_size, "%s: out of memory", path);
@@ -451,7 +451,7 @@ err certificate_read(struct certificate_reader *reader, const char *path, const 
     return ERR_OK;
 }
 
-struct net_certificate *certificate_ref(struct net_certificate *certificate)
+struct tls_certificate *certificate_ref(struct tls_certificate *certificate)
 {
     if (certificate != NULL)
         atomic_fetch_add_explicit(&certificate->refs, 1, memory_order_relaxed);
@@ -465,7 +465,7 @@ static void texts_free(char **texts, unsigned count)
     free(texts);
 }
 
-struct net_certificate *certificate_unref(struct net_certificate *certificate)
+struct tls_certificate *certificate_unref(struct tls_certificate *certificate)
 {
     if (certificate == NULL || atomic_fetch_sub(&certificate->refs, 1) > 1)
         return NULL;

@@ -27,9 +27,9 @@ static struct identity_name *table_slot(const struct net_identity *identity, sli
 }
 
 /* Where two of a kind have the name, the one that is good for longer: an old file beside its renewal does no harm. */
-static void name_offer(struct identity_name *name, struct net_certificate *certificate)
+static void name_offer(struct identity_name *name, struct tls_certificate *certificate)
 {
-    struct net_certificate **place = &name->certificates[certificate->kind];
+    struct tls_certificate **place = &name->certificates[certificate->kind];
 
     if (*place == NULL || (*place)->expires_s < certificate->expires_s)
         *place = certificate;
@@ -47,7 +47,7 @@ MUST_USE static err table_fill(struct net_identity *identity)
     ENSURE(identity->table != NULL, MEMORY);
     os_entropy(&identity->seed, sizeof(identity->seed));
     for (unsigned i = 0; i < identity->count; i++) {
-        struct net_certificate *certificate = identity->certificates[i];
+        struct tls_certificate *certificate = identity->certificates[i];
         for (unsigned n = 0; n < certificate->name_count; n++) {
             struct identity_name *slot = table_slot(identity, slice_str(certificate->names[n]));
             if (slot->name.len == 0)
@@ -95,14 +95,14 @@ const struct identity_name *identity_find(const struct net_identity *identity, s
 /* ---- files ---------------------------------------------------------------------------------------------------------- */
 
 MUST_USE static err identity_add(struct net_identity *identity, struct certificate_reader *reader, const char *path,
-                                 const char *key_path, struct net_certificate **ret_certificate)
+                                 const char *key_path, struct tls_certificate **ret_certificate)
 {
     if (identity->count == CERTIFICATES_MAX)
         return certificate_fail(reader, "%s: the certificate after %u others; no more than that are taken", path,
                                 CERTIFICATES_MAX);
     if (identity->count == identity->room) {
         unsigned room = MAX(16u, 2 * identity->room);
-        struct net_certificate **grown = realloc(identity->certificates, room * sizeof(struct net_certificate *));
+        struct tls_certificate **grown = realloc(identity->certificates, room * sizeof(struct tls_certificate *));
         ENSURE(grown != NULL, MEMORY);
         identity->certificates = grown;
         identity->room = room;
@@ -155,7 +155,7 @@ static bool name_is_listed(char *const *names, unsigned count, const char *name)
 MUST_USE static err dir_add(struct net_identity *identity, struct certificate_reader *reader, const char *path,
                             const char *key_path)
 {
-    struct net_certificate *certificate;
+    struct tls_certificate *certificate;
 
     TRY(identity_add(identity, reader, path, key_path, &certificate));
     if (certificate->name_count == 0)
@@ -213,7 +213,7 @@ MUST_USE static err client_ca_read(struct net_identity *identity, struct certifi
 MUST_USE static err identity_read(struct net_identity *identity, struct certificate_reader *reader,
                                   const struct net_identity_options *options)
 {
-    struct net_certificate *certificate;
+    struct tls_certificate *certificate;
 
     if (options->cert_file != NULL) {
         TRY(identity_add(identity, reader, options->cert_file, options->key_file, &certificate));

@@ -17,7 +17,7 @@
 
 enum certificate_kind { CERTIFICATE_ECDSA, CERTIFICATE_RSA, CERTIFICATE_KIND_COUNT };
 
-struct net_certificate {
+struct tls_certificate {
     atomic_uint refs;
     enum certificate_kind kind;
     char *path;
@@ -42,11 +42,11 @@ struct certificate_reader *certificate_reader_free(struct certificate_reader *re
 
 /* key_path NULL: the key is in the certificate's file. On error the reader's message says which file, and what. */
 MUST_USE err certificate_read(struct certificate_reader *reader, const char *path, const char *key_path,
-                              struct net_certificate **ret_certificate);
-struct net_certificate *certificate_ref(struct net_certificate *certificate);
-struct net_certificate *certificate_unref(struct net_certificate *certificate);
+                              struct tls_certificate **ret_certificate);
+struct tls_certificate *certificate_ref(struct tls_certificate *certificate);
+struct tls_certificate *certificate_unref(struct tls_certificate *certificate);
 /* host in lower case, without port. */
-bool certificate_is_for(const struct net_certificate *certificate, slice host);
+bool certificate_is_for(const struct tls_certificate *certificate, slice host);
 /* A file that begins with "-----BEGIN": what an operator writes. Says why not. */
 MUST_USE err certificate_fail(struct certificate_reader *reader, const char *format, ...) PRINTF(2, 3);
 
@@ -55,13 +55,13 @@ MUST_USE err certificate_fail(struct certificate_reader *reader, const char *for
 /* What a client that asks for that name gets: one of each kind, where there are both. */
 struct identity_name {
     slice name; /* the certificate's own; empty: for all others */
-    struct net_certificate *certificates[CERTIFICATE_KIND_COUNT];
+    struct tls_certificate *certificates[CERTIFICATE_KIND_COUNT];
 };
 
 struct net_identity {
     atomic_uint refs;
     bool h2, has_dir, has_ocsp;
-    struct net_certificate **certificates;
+    struct tls_certificate **certificates;
     unsigned count, room;
     struct identity_name others; /* --cert; its certificates are NULL when there is none */
     struct identity_name *table; /* open addressing; an empty slot has no name */
