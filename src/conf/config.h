@@ -26,7 +26,13 @@ enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
     X("key", STRING, key, "FILE", NULL, "private key of --cert (PEM)")                \
     X("cert-dir", STRING, cert_dir, "DIR", NULL, "certificates chosen by server name: NAME.crt and NAME.key, or NAME/fullchain.pem and NAME/privkey.pem") \
     X("acme-dir", STRING, acme_dir, "DIR", NULL, "answer /.well-known/acme-challenge/TOKEN from DIR/TOKEN, or from DIR as a web root")         \
-    X("origin", LIST, origin, "URL", NULL, "where content comes from; may be repeated; default: the demo origin") \
+    X("origin", LIST, origin, "URL", NULL, "where content comes from (http, https, h2c); may be repeated; default: the demo origin") \
+    X("origin-ca", STRING, origin_ca, "FILE", NULL, "trust https origins by these certificates; default: the system's") \
+    X("origin-cert", STRING, origin_cert, "FILE", NULL, "certificate shown to https origins that ask for one (with --origin-key)") \
+    X("origin-key", STRING, origin_key, "FILE", NULL, "its private key")                                     \
+    X("origin-name", STRING, origin_name, "NAME", NULL, "server name sent to https origins and verified; default: the URL's") \
+    X("origin-insecure", SWITCH, origin_insecure, "", NULL, "do not verify https origins: anybody on the way can read and change everything") \
+    X("origin-http1", SWITCH, origin_http1, "", NULL, "keep to HTTP/1.1 with https origins")                 \
     X("origin-host", STRING, origin_host, "NAME", NULL, "Host to send to the origin; default: the client's") \
     X("admin", STRING, admin, "ADDR", "127.0.0.1:8080", "health, metrics, API and dashboard")                \
     X("admin-cert", STRING, admin_cert, "FILE", NULL, "certificate of the admin listener, which then speaks TLS (PEM)")     \

@@ -479,19 +479,12 @@ static err node_open_metrics(struct node *node)
 static err node_open_origins(struct node *node)
 {
     const struct config *config = &node->plan->config;
-    struct net_tls_options tls = {.verify = true};
-    slice urls[CONFIG_LIST_MAX];
-    unsigned count = config->origin.count;
-    const char *why = NULL;
-    err result;
+    slice demo = slice_str(node->plan->demo_url);
+    char message[CONFIG_MESSAGE_BYTES];
+    err result = origins_of(config, demo, message, sizeof(message), &node->group);
 
-    for (unsigned i = 0; i < count; i++)
-        urls[i] = slice_str(config->origin.items[i]);
-    if (count == 0)
-        urls[count++] = slice_str(node->plan->demo_url);
-    result = origin_group_new(urls, count, slice_str(config->origin_host), &tls, &node->group, &why);
     if (!err_is_ok(result))
-        log_error("origins: %s", why);
+        log_error("%s", message);
     return result;
 }
 

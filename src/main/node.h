@@ -45,6 +45,11 @@ struct node_plan {
     int64_t started_ms;
 };
 
+/* Of the settings; without any, the demo origin. On error message says what is wrong. */
+MUST_USE err origins_of(const struct config *config, slice demo_url, char *message, size_t message_size,
+                        struct origin_group **ret_group);
+MUST_USE bool origins_check(const struct config *config, char *message, size_t message_size);
+
 /* Runs a worker process to its end; returns its exit code. */
 int node_run(struct node_plan *plan);
 

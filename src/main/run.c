@@ -308,12 +308,15 @@ static int check_io(const struct config *config)
 static int prepare(struct supervisor *supervisor, int argc, char **argv)
 {
     struct node_plan *plan = &supervisor->plan;
+    char message[CONFIG_MESSAGE_BYTES];
     int code = command_config(&plan->config, argc, argv);
 
     if (code != 0)
         return code;
     log_level_max = plan->config.log_level;
     say_what_is_missing(&plan->config);
+    if (!origins_check(&plan->config, message, sizeof(message)))
+        return usage_error("%s%s", message, "");
     plan_sizes(plan);
     plan->descriptors = os_descriptor_limit_raise();
     code = check_io(&plan->config);

@@ -34,6 +34,9 @@ enum net_scheme { NET_PLAIN, NET_TLS };
 /* What both ends agreed to speak (RFC 7301); known once connected() was called. */
 enum net_alpn { NET_ALPN_NONE, NET_ALPN_H1, NET_ALPN_H2 };
 
+/* Why the peer's certificate was refused; known once connected() failed. */
+enum net_certificate { NET_CERTIFICATE_FINE, NET_CERTIFICATE_UNTRUSTED, NET_CERTIFICATE_EXPIRED, NET_CERTIFICATE_NAME, NET_CERTIFICATE_BAD };
+
 /* Why a client's TLS handshake failed: name, word for the metric. */
 #define NET_HANDSHAKE_FAILURES(X)                                                                            \
     X(NONE, NULL)                                                                                            \
@@ -66,6 +69,7 @@ struct net_stream {
     struct os_peer peer;
     uint8_t scheme; /* enum net_scheme */
     uint8_t alpn;   /* enum net_alpn */
+    uint8_t certificate; /* enum net_certificate */
     /* Of an accepted TLS stream, once connected() was called. */
     uint8_t handshake_failure; /* enum net_handshake_failure */
     bool is_tls12, is_resumed;
@@ -103,17 +107,34 @@ MUST_USE err net_tcp_connect(struct net_tcp *tcp, struct loop *loop, const struc
 /* TLS to an origin over a plain stream, OpenSSL on memory BIOs. */
 struct net_tls_config; /* shared by threads, counted: the trust store, our certificate, ALPN */
 struct net_tls_options {
-    const char *ca_file; /* NULL: the system's store */
-    bool verify;         /* default true; false only when the operator said so */
+    const char *ca_file;              /* NULL: the system's store */
+    const char *cert_file, *key_file; /* ours, for peers that ask for one; both or none */
+    const char *name;                 /* SNI, and the name that is verified; NULL: what net_tls_connect is given */
+    bool verify;                      /* default true; false only when the operator said so */
+    bool h2;                          /* offered by ALPN before http/1.1 */
 };
-MUST_USE err net_tls_config_new(const struct net_tls_options *options, struct net_tls_config **ret_config);
+/* On error message says which file is wrong, and how. */
+MUST_USE err net_tls_config_new(const struct net_tls_options *options, char *message, size_t message_size,
+                                struct net_tls_config **ret_config);
 struct net_tls_config *net_tls_config_unref(struct net_tls_config *config);
 struct net_tls_config *net_tls_config_ref(struct net_tls_config *config);
 
-/* A TLS client stream; name is sent as SNI (not for IP literals) and verified against the certificate.
- * *ret_stream is freed after closed(). */
-MUST_USE err net_tls_connect(struct net_tls_config *config, struct loop *loop, const struct os_address *address,
-                             slice name, const struct net_handler *handler, struct net_stream **ret_stream);
+/* The latest session ticket of one peer, for one thread: the next connection to it saves the handshake's signatures.
+ * Outlives the streams that were given it. */
+struct net_tls_memory {
+    void *session;
+};
+void net_tls_memory_done(struct net_tls_memory *memory);
+
+struct net_tls_target {
+    const struct os_address *address; /* valid until connected (or closed) */
+    slice name;                       /* sent as SNI (not an IP literal) and verified; the config's own goes before */
+    struct net_tls_memory *memory;    /* NULL: no session is resumed */
+    bool h1_only;                     /* offer http/1.1, whatever the config says */
+};
+/* A TLS client stream. *ret_stream is freed after closed(). */
+MUST_USE err net_tls_connect(struct net_tls_config *config, struct loop *loop, const struct net_tls_target *target,
+                             const struct net_handler *handler, struct net_stream **ret_stream);
 
 /* ---- TLS to clients ------------------------------------------------------------------------------------------
  *

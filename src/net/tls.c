@@ -36,6 +36,7 @@ struct net_tls {
     struct net_stream stream;
     struct net_tcp tcp;
     struct net_tls_config *config;
+    struct net_tls_memory *memory; /* of sessions with this peer; may be NULL */
     SSL *ssl;
     struct task task;
     enum tls_state state;
@@ -214,13 +215,38 @@ static int32_t tls_error(struct net_tls *tls, int result)
     }
 }
 
+static enum net_certificate certificate_problem(long verified)
+{
+    switch (verified) {
+    case X509_V_OK:
+        return NET_CERTIFICATE_FINE;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return NET_CERTIFICATE_EXPIRED;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        return NET_CERTIFICATE_NAME;
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_CERT_UNTRUSTED:
+        return NET_CERTIFICATE_UNTRUSTED;
+    default:
+        return NET_CERTIFICATE_BAD;
+    }
+}
+
 static const char *tls_handshake_detail(struct net_tls *tls)
 {
     long verified = SSL_get_verify_result(tls->ssl);
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
-    if (verified != X509_V_OK && SSL_get_verify_mode(tls->ssl) != SSL_VERIFY_NONE)
+    if (verified != X509_V_OK && SSL_get_verify_mode(tls->ssl) != SSL_VERIFY_NONE) {
+        tls->stream.certificate = certificate_problem(verified);
         return X509_verify_cert_error_string(verified);
+    }
     if (tls->tcp_ended)
         return "connection closed during the TLS handshake";
     return reason;
@@ -340,6 +366,28 @@ static void tls_connected(struct net_tls *tls, int32_t result, const char *detai
     tls->stream.handler->connected(&tls->stream, result, detail);
 }
 
+static enum net_alpn tls_alpn(const struct net_tls *tls)
+{
+    const unsigned char *chosen;
+    unsigned len;
+
+    SSL_get0_alpn_selected(tls->ssl, &chosen, &len);
+    if (len == 2 && memcmp(chosen, "h2", 2) == 0)
+        return NET_ALPN_H2;
+    return len == 8 && memcmp(chosen, "http/1.1", 8) == 0 ? NET_ALPN_H1 : NET_ALPN_NONE;
+}
+
+bool net_tls_keep_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct net_tls *tls = BIO_get_data(SSL_get_rbio(ssl));
+
+    if (tls->memory == NULL)
+        return false;
+    net_tls_memory_done(tls->memory);
+    tls->memory->session = session;
+    return true;
+}
+
 static void tls_handshake(struct net_tls *tls)
 {
     int result;
@@ -348,6 +396,7 @@ static void tls_handshake(struct net_tls *tls)
     ERR_clear_error();
     result = SSL_do_handshake(tls->ssl);
     if (result == 1) {
+        tls->stream.alpn = tls_alpn(tls);
         tls_connected(tls, 0, NULL); /* what the reader sends at once leaves with the handshake's last bytes */
         return;
     }
@@ -378,8 +427,8 @@ static bool tls_read(struct net_tls *tls)
         return false;
     ERR_clear_error();
     result = SSL_read(tls->ssl, into, (int)size);
-    if (result <= 0 && (SSL_get_shutdown(tls->ssl) & SSL_RECEIVED_SHUTDOWN)) {
-        result = 0;
+    if (result <= 0 && SSL_get_error(tls->ssl, result) == SSL_ERROR_ZERO_RETURN) {
+        result = 0; /* close_notify; not a fatal alert, which counts as a shutdown, too */
     } else if (result <= 0) {
         result = tls_error(tls, result);
         if (result == 0)
@@ -621,19 +670,20 @@ static const struct net_stream_ops tls_ops = {tls_op_recv, tls_op_recv_cancel, t
                                               tls_op_close};
 static const struct net_handler tls_wire = {wire_received, wire_sent, wire_connected, wire_closed};
 
-err net_tls_connect(struct net_tls_config *config, struct loop *loop, const struct os_address *address,
-                    slice name, const struct net_handler *handler, struct net_stream **ret_stream)
+err net_tls_connect(struct net_tls_config *config, struct loop *loop, const struct net_tls_target *target,
+                    const struct net_handler *handler, struct net_stream **ret_stream)
 {
     struct net_tls *tls = calloc(1, sizeof(*tls));
     err result;
 
     ENSURE(tls != NULL, MEMORY);
     task_init(&tls->task, tls_task);
-    result = net_tls_config_ssl(config, name, &tls->ssl);
+    tls->memory = target->memory;
+    result = net_tls_config_ssl(config, target, &tls->ssl);
     if (err_is_ok(result)) {
         BIO_set_data(SSL_get_rbio(tls->ssl), tls);
         tls->config = net_tls_config_ref(config);
-        result = net_tcp_connect(&tls->tcp, loop, address, &tls_wire);
+        result = net_tcp_connect(&tls->tcp, loop, target->address, &tls_wire);
     }
     if (!err_is_ok(result)) {
         tls_free(tls);

@@ -10,6 +10,7 @@ struct net_tls_config {
     atomic_uint refs;
     SSL_CTX *context;
     BIO_METHOD *bio_method; /* reads and writes the buffers of a struct net_tls */
+    char name[256];         /* "": that of the target */
 };
 
 /* ---- accepted streams (tls_acceptor.c) ----------------------------------------------------------------------------
@@ -47,7 +48,9 @@ const struct tls_accepted *tls_accepted_of(const struct net_stream *stream);
 
 /* Implemented in tls.c. */
 MUST_USE BIO_METHOD *net_tls_bio_method_new(void);
-/* A client SSL that sends and checks that name. NULL: err tells. */
-MUST_USE err net_tls_config_ssl(struct net_tls_config *config, slice name, SSL **ret_ssl);
+/* A ticket has come: true when it was kept (the reference is the stream's now). */
+MUST_USE bool net_tls_keep_session(SSL *ssl, SSL_SESSION *session);
+/* Implemented in tls_config.c: a client SSL that sends and checks the target's name and resumes its session. */
+MUST_USE err net_tls_config_ssl(struct net_tls_config *config, const struct net_tls_target *target, SSL **ret_ssl);
 
 #endif

@@ -145,15 +145,6 @@ static int protocol_wanted(SSL *ssl, const unsigned char **out, unsigned char *o
     return SSL_TLSEXT_ERR_OK;
 }
 
-static enum net_alpn protocol_of(const SSL *ssl)
-{
-    const unsigned char *name;
-    unsigned len;
-
-    SSL_get0_alpn_selected(ssl, &name, &len);
-    return len == 0 ? NET_ALPN_NONE : len == 2 ? NET_ALPN_H2 : NET_ALPN_H1;
-}
-
 /* ---- tickets -------------------------------------------------------------------------------------------------------- */
 
 static bool ticket_mac_init(EVP_MAC_CTX *mac, const struct ticket_key *key)
@@ -418,7 +409,6 @@ void accepted_handshake_over(struct tls_accepted *accepted, SSL *ssl, bool good,
     struct net_acceptor *acceptor = accepted->acceptor;
 
     if (good) {
-        stream->alpn = (uint8_t)protocol_of(ssl);
         stream->is_tls12 = SSL_version(ssl) == TLS1_2_VERSION;
         stream->is_resumed = SSL_session_reused(ssl) == 1;
         if (acceptor->identity->has_dir)
