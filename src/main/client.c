@@ -14,6 +14,7 @@
 #define TOKEN_FILE      "admin.token"
 #define PATH_BYTES      512u
 #define PEEK_SLICES     8u
+#define HINT_TLS        " (where it has TLS, write --admin https://HOST:PORT)"
 #define TOO_LATE        "no complete answer within 10 s"
 #define MS              UINT64_C(1000000)
 
@@ -219,9 +220,9 @@ static void exchange_interim(void *user, struct response *response)
 static void exchange_failed(void *user, enum client_failure failure, bool sent, const char *detail)
 {
     struct exchange *exchange = user;
-    const char *what = failure == CLIENT_FAILURE_CLOSED    ? "the connection was closed without an answer"
+    const char *what = failure == CLIENT_FAILURE_CLOSED    ? "the connection was closed without an answer" HINT_TLS
                        : failure == CLIENT_FAILURE_TIMEOUT ? TOO_LATE
-                       : failure == CLIENT_FAILURE_INVALID ? "what answers there is not WARP (if it has TLS, write --admin https://HOST:PORT)"
+                       : failure == CLIENT_FAILURE_INVALID ? "what answers there is not WARP" HINT_TLS
                                                            : "no answer";
     char text[160];
 
