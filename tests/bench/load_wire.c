@@ -58,7 +58,9 @@ void wire_prepare(const char *alpn)
     /* tls_check compares the certificate: cheaper than to build a chain. */
     SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
     SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF); /* some servers close without a word */
-    if (opt.mode == MODE_IDLE) {
+    if (opt.spoken == SPOKEN_HANDSHAKE || opt.spoken == SPOKEN_RESUME) {
+        SSL_CTX_set_read_ahead(context, 1);
+    } else if (opt.mode == MODE_IDLE) {
         SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     } else { /* several records in one receive */
         SSL_CTX_set_read_ahead(context, 1);

@@ -16,7 +16,7 @@ import tempfile
 import threading
 
 import network
-from measure import Cell, Origin
+from measure import Cell, Origin, certificate_make
 from servers import SERVERS, WARP
 from workloads import WORKLOADS
 
@@ -66,7 +66,8 @@ def shares(path):
 
 
 def time_by_area(arguments, folder, origin):
-    with Cell(SERVERS[f"warp-{arguments.io}"], origin, folder / "timed", (0, 1), 6, False) as cell:
+    with Cell(SERVERS[f"warp-{arguments.io}"], origin, folder / "timed", (0, 1), 6, False, WORKLOADS[arguments.workload].wire,
+              certificate_make(folder)) as cell:
         started = []
         watch = threading.Timer(2, lambda: started.append(sampled(cell, 3, folder / "perf.data")))
         watch.start()
