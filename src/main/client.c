@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "os/process.h"
-#include "proto/h1_client.h"
+#include "proto/client.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -117,7 +117,7 @@ static bool token_is_valid(const char *token)
 
 struct exchange {
     struct loop *loop;
-    struct h1_client *client; /* NULL: gone */
+    struct client *client; /* NULL: gone */
     struct client_stream *stream;
     const struct client_question *question;
     struct arena arena;
@@ -136,7 +136,7 @@ static void exchange_end(struct exchange *exchange)
 {
     exchange->stream = client_stream_finish(exchange->stream);
     if (exchange->client != NULL)
-        h1_client_close(exchange->client);
+        client_close(exchange->client);
 }
 
 static void exchange_fail(struct exchange *exchange, const char *problem)
@@ -246,12 +246,12 @@ static void exchange_connected(void *owner, int32_t result, const char *detail)
         exchange_fail(exchange, err_text(ERR_SYS(-result)));
         return;
     }
-    exchange->stream = h1_client_request(exchange->client, &exchange->request, &events, exchange);
+    exchange->stream = client_begin(exchange->client, &exchange->request, &events, exchange);
     if (exchange->stream == NULL)
         exchange_fail(exchange, "the connection was closed at once");
 }
 
-static void exchange_idle(void *owner)
+static void exchange_changed(void *owner)
 {
     (void)owner; /* exchange_end closes */
 }
@@ -303,8 +303,8 @@ MUST_USE static err exchange_prepare(struct exchange *exchange, const struct os_
 MUST_USE static err exchange_run(struct exchange *exchange, const struct os_address *address,
                                  const char *token)
 {
-    static const struct h1_client_owner owner = {exchange_connected, exchange_idle, exchange_gone};
-    const struct h1_client_config config = {
+    static const struct client_owner owner = {exchange_connected, exchange_changed, exchange_gone};
+    const struct client_config config = {
         .loop = exchange->loop,
         .address = address,
         .connect_ms = CLIENT_TIMEOUT_MS,
@@ -316,7 +316,7 @@ MUST_USE static err exchange_run(struct exchange *exchange, const struct os_addr
     };
 
     TRY(exchange_prepare(exchange, address, token));
-    TRY(h1_client_new(&config, &exchange->client));
+    TRY(client_new(&config, &exchange->client));
     timer_init(&exchange->timer, exchange_timeout);
     loop_timer_set(exchange->loop, &exchange->timer, loop_now_ns(exchange->loop) + CLIENT_TIMEOUT_MS * MS);
     loop_run(exchange->loop);

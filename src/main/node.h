@@ -22,6 +22,7 @@
 /* Opened by the supervisor, inherited by every child. shard[i] is worker i's. */
 struct node_listener {
     struct os_listener *shards;
+    bool is_tls;
 };
 
 /* What the supervisor prepares, and its children only read. */
@@ -33,6 +34,9 @@ struct node_plan {
     struct node_listener listeners[NODE_LISTENERS_MAX];
     unsigned listener_count;
     struct os_listener admin;
+    /* Read before the first worker process, so that what is wrong with the files ends the start; NULL: none, or read by
+     * the process itself. */
+    struct net_identity *identity, *admin_identity;
     bool has_demo;
     char demo_url[64];
     char token[TOKEN_BYTES_MAX];
@@ -40,6 +44,11 @@ struct node_plan {
     uint32_t node_id;
     int64_t started_ms;
 };
+
+/* Of the settings; without any, the demo origin. On error message says what is wrong. */
+MUST_USE err origins_of(const struct config *config, slice demo_url, char *message, size_t message_size,
+                        struct origin_group **ret_group);
+MUST_USE bool origins_check(const struct config *config, char *message, size_t message_size);
 
 /* Runs a worker process to its end; returns its exit code. */
 int node_run(struct node_plan *plan);

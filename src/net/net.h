@@ -34,6 +34,32 @@ enum net_scheme { NET_PLAIN, NET_TLS };
 /* What both ends agreed to speak (RFC 7301); known once connected() was called. */
 enum net_alpn { NET_ALPN_NONE, NET_ALPN_H1, NET_ALPN_H2 };
 
+/* Why the peer's certificate was refused; known once connected() failed. */
+enum net_certificate { NET_CERTIFICATE_FINE, NET_CERTIFICATE_UNTRUSTED, NET_CERTIFICATE_EXPIRED, NET_CERTIFICATE_NAME, NET_CERTIFICATE_BAD };
+
+/* Why a client's TLS handshake failed: name, word for the metric. */
+#define NET_HANDSHAKE_FAILURES(X)                                                                            \
+    X(NONE, NULL)                                                                                            \
+    X(CLOSED, "closed")                         /* the client went away in the middle */                     \
+    X(NOT_TLS, "not-tls")                       /* plain HTTP, or nothing that TLS knows */                  \
+    X(VERSION, "version")                       /* older than TLS 1.2 */                                     \
+    X(CIPHER, "cipher")                         /* no common cipher, group or signature algorithm */         \
+    X(ALPN, "alpn")                             /* no common protocol */                                     \
+    X(SERVER_NAME, "server-name")               /* no certificate for that name, and none for all */         \
+    X(CLIENT_CERTIFICATE, "client-certificate") /* none shown, or a wrong one */                             \
+    X(ALERT, "alert")                           /* the client refused: it does not trust the certificate */  \
+    X(TOO_LONG, "too-long")                     /* more bytes than a handshake has */                        \
+    X(TIMEOUT, "timeout")                                                                                    \
+    X(OTHER, "other")
+
+enum net_handshake_failure {
+#define X(name, word) NET_HANDSHAKE_##name,
+    NET_HANDSHAKE_FAILURES(X)
+#undef X
+        NET_HANDSHAKE_FAILURE_COUNT
+};
+extern const char *const net_handshake_failures[NET_HANDSHAKE_FAILURE_COUNT];
+
 /* Embedded first in the plain stream or in a filter's struct. */
 struct net_stream {
     const struct net_stream_ops *ops;
@@ -43,6 +69,10 @@ struct net_stream {
     struct os_peer peer;
     uint8_t scheme; /* enum net_scheme */
     uint8_t alpn;   /* enum net_alpn */
+    uint8_t certificate; /* enum net_certificate */
+    /* Of an accepted TLS stream, once connected() was called. */
+    uint8_t handshake_failure; /* enum net_handshake_failure */
+    bool is_tls12, is_resumed;
 };
 
 /* Another reader takes over: inside a callback of the handler so far, or with nothing under way. */
@@ -77,17 +107,34 @@ MUST_USE err net_tcp_connect(struct net_tcp *tcp, struct loop *loop, const struc
 /* TLS to an origin over a plain stream, OpenSSL on memory BIOs. */
 struct net_tls_config; /* shared by threads, counted: the trust store, our certificate, ALPN */
 struct net_tls_options {
-    const char *ca_file; /* NULL: the system's store */
-    bool verify;         /* default true; false only when the operator said so */
+    const char *ca_file;              /* NULL: the system's store */
+    const char *cert_file, *key_file; /* ours, for peers that ask for one; both or none */
+    const char *name;                 /* SNI, and the name that is verified; NULL: what net_tls_connect is given */
+    bool verify;                      /* default true; false only when the operator said so */
+    bool h2;                          /* offered by ALPN before http/1.1 */
 };
-MUST_USE err net_tls_config_new(const struct net_tls_options *options, struct net_tls_config **ret_config);
+/* On error message says which file is wrong, and how. */
+MUST_USE err net_tls_config_new(const struct net_tls_options *options, char *message, size_t message_size,
+                                struct net_tls_config **ret_config);
 struct net_tls_config *net_tls_config_unref(struct net_tls_config *config);
 struct net_tls_config *net_tls_config_ref(struct net_tls_config *config);
 
-/* A TLS client stream; name is sent as SNI (not for IP literals) and verified against the certificate.
- * *ret_stream is freed after closed(). */
-MUST_USE err net_tls_connect(struct net_tls_config *config, struct loop *loop, const struct os_address *address,
-                             slice name, const struct net_handler *handler, struct net_stream **ret_stream);
+/* The latest session ticket of one peer, for one thread: the next connection to it saves the handshake's signatures.
+ * Outlives the streams that were given it. */
+struct net_tls_memory {
+    void *session;
+};
+void net_tls_memory_done(struct net_tls_memory *memory);
+
+struct net_tls_target {
+    const struct os_address *address; /* valid until connected (or closed) */
+    slice name;                       /* sent as SNI (not an IP literal) and verified; the config's own goes before */
+    struct net_tls_memory *memory;    /* NULL: no session is resumed */
+    bool h1_only;                     /* offer http/1.1, whatever the config says */
+};
+/* A TLS client stream. *ret_stream is freed after closed(). */
+MUST_USE err net_tls_connect(struct net_tls_config *config, struct loop *loop, const struct net_tls_target *target,
+                             const struct net_handler *handler, struct net_stream **ret_stream);
 
 /* ---- TLS to clients ------------------------------------------------------------------------------------------
  *
@@ -109,15 +156,16 @@ MUST_USE err net_identity_new(const struct net_identity_options *options, char *
                               struct net_identity **ret_identity);
 struct net_identity *net_identity_ref(struct net_identity *identity);
 struct net_identity *net_identity_unref(struct net_identity *identity);
-/* Its certificates, for metrics and lists: name (the file's) and end of validity; false: no more. */
+/* Its certificates, for metrics and lists: name (the file's path) and end of validity; false: no more. */
 MUST_USE bool net_identity_certificate(const struct net_identity *identity, unsigned at, const char **ret_name,
                                        int64_t *ret_expires_s);
 
 MUST_USE err net_tickets_new(struct net_tickets **ret_tickets);
 struct net_tickets *net_tickets_free(struct net_tickets *tickets);
 
-/* One thread's side of an identity: its OpenSSL context. tickets outlive it. Connections keep what they need of it:
- * freed as soon as no more are accepted by it. */
+/* One thread's side of an identity: its OpenSSL context, and the memory of the streams it accepts. May be made on
+ * another thread. tickets outlive it and its streams. Connections keep what they need of it: freed as soon as no more are
+ * accepted by it. */
 struct net_acceptor;
 MUST_USE err net_acceptor_new(struct net_identity *identity, struct net_tickets *tickets, struct net_acceptor **ret_acceptor);
 struct net_acceptor *net_acceptor_free(struct net_acceptor *acceptor);

@@ -2,49 +2,103 @@
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-static bool context_trust(SSL_CTX *context, const struct net_tls_options *options)
+#define ALPN_H2 "\x02h2"
+#define ALPN_H1 "\x08http/1.1"
+
+/* ---- the context: what all connections have in common --------------------------------------------------------- */
+
+/* What OpenSSL says of the last failure; a missing file is said first, what it was needed for behind it. */
+MUST_USE static err config_fail(char *message, size_t message_size, const char *file, const char *wanted)
 {
-    if (!options->verify)
-        return true;
-    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
-    if (options->ca_file != NULL)
-        return SSL_CTX_load_verify_file(context, options->ca_file) == 1;
-    return SSL_CTX_set_default_verify_paths(context) == 1;
+    unsigned long code = ERR_peek_error();
+    const char *reason = ERR_SYSTEM_ERROR(code) ? err_text(ERR_SYS(ERR_GET_REASON(code))) : ERR_reason_error_string(code);
+
+    snprintf(message, message_size, "%s: %s (%s)", file, wanted, reason != NULL ? reason : "nothing of that kind in it");
+    return ERR(INVALID);
 }
 
-static SSL_CTX *context_new(const struct net_tls_options *options)
+MUST_USE static err context_trust(SSL_CTX *context, const struct net_tls_options *options, char *message, size_t message_size)
 {
-    static const unsigned char alpn[] = "\x08http/1.1";
-    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    if (!options->verify)
+        return ERR_OK;
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    if (options->ca_file == NULL && SSL_CTX_set_default_verify_paths(context) != 1)
+        return config_fail(message, message_size, "the system's certificates", "cannot be read");
+    if (options->ca_file != NULL && SSL_CTX_load_verify_file(context, options->ca_file) != 1)
+        return config_fail(message, message_size, options->ca_file, "no certificates to trust can be read from it");
+    return ERR_OK;
+}
 
-    if (context == NULL)
-        return NULL;
+MUST_USE static err context_identify(SSL_CTX *context, const struct net_tls_options *options, char *message, size_t message_size)
+{
+    if (options->cert_file == NULL)
+        return ERR_OK;
+    if (SSL_CTX_use_certificate_chain_file(context, options->cert_file) != 1)
+        return config_fail(message, message_size, options->cert_file, "no certificate can be read from it");
+    ERR_clear_error();
+    if (SSL_CTX_use_PrivateKey_file(context, options->key_file, SSL_FILETYPE_PEM) != 1)
+        return config_fail(message, message_size, options->key_file, "no key for the certificate can be read from it");
+    return ERR_OK;
+}
+
+static int context_ticket(SSL *ssl, SSL_SESSION *session)
+{
+    return net_tls_keep_session(ssl, session);
+}
+
+MUST_USE static err context_set(SSL_CTX *context, const struct net_tls_options *options, char *message, size_t message_size)
+{
+    static const char both[] = ALPN_H2 ALPN_H1;
+    size_t skip = options->h2 ? 0 : sizeof(ALPN_H2) - 1;
+
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     /* A send of a bounded buffer ends where it is full; an idle connection holds no record buffers. */
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
-    if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
-        SSL_CTX_set_alpn_protos(context, alpn, sizeof(alpn) - 1) == 0 && context_trust(context, options))
-        return context;
-    SSL_CTX_free(context);
-    return NULL;
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context, context_ticket);
+    ENSURE(SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1, MEMORY);
+    ENSURE(SSL_CTX_set_alpn_protos(context, (const unsigned char *)both + skip, (unsigned)(sizeof(both) - 1 - skip)) == 0,
+           MEMORY);
+    TRY(context_trust(context, options, message, message_size));
+    return context_identify(context, options, message, message_size);
 }
 
-err net_tls_config_new(const struct net_tls_options *options, struct net_tls_config **ret_config)
+MUST_USE static err config_fill(struct net_tls_config *config, const struct net_tls_options *options, char *message,
+                                size_t message_size)
+{
+    config->context = SSL_CTX_new(TLS_client_method());
+    config->bio_method = net_tls_bio_method_new();
+    ENSURE(config->context != NULL && config->bio_method != NULL, MEMORY);
+    if (options->name != NULL) {
+        if (options->name[0] == '\0' || strlen(options->name) >= sizeof(config->name)) {
+            snprintf(message, message_size, "\"%.64s\" is no name that a certificate can have", options->name);
+            return ERR(INVALID);
+        }
+        memcpy(config->name, options->name, strlen(options->name));
+    }
+    return context_set(config->context, options, message, message_size);
+}
+
+err net_tls_config_new(const struct net_tls_options *options, char *message, size_t message_size,
+                       struct net_tls_config **ret_config)
 {
     struct net_tls_config *config = calloc(1, sizeof(*config));
+    err result;
 
+    INVARIANT((options->cert_file == NULL) == (options->key_file == NULL));
+    snprintf(message, message_size, "out of memory");
     ENSURE(config != NULL, MEMORY);
     atomic_init(&config->refs, 1);
     ERR_clear_error();
-    config->context = context_new(options);
-    config->bio_method = net_tls_bio_method_new();
-    if (config->context == NULL || config->bio_method == NULL) {
+    result = config_fill(config, options, message, message_size);
+    ERR_clear_error();
+    if (!err_is_ok(result)) {
         net_tls_config_unref(config);
-        ERR_clear_error();
-        return ERR(INVALID); /* in practice: the file of trusted certificates */
+        return result;
     }
     *ret_config = config;
     return ERR_OK;
@@ -92,10 +146,29 @@ static bool ssl_name_set(SSL *ssl, slice name)
     return SSL_set1_host(ssl, text) == 1 && SSL_set_tlsext_host_name(ssl, text) == 1;
 }
 
-err net_tls_config_ssl(struct net_tls_config *config, slice name, SSL **ret_ssl)
+void net_tls_memory_done(struct net_tls_memory *memory)
+{
+    SSL_SESSION_free(memory->session);
+    memory->session = NULL;
+}
+
+/* The same ticket may open several connections at once: being recognised (RFC 8446 C.4) is no harm to a proxy. */
+MUST_USE static bool ssl_resume(SSL *ssl, const struct net_tls_memory *memory)
+{
+    return memory == NULL || memory->session == NULL || !SSL_SESSION_is_resumable(memory->session) ||
+           SSL_set_session(ssl, memory->session) == 1;
+}
+
+MUST_USE static bool ssl_only_h1(SSL *ssl)
+{
+    return SSL_set_alpn_protos(ssl, (const unsigned char *)ALPN_H1, sizeof(ALPN_H1) - 1) == 0;
+}
+
+err net_tls_config_ssl(struct net_tls_config *config, const struct net_tls_target *target, SSL **ret_ssl)
 {
     SSL *ssl = SSL_new(config->context);
     BIO *bio = BIO_new(config->bio_method);
+    slice name = config->name[0] != '\0' ? slice_str(config->name) : target->name;
 
     if (ssl == NULL || bio == NULL) {
         SSL_free(ssl);
@@ -104,19 +177,10 @@ err net_tls_config_ssl(struct net_tls_config *config, slice name, SSL **ret_ssl)
     }
     SSL_set_bio(ssl, bio, bio); /* the ssl's now */
     SSL_set_connect_state(ssl);
-    if (!ssl_name_set(ssl, name)) {
+    if (!ssl_name_set(ssl, name) || !ssl_resume(ssl, target->memory) || (target->h1_only && !ssl_only_h1(ssl))) {
         SSL_free(ssl);
         return ERR(INVALID);
     }
     *ret_ssl = ssl;
     return ERR_OK;
-}
-
-/* Not reachable until a listener can be given certificates. */
-err net_tls_accept(struct net_acceptor *acceptor, struct loop *loop, int fd, const struct os_peer *peer,
-                   const struct net_handler *handler, void *owner, struct net_stream **ret_stream)
-{
-    (void)acceptor, (void)loop, (void)peer, (void)handler, (void)owner, (void)ret_stream;
-    os_accepted_close(fd);
-    return ERR(INVALID);
 }

@@ -1,47 +1,24 @@
-/* One thread's connections to origins, and a fetch over them. */
-#include "origin/group.h"
-#include "proto/h1_client.h"
+/* A fetch over a thread's connections to origins. */
+#include "origin/pool.h"
 
 #include "base/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-const struct origin_limits origin_limits_default = {
-    .connect_ms = 2000,
-    .first_byte_ms = 30000,
-    .between_ms = 60000,
-    .slow_body_ms = 900000,
-    .idle_ms = 25000,
-    .idle_max = 256,
-    .connections_max = 16384,
-};
+#define REPEATS_MAX 4u /* of requests that the origin says it has not looked at */
 
-/* A connection of the pool; its fetch while one uses it. */
-struct origin_conn {
-    struct list link; /* in pool->idle */
-    struct origin_pool *pool;
-    struct origin *origin;
-    struct h1_client *client;
-    struct origin_fetch *fetch;
-    bool is_used_again, is_idle;
-};
-
-struct origin_pool {
-    struct origin_pool_config config;
-    struct list idle; /* newest first */
-    unsigned idle_count, open_count;
-};
-
-enum fetch_state { FETCH_STARTING, FETCH_RESOLVING, FETCH_CONNECTING, FETCH_WAITING, FETCH_ANSWERED };
+enum fetch_state { FETCH_STARTING, FETCH_RESOLVING, FETCH_QUEUED, FETCH_CONNECTING, FETCH_WAITING, FETCH_ANSWERED };
 
 struct origin_fetch {
     struct origin_pool *pool;
     struct origin_request request;
-    struct task task; /* starts it, and tells of a failure, from the loop */
+    struct task task; /* starts it, and again when it was queued */
+    struct list link; /* in side->waiting while FETCH_QUEUED */
     struct resolve resolve;
     struct origin *origin;
-    struct origin_conn *conn;
+    struct origin_side *side; /* of origin */
+    struct origin_conn *conn; /* being made for it, or used */
     struct client_stream *stream;
     struct os_address addresses[RESOLVE_ADDRESSES_MAX];
     unsigned address_count, address_next;
@@ -50,11 +27,11 @@ struct origin_fetch {
     enum fetch_state state;
     enum client_failure failure;
     char detail[160];
-    bool retried, fresh, failing;
+    uint8_t repeats;
+    bool retried; /* once, because a kept connection was lost */
+    bool fresh;   /* not over a kept connection */
+    bool stays;   /* with the origin it has chosen */
 };
-
-static void fetch_try(struct origin_fetch *fetch);
-static void fetch_connect_next(struct origin_fetch *fetch);
 
 static uint64_t fetch_now(const struct origin_fetch *fetch)
 {
@@ -87,101 +64,16 @@ static void fetch_fail(struct origin_fetch *fetch, enum client_failure failure, 
     events->failed(user, failure, text);
 }
 
-/* ---- the pool ----------------------------------------------------------------------------------------------- */
-
-static void conn_leave_idle(struct origin_conn *conn)
-{
-    if (!conn->is_idle)
-        return;
-    conn->is_idle = false;
-    list_remove(&conn->link);
-    conn->pool->idle_count--;
-}
-
-static void conn_idle(void *owner)
-{
-    struct origin_conn *conn = owner;
-    struct origin_pool *pool = conn->pool;
-
-    conn->fetch = NULL;
-    conn->is_used_again = true;
-    if (pool->idle_count >= pool->config.limits->idle_max) {
-        h1_client_close(conn->client);
-        return;
-    }
-    conn->is_idle = true;
-    pool->idle_count++;
-    list_push_front(&pool->idle, &conn->link);
-}
-
-static void conn_gone(void *owner)
-{
-    struct origin_conn *conn = owner;
-
-    INVARIANT(conn->fetch == NULL || conn->fetch->conn != conn);
-    conn_leave_idle(conn);
-    conn->pool->open_count--;
-    free(conn);
-}
-
-static struct origin_conn *pool_take_idle(struct origin_pool *pool, const struct origin *origin)
-{
-    LIST_FOREACH(&pool->idle, it)
-    {
-        struct origin_conn *conn = container_of(it, struct origin_conn, link);
-        if (conn->origin == origin) {
-            conn_leave_idle(conn);
-            return conn;
-        }
-    }
-    return NULL;
-}
-
-err origin_pool_new(const struct origin_pool_config *config, struct origin_pool **ret_pool)
-{
-    struct origin_pool *pool = calloc(1, sizeof(*pool));
-
-    ENSURE(pool != NULL, MEMORY);
-    pool->config = *config;
-    list_init(&pool->idle);
-    *ret_pool = pool;
-    return ERR_OK;
-}
-
-void origin_pool_close_idle(struct origin_pool *pool)
-{
-    while (!list_is_empty(&pool->idle)) {
-        struct origin_conn *conn = container_of(list_first(&pool->idle), struct origin_conn, link);
-        conn_leave_idle(conn);
-        h1_client_close(conn->client);
-    }
-}
-
-struct origin_pool *origin_pool_free(struct origin_pool *pool)
-{
-    if (pool == NULL)
-        return NULL;
-    INVARIANT(pool->open_count == 0);
-    free(pool);
-    return NULL;
-}
-
-unsigned origin_pool_idle(const struct origin_pool *pool)
-{
-    return pool->idle_count;
-}
-
-unsigned origin_pool_open(const struct origin_pool *pool)
-{
-    return pool->open_count;
-}
-
 /* ---- the exchange ---------------------------------------------------------------------------------------------- */
 
 static void fetch_let_go_of_conn(struct origin_fetch *fetch)
 {
-    if (fetch->conn != NULL)
-        fetch->conn->fetch = NULL;
+    struct origin_conn *conn = fetch->conn;
+
+    if (conn != NULL && conn->is_connecting)
+        conn->fetch = NULL;
+    else if (conn != NULL)
+        conn->exchanges--;
     fetch->conn = NULL;
     fetch->stream = NULL;
 }
@@ -192,29 +84,50 @@ static void exchange_interim(void *user, struct response *response)
     fetch->request.events->interim(fetch->request.user, response);
 }
 
-/* Nothing of the request's body was taken: it can be sent again as it is. */
-static bool fetch_may_repeat(const struct origin_fetch *fetch, bool sent)
+/* Of a request that the origin may have seen: once, when it came over a kept connection, which the origin may have
+ * closed before; no byte of its body was taken, because it has none. */
+static bool fetch_may_retry(const struct origin_fetch *fetch, bool sent)
 {
     if (fetch->retried || !fetch->conn->is_used_again || fetch->request.request.body != NULL)
         return false;
     return !sent || method_is_idempotent(fetch->request.request.method);
 }
 
-static void fetch_repeat(struct origin_fetch *fetch)
+/* RFC 9113 8.7: what HTTP/2 says was not processed can be sent again, whatever its method. */
+static bool fetch_is_untouched(const struct origin_fetch *fetch, bool sent)
 {
-    fetch_let_go_of_conn(fetch);
-    fetch->retried = fetch->fresh = true;
+    return !sent && client_protocol(fetch->conn->client) == NET_ALPN_H2 && fetch->repeats < REPEATS_MAX;
+}
+
+static void fetch_again(struct origin_fetch *fetch)
+{
+    fetch->stays = true;
     fetch->state = FETCH_STARTING;
-    fetch_try(fetch);
+    loop_defer(fetch->pool->config.loop, &fetch->task);
+}
+
+static void fetch_retry(struct origin_fetch *fetch)
+{
+    /* where one kept HTTP/1 connection is dead the others may be, too */
+    fetch->fresh = client_protocol(fetch->conn->client) == NET_ALPN_H1;
+    fetch->retried = true;
+    fetch_let_go_of_conn(fetch);
+    fetch_again(fetch);
 }
 
 static void exchange_failed(void *user, enum client_failure failure, bool sent, const char *detail)
 {
     struct origin_fetch *fetch = user;
-    bool again = failure == CLIENT_FAILURE_CLOSED && detail == NULL && fetch_may_repeat(fetch, sent);
 
-    if (again) {
-        fetch_repeat(fetch);
+    if (failure == CLIENT_FAILURE_CLOSED && fetch_is_untouched(fetch, sent)) {
+        fetch->repeats++;
+        fetch_let_go_of_conn(fetch);
+        fetch_again(fetch);
+        return;
+    }
+    /* with a detail: something of the answer came */
+    if (failure == CLIENT_FAILURE_CLOSED && detail == NULL && fetch_may_retry(fetch, sent)) {
+        fetch_retry(fetch);
         return;
     }
     fetch_let_go_of_conn(fetch);
@@ -226,11 +139,13 @@ static void exchange_head(void *user, struct response *response)
     struct origin_fetch *fetch = user;
 
     /* 408 on a kept connection: said before our request arrived (RFC 9110 15.5.9 lets it be repeated) */
-    if (response->status == 408 && fetch_may_repeat(fetch, true)) {
-        client_stream_finish(fetch->stream);
-        fetch_repeat(fetch);
+    if (response->status == 408 && fetch_may_retry(fetch, true)) {
+        struct client_stream *stream = fetch->stream;
+        fetch_retry(fetch);
+        client_stream_finish(stream);
         return;
     }
+    fetch->conn->is_used_again = true;
     fetch->state = FETCH_ANSWERED;
     fetch_count(fetch, response->status);
     fetch->request.events->head(fetch->request.user, response);
@@ -242,95 +157,120 @@ static bool fetch_use_conn(struct origin_fetch *fetch, struct origin_conn *conn)
     static const struct client_events events = {exchange_interim, exchange_head, exchange_failed};
 
     fetch->conn = conn;
-    conn->fetch = fetch;
+    conn->exchanges++;
     fetch->state = FETCH_WAITING;
-    fetch->stream = h1_client_request(conn->client, &fetch->request.request, &events, fetch);
-    if (fetch->stream != NULL)
-        return true;
-    fetch_let_go_of_conn(fetch);
-    return false;
+    fetch->stream = client_begin(conn->client, &fetch->request.request, &events, fetch);
+    if (fetch->stream == NULL)
+        fetch_let_go_of_conn(fetch);
+    conn_look(conn);
+    return fetch->stream != NULL;
+}
+
+/* ---- queued: another's connection may do ----------------------------------------------------------------------- */
+
+static bool fetch_is_h1_only(const struct origin_fetch *fetch)
+{
+    return fetch->request.request.upgrade || fetch->origin->h1_only;
+}
+
+static bool fetch_may_queue(const struct origin_fetch *fetch)
+{
+    return !fetch_is_h1_only(fetch) && side_is_worth_waiting(fetch->side);
+}
+
+static void fetch_queue(struct origin_fetch *fetch)
+{
+    fetch->state = FETCH_QUEUED;
+    list_push_back(&fetch->side->waiting, &fetch->link);
+    fetch->side->waiting_count++;
+}
+
+static void fetch_leave_queue(struct origin_fetch *fetch)
+{
+    if (fetch->state != FETCH_QUEUED)
+        return;
+    list_remove(&fetch->link);
+    fetch->side->waiting_count--;
+    fetch->state = FETCH_STARTING;
+}
+
+void fetch_wake_all(struct origin_side *side)
+{
+    struct list *node;
+
+    while ((node = list_first(&side->waiting)) != NULL) {
+        struct origin_fetch *fetch = container_of(node, struct origin_fetch, link);
+        fetch_leave_queue(fetch);
+        fetch->fresh = false; /* what it waited for is as fresh as can be */
+        fetch_again(fetch);
+    }
 }
 
 /* ---- connecting -------------------------------------------------------------------------------------------------- */
 
+static void fetch_leave_origin(struct origin_fetch *fetch)
+{
+    fetch->tried |= UINT64_C(1) << (fetch->origin - fetch->request.group->origins);
+    fetch->stays = false;
+    fetch->state = FETCH_STARTING;
+    loop_defer(fetch->pool->config.loop, &fetch->task);
+}
+
+/* Those who waited for the same connection have no better luck, and the origin has not failed any more often. */
 static void fetch_origin_failed(struct origin_fetch *fetch)
 {
+    struct origin_side *side = fetch->side;
+
     origin_connect_failed(fetch->origin, fetch_now(fetch), fetch->detail);
-    fetch->tried |= UINT64_C(1) << (fetch->origin - fetch->request.group->origins);
-    fetch->state = FETCH_STARTING;
-    fetch_try(fetch);
-}
+    while (side->connecting == 0 && !list_is_empty(&side->waiting)) {
+        struct origin_fetch *other = container_of(list_first(&side->waiting), struct origin_fetch, link);
 
-static void conn_connected(void *owner, int32_t result, const char *detail)
-{
-    struct origin_conn *conn = owner;
-    struct origin_fetch *fetch = conn->fetch;
-
-    if (fetch == NULL) {
-        if (result == 0)
-            conn_idle(conn); /* its fetch has left meanwhile: keep it for the next */
-        return;
+        fetch_leave_queue(other);
+        other->failure = fetch->failure;
+        memcpy(other->detail, fetch->detail, sizeof(other->detail));
+        fetch_leave_origin(other);
     }
-    if (result == 0) {
-        origin_connected(conn->origin);
-        if (!fetch_use_conn(fetch, conn))
-            fetch_fail(fetch, CLIENT_FAILURE_CLOSED, "right after connecting");
-        return;
-    }
-    fetch_let_go_of_conn(fetch);
-    fetch->failure = result == -ETIMEDOUT ? CLIENT_FAILURE_CONNECT_TIMEOUT
-                     : result == -EPROTO  ? CLIENT_FAILURE_TLS
-                                          : CLIENT_FAILURE_CONNECT;
-    log_safe(slice_str(detail != NULL ? detail : err_text(ERR_SYS(-result))), fetch->detail, sizeof(fetch->detail));
-    fetch_connect_next(fetch);
-}
-
-static err fetch_open_conn(struct origin_fetch *fetch, const struct os_address *address)
-{
-    static const struct h1_client_owner events = {conn_connected, conn_idle, conn_gone};
-    struct origin_pool *pool = fetch->pool;
-    struct origin_conn *conn = calloc(1, sizeof(*conn));
-    struct h1_client_config config = {
-        .loop = pool->config.loop,
-        .address = address,
-        .tls = fetch->origin->tls,
-        .name = fetch->origin->host,
-        .connect_ms = pool->config.limits->connect_ms,
-        .first_byte_ms = pool->config.limits->first_byte_ms,
-        .between_ms = pool->config.limits->between_ms,
-        .slow_body_ms = pool->config.limits->slow_body_ms,
-        .idle_ms = pool->config.limits->idle_ms != 0 ? pool->config.limits->idle_ms : origin_limits_default.idle_ms,
-        .events = &events,
-        .owner = conn,
-    };
-    err result;
-
-    ENSURE(conn != NULL, MEMORY);
-    conn->pool = pool;
-    conn->origin = fetch->origin;
-    list_init(&conn->link);
-    result = h1_client_new(&config, &conn->client);
-    if (!err_is_ok(result)) {
-        free(conn);
-        return result;
-    }
-    pool->open_count++;
-    conn->fetch = fetch;
-    fetch->conn = conn;
-    return ERR_OK;
+    fetch_leave_origin(fetch);
 }
 
 static void fetch_connect_next(struct origin_fetch *fetch)
 {
-    fetch->state = FETCH_CONNECTING;
     while (fetch->address_next < fetch->address_count) {
-        err result = fetch_open_conn(fetch, &fetch->addresses[fetch->address_next++]);
-        if (err_is_ok(result))
+        const struct os_address *address = &fetch->addresses[fetch->address_next++];
+        err result = pool_connect(fetch->pool, fetch->side, address, fetch_is_h1_only(fetch), &fetch->conn);
+
+        if (err_is_ok(result)) {
+            fetch->conn->fetch = fetch;
+            fetch->state = FETCH_CONNECTING;
             return;
+        }
         fetch->failure = CLIENT_FAILURE_CONNECT;
         log_safe(slice_str(err_text(result)), fetch->detail, sizeof(fetch->detail));
     }
     fetch_origin_failed(fetch);
+}
+
+void fetch_connected(struct origin_fetch *fetch, struct origin_conn *conn, int32_t result, const char *detail)
+{
+    fetch->conn = NULL;
+    if (result == 0) {
+        if (!fetch_use_conn(fetch, conn))
+            fetch_fail(fetch, CLIENT_FAILURE_CLOSED, "right after connecting");
+        return;
+    }
+    fetch->failure = client_connect_failure(conn->client, result);
+    log_safe(slice_str(detail != NULL ? detail : err_text(ERR_SYS(-result))), fetch->detail, sizeof(fetch->detail));
+    fetch_connect_next(fetch);
+}
+
+/* The addresses are known. */
+static void fetch_connect(struct origin_fetch *fetch)
+{
+    fetch->address_next = 0;
+    if (fetch_may_queue(fetch))
+        fetch_queue(fetch);
+    else
+        fetch_connect_next(fetch);
 }
 
 static void fetch_resolved(struct resolve *resolve, const struct os_address *addresses, unsigned count, const char *why)
@@ -344,47 +284,62 @@ static void fetch_resolved(struct resolve *resolve, const struct os_address *add
         return;
     }
     fetch->address_count = MIN(count, RESOLVE_ADDRESSES_MAX);
-    fetch->address_next = 0;
     memcpy(fetch->addresses, addresses, fetch->address_count * sizeof(*addresses));
-    fetch_connect_next(fetch);
+    fetch_connect(fetch);
 }
 
-/* The next origin, over a kept connection or a new one. */
-static void fetch_try(struct origin_fetch *fetch)
-{
-    struct origin_pool *pool = fetch->pool;
-    struct origin_conn *conn;
+/* ---- choosing ------------------------------------------------------------------------------------------------------ */
 
-    if (!fetch->retried || fetch->tried != 0) {
+/* False: it has failed. */
+static bool fetch_choose(struct origin_fetch *fetch)
+{
+    if (!fetch->stays)
         fetch->origin = origin_pick(fetch->request.group, fetch->tried, fetch_now(fetch));
-        if (fetch->origin == NULL) {
-            fetch->origin = &fetch->request.group->origins[0];
-            fetch_fail(fetch, fetch->failure, NULL);
-            return;
-        }
+    if (fetch->origin == NULL) {
+        fetch->origin = &fetch->request.group->origins[0];
+        fetch_fail(fetch, fetch->failure, NULL);
+        return false;
     }
-    while (!fetch->fresh && (conn = pool_take_idle(pool, fetch->origin)) != NULL)
-        if (fetch_use_conn(fetch, conn))
-            return;
-    if (pool->open_count >= pool->config.limits->connections_max) {
-        fetch_fail(fetch, CLIENT_FAILURE_LIMIT, NULL);
-        return;
-    }
+    fetch->side = pool_side(fetch->pool, fetch->origin);
+    if (fetch->side == NULL)
+        fetch_fail(fetch, CLIENT_FAILURE_NO_MEMORY, NULL);
+    return fetch->side != NULL;
+}
+
+static void fetch_resolve(struct origin_fetch *fetch)
+{
     if (fetch->origin->address.len != 0) {
         fetch->addresses[0] = fetch->origin->address;
         fetch->address_count = 1;
-        fetch->address_next = 0;
-        fetch_connect_next(fetch);
+        fetch_connect(fetch);
         return;
     }
     fetch->state = FETCH_RESOLVING;
     fetch->resolve.done = fetch_resolved;
-    resolve_start(pool->config.resolver, &fetch->resolve, fetch->origin->host, fetch->origin->port);
+    resolve_start(fetch->pool->config.resolver, &fetch->resolve, fetch->origin->host, fetch->origin->port);
 }
 
+/* An origin, and a connection to it: one with room, one that is being made, or a new one. */
 static void fetch_run(struct task *task)
 {
-    fetch_try(container_of(task, struct origin_fetch, task));
+    struct origin_fetch *fetch = container_of(task, struct origin_fetch, task);
+    struct origin_pool *pool = fetch->pool;
+    struct origin_conn *conn;
+
+    if (!fetch_choose(fetch))
+        return;
+    while (!fetch->fresh && (conn = pool_take(fetch->side, fetch_is_h1_only(fetch))) != NULL)
+        if (fetch_use_conn(fetch, conn))
+            return;
+    if (fetch_may_queue(fetch)) {
+        fetch_queue(fetch);
+        return;
+    }
+    if (pool->open_count >= pool->config.limits->connections_max) {
+        fetch_fail(fetch, CLIENT_FAILURE_LIMIT, NULL);
+        return;
+    }
+    fetch_resolve(fetch);
 }
 
 struct origin_fetch *origin_fetch_start(struct origin_pool *pool, const struct origin_request *request)
@@ -398,6 +353,7 @@ struct origin_fetch *origin_fetch_start(struct origin_pool *pool, const struct o
     fetch->pool = pool;
     fetch->request = *request;
     fetch->begun_ns = fetch_now(fetch);
+    list_init(&fetch->link);
     task_init(&fetch->task, fetch_run);
     loop_defer(pool->config.loop, &fetch->task);
     return fetch;
@@ -437,6 +393,7 @@ struct origin_fetch *origin_fetch_finish(struct origin_fetch *fetch)
     if (fetch == NULL)
         return NULL;
     task_cancel(&fetch->task);
+    fetch_leave_queue(fetch);
     if (fetch->state == FETCH_RESOLVING)
         resolve_cancel(fetch->pool->config.resolver, &fetch->resolve);
     stream = fetch->stream;

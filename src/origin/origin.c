@@ -52,7 +52,7 @@ err origin_parse(slice text, struct origin *ret_origin, const char **ret_why)
 {
     slice rest;
 
-    *ret_why = "write http://host:port, https://host or host:port";
+    *ret_why = "write http://host:port, https://host, h2c://host:port or host:port";
     ENSURE(text.len > 0 && text.len < ORIGIN_NAME_MAX, INVALID);
     memset(ret_origin, 0, sizeof(*ret_origin));
     memcpy(ret_origin->name, text.data, text.len);
@@ -64,6 +64,10 @@ err origin_parse(slice text, struct origin *ret_origin, const char **ret_why)
         rest = slice_from(rest, 8);
         ret_origin->https = true;
         ret_origin->port = 443;
+    } else if (slice_starts(rest, SLICE("h2c://"))) {
+        rest = slice_from(rest, 6);
+        ret_origin->h2c = true;
+        atomic_init(&ret_origin->speaks, NET_ALPN_H2);
     } else if (slice_find(rest, '/') >= 0) {
         return ERR(INVALID);
     }
@@ -86,37 +90,45 @@ err origin_parse(slice text, struct origin *ret_origin, const char **ret_why)
 }
 
 static err group_fill(struct origin_group *group, const slice *urls, unsigned count, const struct net_tls_options *tls,
-                      const char **ret_why)
+                      char *message, size_t message_size)
 {
     for (unsigned i = 0; i < count; i++) {
         struct origin *origin = &group->origins[i];
 
-        TRY(origin_parse(urls[i], origin, ret_why));
-        if (origin->https && group->tls == NULL) {
-            *ret_why = "the certificates to verify https origins with cannot be read";
-            TRY(net_tls_config_new(tls, &group->tls));
+        const char *why;
+        err parsed = origin_parse(urls[i], origin, &why);
+
+        if (!err_is_ok(parsed)) {
+            char name[80];
+            snprintf(message, message_size, "--origin %s: %s", log_safe(urls[i], name, sizeof(name)), why);
+            return parsed;
         }
+        if (origin->https && group->tls == NULL)
+            TRY(net_tls_config_new(tls, message, message_size, &group->tls));
         origin->tls = origin->https ? group->tls : NULL;
+        origin->h1_only = origin->https ? !tls->h2 : !origin->h2c;
+        if (origin->h1_only)
+            atomic_store_explicit(&origin->speaks, NET_ALPN_H1, memory_order_relaxed);
         group->count++;
     }
     return ERR_OK;
 }
 
 err origin_group_new(const slice *urls, unsigned count, slice host_override, const struct net_tls_options *tls,
-                     struct origin_group **ret_group, const char **ret_why)
+                     char *message, size_t message_size, struct origin_group **ret_group)
 {
     struct origin_group *group;
     err result;
 
-    *ret_why = "too many origins";
+    snprintf(message, message_size, "from 1 to %u origins can be named", ORIGINS_MAX);
     ENSURE(count > 0 && count <= ORIGINS_MAX && host_override.len < ORIGIN_NAME_MAX, INVALID);
-    *ret_why = "out of memory";
+    snprintf(message, message_size, "out of memory");
     group = calloc(1, sizeof(*group));
     ENSURE(group != NULL, MEMORY);
     group->origins = calloc(count, sizeof(*group->origins));
     if (host_override.len > 0)
         memcpy(group->host_override, host_override.data, host_override.len);
-    result = group->origins != NULL ? group_fill(group, urls, count, tls, ret_why) : ERR(MEMORY);
+    result = group->origins != NULL ? group_fill(group, urls, count, tls, message, message_size) : ERR(MEMORY);
     if (!err_is_ok(result)) {
         origin_group_free(group);
         return result;

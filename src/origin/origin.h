@@ -21,11 +21,13 @@ struct origin {
     slice host;                 /* into name; without brackets */
     uint16_t port;
     uint16_t metric; /* its id in the metrics */
-    bool https;
-    struct net_tls_config *tls; /* NULL for http */
+    bool https, h2c;            /* neither: HTTP/1.1 over TCP */
+    bool h1_only;               /* never HTTP/2 */
+    struct net_tls_config *tls; /* NULL unless https */
     struct os_address address;  /* len 0: host is a name, to be resolved */
     _Atomic uint32_t failures;  /* connect failures in a row */
     _Atomic uint64_t down_until_ns; /* loop time; 0: healthy */
+    _Atomic uint8_t speaks;         /* enum net_alpn, as its last connection said; NONE: not known */
     _Atomic uint64_t answers, fetch_failures; /* for people; the metrics have more */
 };
 
@@ -37,11 +39,12 @@ struct origin_group {
     _Atomic unsigned turn;
 };
 
-/* "http://host:port", "https://host", "host:port"; ERR_INVALID with a text in why otherwise. */
+/* "http://host:port", "https://host", "h2c://host:port" (HTTP/2 without TLS), "host:port"; ERR_INVALID with a text in
+ * why otherwise. */
 MUST_USE err origin_parse(slice text, struct origin *ret_origin, const char **ret_why);
-MUST_USE err origin_group_new(const slice *urls, unsigned count, slice host_override,
-                              const struct net_tls_options *tls, struct origin_group **ret_group,
-                              const char **ret_why);
+/* tls: for https origins. On error message says what is wrong. */
+MUST_USE err origin_group_new(const slice *urls, unsigned count, slice host_override, const struct net_tls_options *tls,
+                              char *message, size_t message_size, struct origin_group **ret_group);
 struct origin_group *origin_group_free(struct origin_group *group);
 
 bool origin_is_healthy(const struct origin *origin, uint64_t now_ns);

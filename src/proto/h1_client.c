@@ -1,4 +1,14 @@
-#include "proto/h1_client.h"
+/* h1_client: an HTTP/1 connection to an origin, one exchange at a time.
+ *
+ *   IDLE --ask--> HEAD --the final head--> BODY --finish--> IDLE, owner's changed()
+ *     |            |                        |
+ *     +-- bytes,   +------ anything odd ----+--> CLOSING
+ *         or FIN: CLOSING
+ *
+ * A connection is used again only when both messages were complete, both sides want it and nothing is left
+ * over; an idle one must stay silent. */
+#include "proto/client_own.h"
+
 #include "http/h1_parse.h"
 #include "http/h1_write.h"
 #include "http/token.h"
@@ -8,20 +18,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define INTERIM_MAX          8u
-#define EVENT_STREAM_IDLE_MS 3600000u
-#define HEAD_BYTES_ROOM      65536u
-#define BEHIND_HEAD_MAX      65536u /* what one receive can bring with its end */
-#define BODY_MIN_BYTES_PER_S 500u
-#define MS                   UINT64_C(1000000)
+#define BEHIND_HEAD_MAX 65536u /* what one receive can bring with its end */
+#define MS              UINT64_C(1000000)
 
-enum client_state { CLIENT_CONNECTING, CLIENT_IDLE, CLIENT_HEAD, CLIENT_BODY, CLIENT_CLOSING };
+enum client_state { CLIENT_IDLE, CLIENT_HEAD, CLIENT_BODY, CLIENT_CLOSING };
 
 struct h1_client {
-    struct net_stream *net; /* &tcp.stream, or a TLS stream of its own */
-    struct net_tcp tcp;
-    struct h1_client_config config;
-    struct os_address address;
+    struct client *of;
+    struct net_stream *net;
     struct client_stream stream;
     struct client_request request; /* while CLIENT_HEAD: the caller's memory */
     struct h1_reader reader;
@@ -43,7 +47,7 @@ struct h1_client {
 
 static void client_deadline(struct h1_client *client, uint32_t ms)
 {
-    loop_timer_set(client->config.loop, &client->timer, loop_now_ns(client->config.loop) + ms * MS);
+    loop_timer_set(client->of->config.loop, &client->timer, loop_now_ns(client->of->config.loop) + ms * MS);
 }
 
 void h1_client_close(struct h1_client *client)
@@ -51,20 +55,22 @@ void h1_client_close(struct h1_client *client)
     if (client->state == CLIENT_CLOSING)
         return;
     client->state = CLIENT_CLOSING;
-    loop_timer_stop(client->config.loop, &client->timer);
+    loop_timer_stop(client->of->config.loop, &client->timer);
     net_close(client->net, true);
 }
 
 static void client_closed(struct net_stream *net)
 {
     struct h1_client *client = net->owner;
+    struct client *of = client->of;
 
     h1_writer_done(&client->writer);
     pool_done(&client->iov_pool);
     h1_inbuf_done(&client->in);
     free(client->head);
-    client->config.events->gone(client->config.owner);
+    of->h1 = NULL;
     free(client);
+    client_gone(of);
 }
 
 /* ---- the end of an exchange ------------------------------------------------------------------------------- */
@@ -104,7 +110,7 @@ static void client_watch_idle(struct h1_client *client)
     client->state = CLIENT_IDLE;
     client->receiving = true;
     net_recv(client->net, NULL, 0);
-    client_deadline(client, client->config.idle_ms);
+    client_deadline(client, client->of->config.idle_ms);
 }
 
 static bool client_is_reusable(const struct h1_client *client)
@@ -129,7 +135,7 @@ static void client_finish(struct client_stream *stream)
     }
     h1_writer_done(&client->writer);
     client_watch_idle(client);
-    client->config.events->idle(client->config.owner);
+    client->of->config.events->changed(client->of->config.owner);
 }
 
 /* ---- the request going out --------------------------------------------------------------------------------- */
@@ -150,7 +156,7 @@ static void request_done(struct h1_writer *writer, enum h1_write_end end)
     case H1_WRITE_COMPLETE:
         client->write_complete = true;
         if (client->state == CLIENT_HEAD)
-            client_deadline(client, client->config.first_byte_ms); /* the origin's time begins here */
+            client_deadline(client, client->of->config.first_byte_ms); /* the origin's time begins here */
         if (writer->framing == H1_BODY_RAW)
             net_shutdown(client->net); /* a tunnel: the client has finished */
         break;
@@ -205,8 +211,13 @@ static void client_finish(struct client_stream *stream);
 static void client_tunnel(struct client_stream *stream, struct source *from_client);
 static void client_receive_head(struct h1_client *client);
 
-struct client_stream *h1_client_request(struct h1_client *client, const struct client_request *request,
-                                        const struct client_events *events, void *user)
+unsigned h1_client_room(const struct h1_client *client)
+{
+    return client->state == CLIENT_IDLE;
+}
+
+struct client_stream *h1_client_begin(struct h1_client *client, const struct client_request *request,
+                                    const struct client_events *events, void *user)
 {
     static const struct client_stream_ops ops = {client_finish, client_tunnel};
 
@@ -224,7 +235,7 @@ struct client_stream *h1_client_request(struct h1_client *client, const struct c
     client->interims = 0;
     client->received_any = client->write_complete = client->keep_alive = false;
     client->finder = (struct h1_finder){.is_response = true};
-    client->between_ms = client->config.between_ms;
+    client->between_ms = client->of->config.between_ms;
     h1_writer_init(&client->writer, client->net, &client->iov_pool);
     client->writer.done = request_done;
     client->writer.head_done = request_head_done;
@@ -237,7 +248,7 @@ struct client_stream *h1_client_request(struct h1_client *client, const struct c
         return NULL;
     }
     client->moved_before = 0;
-    client_deadline(client, client->config.first_byte_ms);
+    client_deadline(client, client->of->config.first_byte_ms);
     client_receive_head(client);
     return &client->stream;
 }
@@ -268,7 +279,7 @@ static void client_receive_head(struct h1_client *client)
 
 MUST_USE static bool client_keep(struct h1_client *client, slice bytes)
 {
-    if (h1_inbuf_append(&client->in, bytes, HEAD_BYTES_ROOM + BEHIND_HEAD_MAX))
+    if (h1_inbuf_append(&client->in, bytes, CLIENT_HEAD_BYTES_MAX + BEHIND_HEAD_MAX))
         return true;
     client_fail(client, CLIENT_FAILURE_NO_MEMORY, NULL);
     return false;
@@ -276,14 +287,12 @@ MUST_USE static bool client_keep(struct h1_client *client, slice bytes)
 
 static void client_begin_body(struct h1_client *client, struct response *response)
 {
-    slice type = fields_get(&response->fields, F_CONTENT_TYPE);
-    bool endless = response->status == 101 ||
-                   (type.data != NULL && type.len >= 17 && slice_eq_nocase((slice){type.data, 17}, SLICE("text/event-stream")));
+    bool endless = client_is_endless(response);
 
     client->state = CLIENT_BODY;
     client->keep_alive = response->keep_alive && response->status != 101;
     if (endless)
-        client->between_ms = EVENT_STREAM_IDLE_MS;
+        client->between_ms = CLIENT_EVENT_STREAM_IDLE_MS;
     client->endless = endless;
     h1_reader_init(&client->reader, client->net, &client->in, response->body, response->length_bytes,
                    client->request.arena);
@@ -316,7 +325,7 @@ static bool client_head(struct h1_client *client, slice head, slice rest)
                     client->request.upgrade ? "101 before the request was sent" : "101 that was not asked for");
         return false;
     }
-    if (++client->interims > INTERIM_MAX) {
+    if (++client->interims > CLIENT_INTERIM_MAX) {
         client_fail(client, CLIENT_FAILURE_INTERIM, NULL);
         return false;
     }
@@ -359,7 +368,10 @@ static void client_received_head(struct h1_client *client, int32_t result, const
     slice bytes;
 
     if (result <= 0) {
-        client_fail(client, CLIENT_FAILURE_CLOSED, client->received_any ? "in the middle of the head" : NULL);
+        if (result == -EPROTO) /* in TLS 1.3 a refused client certificate is told so late */
+            client_fail(client, CLIENT_FAILURE_TLS, "the origin ended TLS with an alert");
+        else
+            client_fail(client, CLIENT_FAILURE_CLOSED, client->received_any ? "in the middle of the head" : NULL);
         return;
     }
     client->received_any = true;
@@ -389,8 +401,8 @@ static bool client_body_is_slow(const struct h1_client *client)
 {
     uint64_t waited_ms = client->reader.waited_ns / MS;
 
-    return !client->endless && client->config.slow_body_ms > 0 && waited_ms > client->config.slow_body_ms &&
-           client->reader.moved_bytes < waited_ms / 1000 * BODY_MIN_BYTES_PER_S;
+    return !client->endless && client->of->config.slow_body_ms > 0 && waited_ms > client->of->config.slow_body_ms &&
+           client->reader.moved_bytes < waited_ms / 1000 * CLIENT_BODY_MIN_BYTES_PER_S;
 }
 
 static void client_received(struct net_stream *net, int32_t result, const char *data)
@@ -411,7 +423,6 @@ static void client_received(struct net_stream *net, int32_t result, const char *
             result = -ETIMEDOUT;
         h1_reader_received(&client->reader, result, data);
         break;
-    case CLIENT_CONNECTING:
     case CLIENT_CLOSING:
         break;
     }
@@ -426,29 +437,12 @@ static void client_sent(struct net_stream *net, int32_t result)
             h1_writer_sent(&client->writer, result);
 }
 
-static void client_connected(struct net_stream *net, int32_t result, const char *detail)
-{
-    struct h1_client *client = net->owner;
-
-    if (client->state != CLIENT_CONNECTING)
-        return;
-    if (result == 0)
-        client_watch_idle(client);
-    client->config.events->connected(client->config.owner, result, detail);
-    if (result != 0)
-        h1_client_close(client);
-}
-
 static void client_timer(struct timer *timer)
 {
     struct h1_client *client = container_of(timer, struct h1_client, timer);
     uint64_t moved = client->writer.moved_bytes;
 
     switch ((enum client_state)client->state) {
-    case CLIENT_CONNECTING:
-        client->config.events->connected(client->config.owner, -ETIMEDOUT, "no connection in time");
-        h1_client_close(client);
-        break;
     case CLIENT_IDLE:
         h1_client_close(client);
         break;
@@ -456,7 +450,7 @@ static void client_timer(struct timer *timer)
         /* an upload that moves, or one that waits for its client, is not the origin's delay */
         if (!client->write_complete && (moved != client->moved_before || client->writer.waiting)) {
             client->moved_before = moved;
-            client_deadline(client, client->config.first_byte_ms);
+            client_deadline(client, client->of->config.first_byte_ms);
         } else {
             client_fail(client, CLIENT_FAILURE_TIMEOUT, NULL);
         }
@@ -472,30 +466,19 @@ static void client_timer(struct timer *timer)
     }
 }
 
-err h1_client_new(const struct h1_client_config *config, struct h1_client **ret_client)
+err h1_client_new(struct client *of, struct h1_client **ret_client)
 {
-    static const struct net_handler handler = {client_received, client_sent, client_connected, client_closed};
+    static const struct net_handler handler = {client_received, client_sent, NULL, client_closed};
     struct h1_client *client = calloc(1, sizeof(*client));
-    err result;
 
     ENSURE(client != NULL, MEMORY);
-    client->config = *config;
-    client->address = *config->address;
-    client->state = CLIENT_CONNECTING;
+    client->of = of;
+    client->net = of->net;
     pool_init(&client->iov_pool, H1_WRITER_IOV_BYTES, 1);
     timer_init(&client->timer, client_timer);
-    client->net = &client->tcp.stream;
-    if (config->tls != NULL)
-        result = net_tls_connect(config->tls, config->loop, &client->address, config->name, &handler, &client->net);
-    else
-        result = net_tcp_connect(&client->tcp, config->loop, &client->address, &handler);
-    if (!err_is_ok(result)) {
-        free(client);
-        return result;
-    }
-    client->net->owner = client;
+    net_give(client->net, &handler, client);
     h1_writer_init(&client->writer, client->net, &client->iov_pool);
-    client_deadline(client, config->connect_ms);
+    client_watch_idle(client);
     *ret_client = client;
     return ERR_OK;
 }

@@ -95,6 +95,10 @@ static inline void stream_abort(struct server_stream *s)
     X(CONNECT, "connection_refused", "connect-failed")                                                       \
     X(CONNECT_TIMEOUT, "connection_timeout", "connect-timeout")                                              \
     X(TLS, "tls_protocol_error", "tls-failed")                                                               \
+    X(CERTIFICATE_UNTRUSTED, "tls_certificate_error", "certificate-untrusted")                               \
+    X(CERTIFICATE_EXPIRED, "tls_certificate_error", "certificate-expired")                                   \
+    X(CERTIFICATE_NAME, "tls_certificate_error", "certificate-name")                                         \
+    X(CERTIFICATE_BAD, "tls_certificate_error", "certificate-bad")                                           \
     X(CLOSED, "connection_terminated", "origin-closed")                                                      \
     X(TIMEOUT, "http_response_timeout", "origin-timeout")                                                    \
     X(INVALID, "http_protocol_error", "origin-invalid")                                                      \
@@ -122,7 +126,8 @@ struct client_request {
     const struct fields *fields; /* as forwarded, without framing */
     struct source *body;         /* NULL: none. Not owned: never closed by the stream */
     int64_t body_bytes;          /* -1 unknown: chunked */
-    bool upgrade;                /* a WebSocket handshake: 101 is allowed */
+    bool upgrade;                /* a WebSocket handshake: 101 is allowed; HTTP/1.1 only */
+    bool te_trailers;            /* the client takes trailers (gRPC insists that this is said) */
     struct arena *arena;         /* the answer's head goes here */
 };
 
@@ -157,7 +162,8 @@ struct client_events {
     /* The final head (or 101). The body is stream->body (a source; NULL when the answer has none). The user
      * ends the exchange with client_stream_finish, at any time from now. */
     void (*head)(void *user, struct response *response);
-    /* No answer: the exchange is over, the stream is gone. sent: the origin may have seen the request. */
+    /* No answer: the exchange is over, the stream is gone. sent: the origin may have seen the request, or some of
+     * its body was taken; else it can be sent again as it is. */
     void (*failed)(void *user, enum client_failure failure, bool sent, const char *detail);
 };
 

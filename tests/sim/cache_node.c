@@ -203,14 +203,14 @@ void node_begin(void)
 {
     slice urls[ORIGINS];
     struct os_address address;
-    const char *why;
+    char why[256];
 
     node = (struct node){.reuse = REUSE_POLICY_DEFAULT};
     if (chance(20))
         node.reuse.honour_client_directives = true;
     for (unsigned i = 0; i < ORIGINS; i++)
         urls[i] = slice_str(origin_addresses[i]);
-    INVARIANT(err_is_ok(origin_group_new(urls, ORIGINS, SLICE(""), NULL, &node.group, &why)));
+    INVARIANT(err_is_ok(origin_group_new(urls, ORIGINS, SLICE(""), NULL, why, sizeof(why), &node.group)));
     INVARIANT(err_is_ok(os_address_parse(SLICE(":8080"), &address)));
     INVARIANT(err_is_ok(os_listen(&address, run.workers, 128, node.listeners)));
     INVARIANT(err_is_ok(fill_table_new(&node.fills)));

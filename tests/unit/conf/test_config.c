@@ -36,7 +36,8 @@ static void test_flags(void **state)
                 WORDS("--listen", ":80", "--listen=[::1]:81", "--origin", "http://a:1", "--memory", "0",
                       "--workers=4", "--io", "epoll", "--access-log", "-", "--log-level=debug",
                       "--no-websocket", "--cache-status-key=true", "--drain-timeout", "250ms",
-                      "--origin-host=a=b"),
+                      "--origin-host=a=b", "--origin-ca", "/ca.pem", "--origin-cert=/c.pem", "--origin-key=/k.pem",
+                      "--origin-name", "inner.test", "--origin-insecure", "--origin-http1=false"),
                 NO_WORDS);
     assert_list(test.config.listen, ":80", "[::1]:81");
     assert_list(test.config.origin, "http://a:1");
@@ -50,6 +51,12 @@ static void test_flags(void **state)
     assert_true(test.config.cache_status_key);
     assert_int_equal(test.config.drain_timeout_ms, 250);
     assert_string_equal(test.config.origin_host, "a=b");
+    assert_string_equal(test.config.origin_ca, "/ca.pem");
+    assert_string_equal(test.config.origin_cert, "/c.pem");
+    assert_string_equal(test.config.origin_key, "/k.pem");
+    assert_string_equal(test.config.origin_name, "inner.test");
+    assert_true(test.config.origin_insecure);
+    assert_false(test.config.origin_http1);
 
     /* the last one counts; a switch can be taken back */
     assert_read(&test, WORDS("--admin", "a", "--admin", "b", "--no-websocket", "--no-websocket=false"),

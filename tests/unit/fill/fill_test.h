@@ -46,13 +46,13 @@ static inline void site_open_over(struct storage *storage)
 {
     slice url = SLICE(ORIGIN);
     struct net_tls_options tls = {.verify = true};
-    const char *why;
+    char why[256];
 
     site = (struct site){.policy = REUSE_POLICY_DEFAULT, .storage = storage};
     arena_init(&site.arena, NULL, 0, 8u << 20);
     site.door = door_open(ORIGIN);
     assert_true(err_is_ok(fill_table_new(&site.table)));
-    assert_true(err_is_ok(origin_group_new(&url, 1, SLICE_NONE, &tls, &site.group, &why)));
+    assert_true(err_is_ok(origin_group_new(&url, 1, SLICE_NONE, &tls, why, sizeof(why), &site.group)));
     for (unsigned i = 0; i < THREADS; i++) {
         struct origin_pool_config config = {.loop = sim_net.loops[i], .limits = &origin_limits_default};
         assert_true(err_is_ok(resolver_new(sim_net.loops[i], &site.resolver[i])));

@@ -87,19 +87,32 @@ static int teardown(void **state)
     return 0;
 }
 
+static void talk_connect(struct net_tls_config *config, const struct net_tls_target *target)
+{
+    talk.inside_call = true;
+    assert_true(err_is_ok(net_tls_connect(config, loop, target, &handler, &talk.stream)));
+    talk.inside_call = false;
+    LOOP_UNTIL(talk.connects == 1);
+}
+
+static struct net_tls_config *config_of(const struct net_tls_options *options)
+{
+    struct net_tls_config *config;
+    char why[256];
+
+    assert_true(err_is_ok(net_tls_config_new(options, why, sizeof(why), &config)));
+    return config;
+}
+
 /* Connects and waits for the result of the handshake. */
 static void talk_start(struct tls_server *server, slice name, const char *ca_file, bool verify)
 {
     struct net_tls_options options = {.ca_file = ca_file, .verify = verify};
-    struct net_tls_config *config;
+    struct net_tls_target target = {.address = tls_server_address(server), .name = name};
+    struct net_tls_config *config = config_of(&options);
 
-    assert_true(err_is_ok(net_tls_config_new(&options, &config)));
-    talk.inside_call = true;
-    assert_true(
-        err_is_ok(net_tls_connect(config, loop, tls_server_address(server), name, &handler, &talk.stream)));
-    talk.inside_call = false;
+    talk_connect(config, &target);
     net_tls_config_unref(config); /* the stream has its own */
-    LOOP_UNTIL(talk.connects == 1);
 }
 
 static void talk_end(void)
@@ -166,7 +179,7 @@ static void good_by_ip(void **state)
     good(SLICE("127.0.0.1"), false, "");
 }
 
-static void refused(slice name, bool own_ca, const char *detail)
+static void refused(slice name, bool own_ca, const char *detail, enum net_certificate problem)
 {
     struct tls_server *server = tls_server_start(SERVE_ECHO, false);
     struct tls_server *other = tls_server_start(SERVE_HANG_UP, false);
@@ -174,6 +187,7 @@ static void refused(slice name, bool own_ca, const char *detail)
     talk_start(server, name, tls_server_ca_file(own_ca ? server : other), true);
     assert_int_equal(talk.connected, -EPROTO);
     assert_string_equal(talk.detail, detail);
+    assert_int_equal(talk.stream->certificate, problem);
     talk_end();
     tls_server_stop(server);
 
@@ -189,19 +203,19 @@ static void refused(slice name, bool own_ca, const char *detail)
 static void wrong_name(void **state)
 {
     (void)state;
-    refused(SLICE("other.test"), true, "hostname mismatch");
+    refused(SLICE("other.test"), true, "hostname mismatch", NET_CERTIFICATE_NAME);
 }
 
 static void wrong_ip(void **state)
 {
     (void)state;
-    refused(SLICE("127.0.0.2"), true, "IP address mismatch");
+    refused(SLICE("127.0.0.2"), true, "IP address mismatch", NET_CERTIFICATE_NAME);
 }
 
 static void unknown_ca(void **state)
 {
     (void)state;
-    refused(SLICE("origin.test"), false, "unable to get local issuer certificate");
+    refused(SLICE("origin.test"), false, "unable to get local issuer certificate", NET_CERTIFICATE_UNTRUSTED);
 }
 
 static void unverified_when_told_so(void **state)
@@ -240,12 +254,13 @@ static void closed_in_the_handshake(void **state)
 {
     struct tls_server *server = tls_server_start(SERVE_HANG_UP, false);
     struct net_tls_options options = {.ca_file = tls_server_ca_file(server), .verify = true};
+    struct net_tls_target target = {.address = tls_server_address(server), .name = SLICE("origin.test")};
     struct net_tls_config *config;
+    char why[256];
 
     (void)state;
-    assert_true(err_is_ok(net_tls_config_new(&options, &config)));
-    assert_true(err_is_ok(net_tls_connect(config, loop, tls_server_address(server), SLICE("origin.test"),
-                                          &handler, &talk.stream)));
+    assert_true(err_is_ok(net_tls_config_new(&options, why, sizeof(why), &config)));
+    assert_true(err_is_ok(net_tls_connect(config, loop, &target, &handler, &talk.stream)));
     net_tls_config_unref(config);
     talk_end();
     assert_int_equal(talk.connects, 0);
@@ -256,8 +271,149 @@ static void missing_ca_file(void **state)
 {
     struct net_tls_options options = {.ca_file = "/nonexistent", .verify = true};
     struct net_tls_config *config;
+    char why[256];
     (void)state;
-    assert_int_equal(net_tls_config_new(&options, &config).code, ERR_INVALID);
+    assert_int_equal(net_tls_config_new(&options, why, sizeof(why), &config).code, ERR_INVALID);
+    assert_string_equal(why, "/nonexistent: no certificates to trust can be read from it (No such file or directory)");
+}
+
+static void talk_echo(void)
+{
+    struct iovec iov = {(char[]){"hello"}, 5};
+    char got[5];
+
+    CALL(net_send(talk.stream, &iov, 1, false));
+    for (size_t size = 0; size < sizeof(got); size += (size_t)talk.received) {
+        unsigned before = talk.receives;
+        CALL(net_recv(talk.stream, got + size, (uint32_t)(sizeof(got) - size)));
+        LOOP_UNTIL(talk.receives == before + 1);
+        assert_true(talk.received > 0);
+    }
+    LOOP_UNTIL(talk.sends == 1);
+    assert_memory_equal(got, "hello", sizeof(got));
+}
+
+/* The server of these tests takes the first that is offered. */
+static void alpn(bool h2, bool h1_only, enum net_alpn expected)
+{
+    struct tls_server *server = tls_server_start(SERVE_ECHO, false);
+    struct net_tls_options options = {.ca_file = tls_server_ca_file(server), .verify = true, .h2 = h2};
+    struct net_tls_target target = {.address = tls_server_address(server), .name = SLICE("origin.test"), .h1_only = h1_only};
+    struct net_tls_config *config = config_of(&options);
+
+    talk_connect(config, &target);
+    assert_int_equal(talk.connected, 0);
+    assert_int_equal(talk.stream->alpn, expected);
+    talk_end();
+    tls_server_stop(server);
+    net_tls_config_unref(config);
+}
+
+static void alpn_h2(void **state)
+{
+    (void)state;
+    alpn(true, false, NET_ALPN_H2);
+}
+
+static void alpn_h1(void **state)
+{
+    (void)state;
+    alpn(false, false, NET_ALPN_H1);
+}
+
+static void alpn_h1_of_one_stream(void **state)
+{
+    (void)state;
+    alpn(true, true, NET_ALPN_H1);
+}
+
+/* The address is what the URL says, the certificate bears another name. */
+static void name_override(void **state)
+{
+    struct tls_server *server = tls_server_start(SERVE_ECHO, false);
+    struct net_tls_options options = {.ca_file = tls_server_ca_file(server), .verify = true, .name = "origin.test"};
+    struct net_tls_target target = {.address = tls_server_address(server), .name = SLICE("elsewhere.test")};
+    struct net_tls_config *config = config_of(&options);
+
+    (void)state;
+    talk_connect(config, &target);
+    assert_int_equal(talk.connected, 0);
+    talk_echo();
+    assert_string_equal(tls_server_seen_name(server), "origin.test");
+    talk_end();
+    tls_server_stop(server);
+    net_tls_config_unref(config);
+}
+
+static void client_certificate(void **state)
+{
+    struct tls_server *server = tls_server_start(SERVE_ECHO, false);
+    struct net_tls_options options = {.ca_file = tls_server_ca_file(server),
+                                      .cert_file = tls_server_cert_file(server),
+                                      .key_file = tls_server_cert_file(server),
+                                      .verify = true};
+    struct net_tls_target target = {.address = tls_server_address(server), .name = SLICE("origin.test")};
+    struct net_tls_config *config = config_of(&options);
+
+    (void)state;
+    tls_server_ask_certificate(server);
+    talk_connect(config, &target);
+    assert_int_equal(talk.connected, 0);
+    talk_echo();
+    assert_string_equal(tls_server_seen_client(server), "a server");
+    talk_end();
+    tls_server_stop(server);
+    net_tls_config_unref(config);
+}
+
+/* In TLS 1.3 the refusal comes when the handshake is long over for us. */
+static void client_certificate_missing(void **state)
+{
+    struct tls_server *server = tls_server_start(SERVE_ECHO, false);
+
+    (void)state;
+    tls_server_ask_certificate(server);
+    talk_start(server, SLICE("origin.test"), tls_server_ca_file(server), true);
+    talk_read_to(-EPROTO);
+    talk_end();
+    tls_server_stop(server);
+}
+
+static void resume(bool tls12)
+{
+    struct tls_server *server = tls_server_start(SERVE_ECHO, tls12);
+    struct net_tls_options options = {.ca_file = tls_server_ca_file(server), .verify = true};
+    struct net_tls_memory memory = {0};
+    struct net_tls_target target = {
+        .address = tls_server_address(server), .name = SLICE("origin.test"), .memory = &memory};
+    struct net_tls_config *config = config_of(&options);
+
+    for (unsigned i = 0; i < 3; i++) {
+        if (i > 0)
+            tls_server_again(server);
+        memset(&talk, 0, sizeof(talk));
+        talk_connect(config, &target);
+        assert_int_equal(talk.connected, 0);
+        talk_echo();
+        assert_int_equal(tls_server_has_resumed(server), i > 0);
+        assert_non_null(memory.session);
+        talk_end();
+    }
+    tls_server_stop(server);
+    net_tls_memory_done(&memory);
+    net_tls_config_unref(config);
+}
+
+static void resumed_in_tls13(void **state)
+{
+    (void)state;
+    resume(false);
+}
+
+static void resumed_in_tls12(void **state)
+{
+    (void)state;
+    resume(true);
 }
 
 /* More than all buffers hold, echoed: both directions at once, or it would stand still. */
@@ -323,6 +479,14 @@ int main(void)
         WITH_LOOP(plain_answer),
         WITH_LOOP(closed_in_the_handshake),
         WITH_LOOP(missing_ca_file),
+        WITH_LOOP(alpn_h2),
+        WITH_LOOP(alpn_h1),
+        WITH_LOOP(alpn_h1_of_one_stream),
+        WITH_LOOP(name_override),
+        WITH_LOOP(client_certificate),
+        WITH_LOOP(client_certificate_missing),
+        WITH_LOOP(resumed_in_tls13),
+        WITH_LOOP(resumed_in_tls12),
         WITH_LOOP(large_both_ways),
     };
     TEST_IO_NEEDED();

@@ -12,7 +12,8 @@ struct tls_server {
     struct os_address address;
     int listen_fd;
     enum tls_server_mode mode;
-    char ca_file[64], name[64], alpn[16];
+    char ca_file[64], cert_file[64], name[64], alpn[16], client[64];
+    bool resumed;
 };
 
 static void extension_add(X509 *certificate, X509 *issuer, int nid, const char *value)
@@ -65,6 +66,12 @@ static void server_make_certificates(struct tls_server *server)
     file = fdopen(fd, "w");
     PEM_write_X509(file, ca);
     fclose(file);
+    snprintf(server->cert_file, sizeof(server->cert_file), "/tmp/warp-test-cert-XXXXXX");
+    fd = mkstemp(server->cert_file);
+    file = fdopen(fd, "w");
+    PEM_write_X509(file, certificate);
+    PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL);
+    fclose(file);
     X509_free(ca);
     X509_free(certificate);
     EVP_PKEY_free(ca_key);
@@ -103,7 +110,12 @@ static void serve_tls(struct tls_server *server, int fd)
     SSL_set_fd(ssl, fd);
     if (SSL_accept(ssl) == 1) {
         const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+        X509 *client = SSL_get1_peer_certificate(ssl);
         snprintf(server->name, sizeof(server->name), "%s", name != NULL ? name : "");
+        if (client != NULL)
+            X509_NAME_get_text_by_NID(X509_get_subject_name(client), NID_commonName, server->client, sizeof(server->client));
+        X509_free(client);
+        server->resumed = SSL_session_reused(ssl) == 1;
         if (server->mode == SERVE_ECHO)
             serve_echo(ssl);
         else
@@ -155,12 +167,41 @@ struct tls_server *tls_server_start(enum tls_server_mode mode, bool tls12)
     return server;
 }
 
+void tls_server_again(struct tls_server *server)
+{
+    os_thread_join(server->thread);
+    assert_true(err_is_ok(os_thread_start("tls-server", server_run, server, &server->thread)));
+}
+
+void tls_server_ask_certificate(struct tls_server *server)
+{
+    SSL_CTX_set_verify(server->context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    assert_int_equal(SSL_CTX_load_verify_file(server->context, server->ca_file), 1);
+    SSL_CTX_set_session_id_context(server->context, (const unsigned char *)"test", 4);
+}
+
+const char *tls_server_cert_file(const struct tls_server *server)
+{
+    return server->cert_file;
+}
+
+const char *tls_server_seen_client(const struct tls_server *server)
+{
+    return server->client;
+}
+
+bool tls_server_has_resumed(const struct tls_server *server)
+{
+    return server->resumed;
+}
+
 void tls_server_stop(struct tls_server *server)
 {
     os_thread_join(server->thread);
     close(server->listen_fd);
     SSL_CTX_free(server->context);
     unlink(server->ca_file);
+    unlink(server->cert_file);
     free(server);
 }
 

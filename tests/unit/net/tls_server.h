@@ -20,4 +20,12 @@ const char *tls_server_ca_file(const struct tls_server *server);
 const char *tls_server_seen_name(const struct tls_server *server); /* SNI; after the handshake */
 const char *tls_server_seen_alpn(const struct tls_server *server);
 
+/* After one connection has ended: takes another. */
+void tls_server_again(struct tls_server *server);
+/* Before a connection: it needs a certificate of the server's own authority; the file with certificate and key has one. */
+void tls_server_ask_certificate(struct tls_server *server);
+const char *tls_server_cert_file(const struct tls_server *server);
+const char *tls_server_seen_client(const struct tls_server *server);
+bool tls_server_has_resumed(const struct tls_server *server);
+
 #endif

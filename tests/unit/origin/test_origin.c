@@ -27,13 +27,14 @@ static void test_parse_good(void **state)
     expect_origin("10.0.0.1:81", "10.0.0.1", 81, false, true);
     expect_origin("http://[2001:db8::1]:8443", "2001:db8::1", 8443, false, true);
     expect_origin("https://[::1]", "::1", 443, true, true);
+    expect_origin("h2c://10.0.0.1:81", "10.0.0.1", 81, false, true);
     expect_origin("a:65535", "a", 65535, false, false);
 }
 
 static void test_parse_bad(void **state)
 {
     static const char *const bad[] = {
-        "", "http://", "https:///", "ftp://example.com", "HTTP://example.com", "http://example.com/path", "http://example.com//",
+        "", "http://", "https:///", "ftp://example.com", "h2c://", "h2c:///x", "h2://example.com", "HTTP://example.com", "http://example.com/path", "http://example.com//",
         "http://example.com?x", "http://user@example.com", "http://a:b@example.com", "example.com:", "example.com:0",
         "example.com:65536", "example.com:-1", "example.com:80x", "example.com: 80", ":80", "::1", "[::1", "[]:80", "[::1]x",
         "[::1]:", "exa mple.com", "example.com\r\nHost: x", "ex\xc3\xa4mple.com", "[example.com]:80", "[10.0.0.1]", "[::g]",
@@ -61,9 +62,9 @@ static struct origin_group *group_of(unsigned count)
     static const slice urls[] = {{"10.0.0.1", 8}, {"10.0.0.2", 8}, {"10.0.0.3", 8}};
     struct net_tls_options tls = {.verify = true};
     struct origin_group *group = NULL;
-    const char *why;
+    char why[256];
 
-    assert_true(err_is_ok(origin_group_new(urls, count, SLICE("origin.example"), &tls, &group, &why)));
+    assert_true(err_is_ok(origin_group_new(urls, count, SLICE("origin.example"), &tls, why, sizeof(why), &group)));
     return group;
 }
 
@@ -73,7 +74,7 @@ static void test_group(void **state)
     struct net_tls_options tls = {.verify = true}, missing = {.verify = true, .ca_file = "/nowhere/ca.pem"};
     slice mixed[] = {SLICE("10.0.0.1"), SLICE("https://10.0.0.2")}, broken[] = {SLICE("10.0.0.1"), SLICE("x/y")};
     struct origin_group *group = group_of(2);
-    const char *why = NULL;
+    char why[256];
 
     (void)state;
     assert_int_equal(group->count, 2);
@@ -81,14 +82,15 @@ static void test_group(void **state)
     group = origin_group_free(group);
     for (unsigned i = 0; i < ARRAY_LEN(many); i++)
         many[i] = SLICE("10.0.0.1");
-    assert_false(err_is_ok(origin_group_new(many, ORIGINS_MAX + 1, SLICE_NONE, &tls, &group, &why)));
-    assert_string_equal(why, "too many origins");
-    assert_true(err_is_ok(origin_group_new(many, ORIGINS_MAX, SLICE_NONE, &tls, &group, &why)));
+    assert_false(err_is_ok(origin_group_new(many, ORIGINS_MAX + 1, SLICE_NONE, &tls, why, sizeof(why), &group)));
+    assert_string_equal(why, "from 1 to 64 origins can be named");
+    assert_true(err_is_ok(origin_group_new(many, ORIGINS_MAX, SLICE_NONE, &tls, why, sizeof(why), &group)));
     group = origin_group_free(group);
-    assert_false(err_is_ok(origin_group_new(many, 0, SLICE_NONE, &tls, &group, &why)));
-    assert_false(err_is_ok(origin_group_new(broken, 2, SLICE_NONE, &tls, &group, &why)));
-    assert_false(err_is_ok(origin_group_new(mixed, 2, SLICE_NONE, &missing, &group, &why)));
-    assert_non_null(strstr(why, "certificates"));
+    assert_false(err_is_ok(origin_group_new(many, 0, SLICE_NONE, &tls, why, sizeof(why), &group)));
+    assert_false(err_is_ok(origin_group_new(broken, 2, SLICE_NONE, &tls, why, sizeof(why), &group)));
+    assert_string_equal(why, "--origin x/y: write http://host:port, https://host, h2c://host:port or host:port");
+    assert_false(err_is_ok(origin_group_new(mixed, 2, SLICE_NONE, &missing, why, sizeof(why), &group)));
+    assert_string_equal(why, "/nowhere/ca.pem: no certificates to trust can be read from it (No such file or directory)");
     assert_null(origin_group_free(NULL));
 }
 

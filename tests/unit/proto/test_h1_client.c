@@ -1,4 +1,4 @@
-#include "proto/h1_client.h"
+#include "proto/client.h"
 #include "tests/support/feed.h"
 #include "tests/support/sim_net.h"
 #include "tests/support/taken.h"
@@ -10,7 +10,7 @@
 
 /* One connection and the exchange on it. */
 struct user {
-    struct h1_client *client;
+    struct client *client;
     struct client_stream *stream;
     struct arena arena;
     struct fields fields;
@@ -34,9 +34,10 @@ static void on_connected(void *owner, int32_t result, const char *detail)
     user.connected = result;
 }
 
-static void on_idle(void *owner)
+static void on_changed(void *owner)
 {
     (void)owner;
+    assert_int_equal(client_room(user.client), 1);
     user.idles++;
 }
 
@@ -47,7 +48,7 @@ static void on_gone(void *owner)
     user.client = NULL;
 }
 
-static const struct h1_client_owner owner_events = {on_connected, on_idle, on_gone};
+static const struct client_owner owner_events = {on_connected, on_changed, on_gone};
 
 static void on_interim(void *arg, struct response *response)
 {
@@ -82,7 +83,7 @@ static const struct client_events events = {on_interim, on_head, on_failed};
 static void user_new(void)
 {
     struct os_address address = address_of(ORIGIN);
-    struct h1_client_config config = {
+    struct client_config config = {
         .loop = sim_net.loops[0],
         .address = &address,
         .connect_ms = 2000,
@@ -98,7 +99,7 @@ static void user_new(void)
     arena_init(&user.arena, NULL, 0, 0);
     fields_init(&user.fields, &user.arena);
     assert_true(err_is_ok(fields_add(&user.fields, F_HOST, SLICE("h"))));
-    assert_true(err_is_ok(h1_client_new(&config, &user.client)));
+    assert_true(err_is_ok(client_new(&config, &user.client)));
 }
 
 static bool user_is_connected(void *arg)
@@ -127,7 +128,7 @@ static void user_close(void)
 {
     user.stream = client_stream_finish(user.stream);
     if (user.client != NULL)
-        h1_client_close(user.client);
+        client_close(user.client);
     run_until(user_is_gone, NULL, "the connection's end");
     assert_int_equal(user.gones, 1);
     take_done(&user.taken);
@@ -145,7 +146,7 @@ static void ask_with(struct client_request *request)
     request->fields = &user.fields;
     request->arena = &user.arena;
     user.has_head = user.has_failed = false;
-    user.stream = h1_client_request(user.client, request, &events, &user);
+    user.stream = client_begin(user.client, request, &events, &user);
 }
 
 static void ask(enum method method, const char *name, const char *target)
@@ -740,7 +741,7 @@ SEEDED(test_refused_connect, 1)
 static void test_close_while_connecting(void)
 {
     user_new();
-    h1_client_close(user.client);
+    client_close(user.client);
     expect_gone();
     assert_int_equal(user.connected, 1); /* not told any more */
     user_close();

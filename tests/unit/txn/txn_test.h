@@ -50,7 +50,7 @@ static inline void site_open(void)
         .loop = loop, .events = &txn_events, .context = &site.txns, .limits = &server_limits_default};
     struct os_address address = address_of(HERE);
     slice url = SLICE(ORIGIN);
-    const char *why;
+    char why[256];
     struct fill_table *table;
 
     site = (struct site){.policy = REUSE_POLICY_DEFAULT};
@@ -58,7 +58,7 @@ static inline void site_open(void)
     assert_true(err_is_ok(metrics_new(&metrics, &site.metrics)));
     assert_true(err_is_ok(metrics_tenant_set(site.metrics, TENANT_DEFAULT, SLICE("default"))));
     assert_true(err_is_ok(store_ram_new(&ram, &site.storage)));
-    assert_true(err_is_ok(origin_group_new(&url, 1, SLICE_NONE, &tls, &site.group, &why)));
+    assert_true(err_is_ok(origin_group_new(&url, 1, SLICE_NONE, &tls, why, sizeof(why), &site.group)));
     assert_true(err_is_ok(metrics_origin_add(site.metrics, SLICE("default"), url, &site.group->origins[0].metric)));
     assert_true(err_is_ok(resolver_new(loop, &site.resolver)));
     pool.resolver = site.resolver;
