@@ -151,6 +151,8 @@ void client_answered(struct client *client)
     client->answered++;
     client_watch(client);
     if (client->answered < client->asked_count) {
+        if (client->carrier != NULL) /* the rest of a request that was answered early is not sent: its stream is over */
+            client->text_at = client->asked[client->answered].begin;
         client_send(client);
         return;
     }
