@@ -21,7 +21,7 @@
 #define GROUPS        "X25519:P-256"
 
 const char *const net_handshake_failures[NET_HANDSHAKE_FAILURE_COUNT] = {
-#define X(name, word) word,
+#define X(name, word, meaning) word,
     NET_HANDSHAKE_FAILURES(X)
 #undef X
 };
