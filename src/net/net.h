@@ -37,23 +37,22 @@ enum net_alpn { NET_ALPN_NONE, NET_ALPN_H1, NET_ALPN_H2 };
 /* Why the peer's certificate was refused; known once connected() failed. */
 enum net_certificate { NET_CERTIFICATE_FINE, NET_CERTIFICATE_UNTRUSTED, NET_CERTIFICATE_EXPIRED, NET_CERTIFICATE_NAME, NET_CERTIFICATE_BAD };
 
-/* Why a client's TLS handshake failed: name, word for the metric. */
+/* Why a client's TLS handshake failed: name, word for the metric, meaning. */
 #define NET_HANDSHAKE_FAILURES(X)                                                                            \
-    X(NONE, NULL)                                                                                            \
-    X(CLOSED, "closed")                         /* the client went away in the middle */                     \
-    X(NOT_TLS, "not-tls")                       /* plain HTTP, or nothing that TLS knows */                  \
-    X(VERSION, "version")                       /* older than TLS 1.2 */                                     \
-    X(CIPHER, "cipher")                         /* no common cipher, group or signature algorithm */         \
-    X(ALPN, "alpn")                             /* no common protocol */                                     \
-    X(SERVER_NAME, "server-name")               /* no certificate for that name, and none for all */         \
-    X(CLIENT_CERTIFICATE, "client-certificate") /* none shown, or a wrong one */                             \
-    X(ALERT, "alert")                           /* the client refused: it does not trust the certificate */  \
-    X(TOO_LONG, "too-long")                     /* more bytes than a handshake has */                        \
-    X(TIMEOUT, "timeout")                                                                                    \
-    X(OTHER, "other")
+    X(CLOSED, "closed", "the client went away in the middle")                                                \
+    X(NOT_TLS, "not-tls", "plain HTTP, or nothing that TLS knows")                                           \
+    X(VERSION, "version", "older than TLS 1.2")                                                              \
+    X(CIPHER, "cipher", "no common cipher, group or signature algorithm")                                    \
+    X(ALPN, "alpn", "no common protocol")                                                                    \
+    X(SERVER_NAME, "server-name", "no certificate for that name, and none for all")                          \
+    X(CLIENT_CERTIFICATE, "client-certificate", "none shown where one is asked for, or one that is not good") \
+    X(ALERT, "alert", "the client refused: it does not trust the certificate, or does not like something else") \
+    X(TOO_LONG, "too-long", "more bytes than a handshake has")                                               \
+    X(TIMEOUT, "timeout", "more time than a handshake has")                                                  \
+    X(OTHER, "other", "everything else that is no TLS handshake")
 
 enum net_handshake_failure {
-#define X(name, word) NET_HANDSHAKE_##name,
+#define X(name, word, meaning) NET_HANDSHAKE_##name,
     NET_HANDSHAKE_FAILURES(X)
 #undef X
         NET_HANDSHAKE_FAILURE_COUNT
@@ -71,7 +70,7 @@ struct net_stream {
     uint8_t alpn;   /* enum net_alpn */
     uint8_t certificate; /* enum net_certificate */
     /* Of an accepted TLS stream, once connected() was called. */
-    uint8_t handshake_failure; /* enum net_handshake_failure */
+    uint8_t handshake_failure; /* enum net_handshake_failure, of one that failed */
     bool is_tls12, is_resumed;
 };
 

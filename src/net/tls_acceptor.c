@@ -21,7 +21,7 @@
 #define GROUPS        "X25519:P-256"
 
 const char *const net_handshake_failures[NET_HANDSHAKE_FAILURE_COUNT] = {
-#define X(name, word) word,
+#define X(name, word, meaning) word,
     NET_HANDSHAKE_FAILURES(X)
 #undef X
 };
@@ -164,7 +164,9 @@ static int ticket_make(struct net_acceptor *acceptor, struct ticket_key *key, un
     return EVP_EncryptInit_ex2(cipher, acceptor->ticket_cipher, key->cipher, iv, NULL) == 1 && ticket_mac_init(mac, key) ? 1 : -1;
 }
 
-static int ticket_open(struct net_acceptor *acceptor, struct ticket_key *key, const unsigned char *name, const unsigned char *iv,
+/* 2: good, and the client gets another one: of the newest key; in TLS 1.3 in any case, whose clients use a ticket once (RFC
+ * 8446 C.4). */
+static int ticket_open(SSL *ssl, struct net_acceptor *acceptor, struct ticket_key *key, const unsigned char *name, const unsigned char *iv,
                        EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
     bool is_newest;
@@ -173,14 +175,14 @@ static int ticket_open(struct net_acceptor *acceptor, struct ticket_key *key, co
         return 0; /* a full handshake */
     if (EVP_DecryptInit_ex2(cipher, acceptor->ticket_cipher, key->cipher, iv, NULL) != 1 || !ticket_mac_init(mac, key))
         return -1;
-    return is_newest ? 1 : 2;
+    return is_newest && SSL_version(ssl) == TLS1_2_VERSION ? 1 : 2;
 }
 
 static int ticket_wanted(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int is_new)
 {
     struct net_acceptor *acceptor = accepted_of(ssl)->acceptor;
     struct ticket_key key;
-    int result = is_new ? ticket_make(acceptor, &key, name, iv, cipher, mac) : ticket_open(acceptor, &key, name, iv, cipher, mac);
+    int result = is_new ? ticket_make(acceptor, &key, name, iv, cipher, mac) : ticket_open(ssl, acceptor, &key, name, iv, cipher, mac);
 
     OPENSSL_cleanse(&key, sizeof(key));
     return result;

@@ -87,14 +87,15 @@ def reload(warp, result="success"):
 # ---- requests -------------------------------------------------------------------------------------------------------------
 
 
-def test_curl(start_tls, origin, authority, tmp_path):
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_curl(start_tls, origin, authority, tmp_path, version):
     warp = start_tls()
     origin.serve(lambda seen: seen.answer(200, FRESH, b"hello " + seen.headers["X-Forwarded-Proto"].encode()))
     ca = authority.write(tmp_path / "ca.pem")
     url = f"https://a.test:{warp.tls_port}/"
-    done = subprocess.run(["curl", "-sS", "--cacert", str(ca), "--resolve", f"a.test:{warp.tls_port}:127.0.0.1", "-w", " %{http_version}",
+    done = subprocess.run(["curl", "-sS", f"--http{version}", "--cacert", str(ca), "--resolve", f"a.test:{warp.tls_port}:127.0.0.1", "-w", " %{http_version}",
                            url, url], capture_output=True, text=True, timeout=TIMEOUT)
-    assert (done.stdout, done.stderr, done.returncode) == ("hello https 1.1hello https 1.1", "", 0)
+    assert (done.stdout, done.stderr, done.returncode) == (f"hello https {version}" * 2, "", 0)
     assert warp.metric("warp_tls_handshakes_total", version="TLSv1.3", resumed="no") == 1
 
 
@@ -197,7 +198,7 @@ def test_groups(start_tls, group):
 
 def test_alpn(start_tls, authority):
     warp = start_tls()
-    for offer, chosen in [(("http/1.1",), "http/1.1"), (("x", "http/1.1"), "http/1.1"), ((), None)]:
+    for offer, chosen in [(("http/1.1",), "http/1.1"), (("http/1.1", "h2"), "h2"), (("x", "http/1.1"), "http/1.1"), ((), None)]:
         with warp.tls_client(authority.context(alpn=offer)) as client:
             assert client.sock.selected_alpn_protocol() == chosen
     assert "no application protocol" in refused(warp, authority.context(alpn=("x", "y")))
@@ -348,6 +349,11 @@ def test_misdirected_requests(start_tls, origin, authority, certs):
         with warp.tls_client(context, "a.test") as client:
             assert client.get("/x", host=host).status == status, host
     assert warp.get("/x", host="b.test").status == 200
+    for host, status in [("x.a.test", "200"), ("b.test", "421")]:
+        done = subprocess.run(["curl", "-sk", "--http2", "--resolve", f"a.test:{warp.tls_port}:127.0.0.1", "-H", f"Host: {host}", "-o", "/dev/null",
+                               "-w", "%{http_code} %{http_version}", f"https://a.test:{warp.tls_port}/x"], capture_output=True, text=True,
+                              timeout=TIMEOUT)
+        assert done.stdout == f"{status} 2", (host, done)
     with warp.tls_client(context, "b.test") as client:
         assert client.get("/x", host="b.test").status == 200
 
