@@ -415,6 +415,22 @@ static bool tls_has_nothing(const struct net_tls *tls)
            (SSL_get_shutdown(tls->ssl) & SSL_RECEIVED_SHUTDOWN) == 0;
 }
 
+/* The end of TCP without close_notify, between two records: many clients leave so. OpenSSL would say the same, and write
+ * an alert for somebody who is gone. */
+static bool tls_is_cut(const struct net_tls *tls)
+{
+    return tls->in_bytes == 0 && tls->tcp_ended && SSL_has_pending(tls->ssl) == 0 &&
+           (SSL_get_shutdown(tls->ssl) & SSL_RECEIVED_SHUTDOWN) == 0;
+}
+
+static void tls_received(struct net_tls *tls, int32_t result, void *data)
+{
+    if (result < 0)
+        tls->error = result;
+    tls->receiving = false;
+    tls->stream.handler->received(&tls->stream, result, data);
+}
+
 /* True when something was told to the reader. */
 static bool tls_read(struct net_tls *tls)
 {
@@ -425,6 +441,10 @@ static bool tls_read(struct net_tls *tls)
 
     if (tls_has_nothing(tls))
         return false;
+    if (tls_is_cut(tls)) {
+        tls_received(tls, tls->error != 0 ? tls->error : -ECONNRESET, into);
+        return true;
+    }
     ERR_clear_error();
     result = SSL_read(tls->ssl, into, (int)size);
     if (result <= 0 && SSL_get_error(tls->ssl, result) == SSL_ERROR_ZERO_RETURN) {
@@ -433,10 +453,8 @@ static bool tls_read(struct net_tls *tls)
         result = tls_error(tls, result);
         if (result == 0)
             return false;
-        tls->error = result;
     }
-    tls->receiving = false;
-    tls->stream.handler->received(&tls->stream, result, into);
+    tls_received(tls, result, into);
     return true;
 }
 
