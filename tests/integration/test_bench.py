@@ -345,7 +345,10 @@ def test_h2_what_is_wrong_is_said(scripted, answers, said):
 
 
 def test_h2_a_server_that_speaks_something_else_or_permits_too_little(scripted):
-    done = h2_load(scripted(lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")))
+    def talk(sock):
+        sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        until_closed(sock)
+    done = h2_load(scripted(talk))
     assert done.returncode == 1 and "no HTTP/2" in done.stderr, done.stderr
     few = H2Talk(lambda stream: b"", greeting=frame(SETTINGS, 0, b"\0\3\0\0\0\3"))
     done = h2_load(scripted(few))
