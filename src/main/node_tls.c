@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define OFFER_H2       false /* by ALPN, on the data listeners */
 #define RELOAD_IDLE_NS UINT64_C(3600000000000)
 
 /* What a reload hands to a worker. */
@@ -61,7 +60,7 @@ MUST_USE static err data_identity_read(const struct config *config, char *messag
                                        struct net_identity **ret_identity)
 {
     const struct net_identity_options options = {
-        .cert_file = config->cert, .key_file = config->key, .cert_dir = config->cert_dir, .h2 = OFFER_H2};
+        .cert_file = config->cert, .key_file = config->key, .cert_dir = config->cert_dir, .h2 = true};
 
     if (config->listen_tls.count == 0)
         return ERR_OK;
