@@ -149,9 +149,6 @@ class Cell:
                     self._wait(port)
             self.tree = Tree([process.pid for process in self.processes], self.server_core)
             self.tree.pin()
-            lacks = start.lacks()
-            if lacks is not None:
-                raise Cannot(lacks)
         except BaseException:
             self.__exit__()
             raise

@@ -5,8 +5,6 @@ import os
 import pathlib
 import resource
 import shutil
-import socket
-import ssl
 import subprocess
 import urllib.request
 
@@ -60,7 +58,6 @@ class Start:
     argv: list
     env: dict = dataclasses.field(default_factory=dict)
     behind: list = dataclasses.field(default_factory=list)  # (argv, port) of what else belongs to it, started before
-    lacks: object = lambda: None  # asked once it runs: why this build has no way to do this workload, or None
 
 
 def program_path(program):
@@ -134,26 +131,6 @@ def floor_nghttp2(place):
 
 # ---- WARP
 
-def speaks_h2(place):
-    with socket.create_connection(("127.0.0.1", place.port), 10) as sock:
-        if place.wire.tls:
-            context = ssl.create_default_context(cafile=place.certificate.certificate)
-            context.set_alpn_protocols(["h2", "http/1.1"])
-            with context.wrap_socket(sock, server_hostname="bench.test") as wrapped:
-                return wrapped.selected_alpn_protocol() == "h2"
-        try:
-            sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
-            return sock.recv(4)[3:] == b"\x04"  # its SETTINGS
-        except OSError:
-            return False
-
-
-def warp_lacks(place):
-    if place.wire.spoken == "h2" and not speaks_h2(place):
-        return "unavailable: this build speaks no HTTP/2"
-    return None
-
-
 def warp(place, io):
     listen = ["--listen", f"127.0.0.1:{place.port}"]
     if place.wire.tls:
@@ -162,7 +139,7 @@ def warp(place, io):
     return Start([WARP, "run", *listen, "--admin", f"127.0.0.1:{place.spare_ports[0]}",
                   "--origin", f"http://127.0.0.1:{place.origin_port}", "--cache-dir", "none", "--memory", "1g",
                   "--workers", "1", "--io", io, "--max-connections-per-ip", "0"],
-                 env={"XDG_RUNTIME_DIR": str(place.folder)}, lacks=lambda: warp_lacks(place))
+                 env={"XDG_RUNTIME_DIR": str(place.folder)})
 
 
 @server("warp-uring", WARP, version=["version"])
