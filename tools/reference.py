@@ -65,6 +65,8 @@ def reasons():
              ["word", "meaning"], lambda r: [f"`{r[1]}`", r[2]]),
             ("Why a request was refused (`warp_refused_requests_total`)", "http/h1_parse.h", "H1_ERRORS",
              ["word", "status", "meaning"], lambda r: [f"`{r[1]}`", r[2], r[3]]),
+            ("... in HTTP/2 besides", "http/h2_message.h", "H2_ERRORS",
+             ["word", "status", "meaning"], lambda r: [f"`{r[1]}`", r[2], r[3]]),
             ("Why an origin gave no answer", "proto/stream.h", "CLIENT_FAILURES",
              ["word", "Proxy-Status error"], lambda r: [f"`{r[2]}`", f"`{r[1]}`"]),
             ("Limits that were reached (`warp_limit_hits_total`)", "proto/stream.h", "STREAM_LIMITS",

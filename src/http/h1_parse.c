@@ -1,5 +1,6 @@
 #include "http/h1_parse.h"
 
+#include "http/rules.h"
 #include "http/token.h"
 #include "http/uri.h"
 
@@ -259,16 +260,9 @@ struct framing {
 
 static enum h1_error length_read(const struct fields *fields, struct framing *framing)
 {
-    int i = fields_next(fields, F_CONTENT_LENGTH, 0);
-
-    if (fields_next(fields, F_CONTENT_LENGTH, i + 1) >= 0)
-        return H1_LENGTH_DUPLICATE;
-    if (!slice_to_u64(field_value(fields, (unsigned)i), &framing->length_bytes) ||
-        framing->length_bytes > INT64_MAX)
-        return H1_LENGTH_INVALID;
     framing->body = BODY_LENGTH;
     framing->has_length = true;
-    return H1_OK;
+    return rule_length(fields, &framing->length_bytes);
 }
 
 /* One coding of a list: token *( OWS ";" OWS parameter ). */
@@ -422,11 +416,6 @@ static enum h1_error request_line_read(slice head, const struct h1_limits *limit
 
 /* --- the target and the authority (RFC 9112 3.2) --- */
 
-static enum h1_error authority_error(err e, enum h1_error invalid)
-{
-    return err_is_ok(e) ? H1_OK : e.code == ERR_MEMORY ? H1_MEMORY : invalid;
-}
-
 static enum h1_error absolute_form(struct request *request, struct arena *arena)
 {
     struct uri uri;
@@ -434,7 +423,7 @@ static enum h1_error absolute_form(struct request *request, struct arena *arena)
     bool has_path;
 
     if (!err_is_ok(e))
-        return authority_error(e, e.code == ERR_UNSUPPORTED ? H1_BAD_TARGET : H1_TARGET_AUTHORITY);
+        return e.code == ERR_MEMORY ? H1_MEMORY : e.code == ERR_UNSUPPORTED ? H1_BAD_TARGET : H1_TARGET_AUTHORITY;
     if (uri.https != request->https)
         return H1_TARGET_SCHEME;
     /* An empty path is "/", but in OPTIONS it is "*" (RFC 9112 3.2.4). */
@@ -450,12 +439,8 @@ static enum h1_error target_read(struct request *request, struct arena *arena)
     slice target = request->target;
 
     if (request->method == METHOD_CONNECT) {
-        slice port = slice_from(target, target.len - (size_t)MIN(target.len, 6u));
         request->form = TARGET_AUTHORITY;
-        if (slice_find(port, ':') < 0 || target.data[target.len - 1] == ':')
-            return H1_TARGET_FORM; /* the port is not optional here */
-        return authority_error(authority_normalise(target, request->https, false, arena, &request->authority),
-                               H1_TARGET_AUTHORITY);
+        return rule_connect_target(target, request->https, arena, &request->authority);
     }
     if (target.data[0] == '/') {
         request->form = TARGET_ORIGIN;
@@ -470,22 +455,15 @@ static enum h1_error target_read(struct request *request, struct arena *arena)
     return absolute_form(request, arena);
 }
 
-/* RFC 9112 3.2: exactly one valid Host in HTTP/1.1, also when the target names the authority. */
+/* RFC 9112 3.2: a Host in HTTP/1.1, also when the target names the authority. */
 static enum h1_error host_read(struct request *request, struct arena *arena)
 {
-    slice host, authority;
+    slice authority;
     enum h1_error error;
-    int i;
 
     if (!fields_has(&request->fields, F_HOST))
         return request->minor == 0 ? H1_OK : H1_HOST_MISSING;
-    i = fields_next(&request->fields, F_HOST, 0);
-    if (fields_next(&request->fields, F_HOST, i + 1) >= 0)
-        return H1_HOST_DUPLICATE;
-    host = field_value(&request->fields, (unsigned)i);
-    if (host.len == 0)
-        return request->minor == 0 ? H1_OK : H1_HOST_EMPTY;
-    error = authority_error(authority_normalise(host, request->https, false, arena, &authority), H1_HOST_INVALID);
+    error = rule_host(&request->fields, request->minor == 0, request->https, arena, &authority);
     if (error == H1_OK && request->authority.data == NULL)
         request->authority = authority;
     return error;
@@ -525,11 +503,8 @@ static enum h1_error expect_read(struct request *request)
 {
     if (!fields_has(&request->fields, F_EXPECT) || request->minor == 0) /* RFC 9110 10.1.1: ignored from HTTP/1.0 */
         return H1_OK;
-    for (int i = -1; (i = fields_next(&request->fields, F_EXPECT, i + 1)) >= 0;)
-        if (!slice_eq_nocase(field_value(&request->fields, (unsigned)i), SLICE("100-continue")))
-            return H1_EXPECTATION;
     request->expect_continue = request->body != BODY_NONE;
-    return H1_OK;
+    return rule_expect(&request->fields);
 }
 
 static enum h1_error request_framing(struct request *request)
@@ -632,15 +607,12 @@ static enum h1_error response_framing(enum method request_method,
 {
     struct framing framing;
     enum h1_error error = framing_read(&response->fields, response->minor, &framing);
-    bool never = response->status < 200 || response->status == 204 || response->status == 304 ||
-                 request_method == METHOD_HEAD ||
-                 (request_method == METHOD_CONNECT && response->status < 300);
 
     if (error != H1_OK)
         return error;
     response->has_length = framing.has_length;
     response->length_bytes = framing.length_bytes;
-    if (never)
+    if (rule_is_bodiless(request_method, response->status))
         response->body = BODY_NONE;
     else
         response->body = framing.body == BODY_NONE ? BODY_CLOSE : framing.body;

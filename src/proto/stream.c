@@ -1,10 +1,11 @@
 #include "proto/stream.h"
-#include "http/h1_parse.h"
+#include "http/h2_message.h"
 
 const char *const stream_refusals[] = {
     NULL, /* H1_OK */
 #define X(name, word, status, text) word,
     H1_ERRORS(X)
+    H2_ERRORS(X)
 #undef X
         "head-timeout",
 };

@@ -1,6 +1,6 @@
 #include "server_test.h"
 
-#include "http/h1_parse.h"
+#include "http/h2_message.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: example.com\r\n\r\n"
 
@@ -924,7 +924,7 @@ static void test_words(void **state)
     assert_string_equal(client_failure_type(CLIENT_FAILURE_TIMEOUT), "http_response_timeout");
     assert_string_equal(stream_limits[STREAM_LIMIT_SEND_RATE], "send_rate");
     assert_null(stream_refusals[H1_OK]);
-    assert_int_equal(stream_refusals_count, H1_ERROR_COUNT + 1);
+    assert_int_equal(stream_refusals_count, H2_ERROR_COUNT + 1);
     assert_true(server_idle_bytes() <= 512);
 }
 
