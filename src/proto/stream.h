@@ -141,7 +141,8 @@ struct client_request {
     X(SEND_RATE, "send_rate")                                                                                \
     X(TUNNEL_TIME, "tunnel_time")                                                                            \
     X(PIPELINE, "pipeline_bytes")                                                                            \
-    X(HANDSHAKE_TIME, "handshake_time")
+    X(HANDSHAKE_TIME, "handshake_time")                                                                      \
+    X(ORIGIN_CONTROL, "origin_control_frames")
 
 enum stream_limit {
 #define X(name, word) STREAM_LIMIT_##name,
