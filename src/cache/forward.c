@@ -220,7 +220,7 @@ static err add_rebuilt(const struct request *request, const struct forward_optio
 {
     const struct fields *from = &request->fields;
     slice client = options->client_ip.len > 0 ? options->client_ip : SLICE("unknown");
-    TRY(add_appended(to, from, F_VIA, SLICE("1.1 warp")));
+    TRY(add_appended(to, from, F_VIA, options->h2 ? SLICE("2 warp") : SLICE("1.1 warp"))); /* what was received (RFC 9110 7.6.3) */
     TRY(add_loop(to, from, options->node));
     TRY(add_forwarded_for(to, options, client));
     TRY(fields_add(to, F_X_FORWARDED_PROTO, options->https ? SLICE("https") : SLICE("http")));
@@ -254,6 +254,8 @@ err forward_build(const struct request *request, const struct forward_options *o
         TRY(fields_copy(ret_fields, from, i));
     }
     TRY(add_rebuilt(request, options, ret_fields));
+    if (options->keep_trailers && fields_list_contains(from, F_TE, SLICE("trailers")))
+        TRY(fields_add(ret_fields, F_TE, SLICE("trailers")));
     return options->keep_upgrade ? add_upgrade(ret_fields) : ERR_OK;
 }
 

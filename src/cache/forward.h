@@ -78,12 +78,14 @@ struct forward_options {
     slice client_ip;    /* text, IPv6 without brackets; empty (unix socket): "unknown" */
     slice trusted_for;  /* what a trusted proxy in front said in X-Forwarded-For; put before client_ip; may be empty */
     bool https;         /* the scheme the client used */
+    bool h2;            /* the client used HTTP/2: for Via */
     uint32_t node;      /* for CDN-Loop */
     slice request_id;   /* used unless the client sent a sane one: 1..128 of [A-Za-z0-9._=+/-] */
     slice origin_host;  /* Host to send; empty: the client's authority */
     const uint8_t *trace_random; /* 24 random bytes: 16 trace id, 8 parent id */
     bool is_fill;       /* without the client's conditionals, Range and cache directives */
     bool keep_range;    /* a fill that stores a part: Range is kept */
+    bool keep_trailers; /* the client understands trailers, and the answer goes to it alone: TE: trailers is written */
     bool keep_upgrade;  /* a WebSocket handshake: Connection: Upgrade and Upgrade: websocket are written */
     const char *const *also_pass; /* names a tenant asked for although denied as UNKEYED or SPOOFED; NULL-terminated or NULL */
 };

@@ -12,6 +12,8 @@ static const slice field_names[F_COUNT] = {
 #undef X
 };
 
+static char lower_text[F_COUNT][32];
+
 /* Open addressing, built once before main: names are found with one hash and, nearly always, one comparison. */
 #define FIELD_SLOTS 512u
 static uint8_t field_slots[FIELD_SLOTS];
@@ -25,9 +27,17 @@ static unsigned field_slot(slice name)
     return (first * 5u + middle * 13u + last * 47u + (unsigned)name.len * 101u) % FIELD_SLOTS;
 }
 
+static void lower_fill(unsigned id)
+{
+    INVARIANT(field_names[id].len <= sizeof(lower_text[id]));
+    for (size_t i = 0; i < field_names[id].len; i++)
+        lower_text[id][i] = (char)ascii_lower((unsigned char)field_names[id].data[i]);
+}
+
 __attribute__((constructor)) static void field_slots_fill(void)
 {
     for (unsigned id = 1; id < F_COUNT; id++) {
+        lower_fill(id);
         unsigned slot = field_slot(field_names[id]);
         while (field_slots[slot] != 0)
             slot = (slot + 1) % FIELD_SLOTS;
@@ -41,8 +51,10 @@ enum field_id field_id_of(slice name)
         return F_OTHER;
     for (unsigned slot = field_slot(name); field_slots[slot] != 0; slot = (slot + 1) % FIELD_SLOTS) {
         slice known = field_names[field_slots[slot]];
-        /* Most peers write a name as we do: memcmp first. */
-        if (known.len == name.len && (memcmp(known.data, name.data, name.len) == 0 || slice_eq_nocase(known, name)))
+        /* Most peers write a name as we do, or as HTTP/2 does: memcmp first. */
+        if (known.len == name.len &&
+            (memcmp(known.data, name.data, name.len) == 0 ||
+             memcmp(lower_text[field_slots[slot]], name.data, name.len) == 0 || slice_eq_nocase(known, name)))
             return field_slots[slot];
     }
     return F_OTHER;
@@ -58,6 +70,13 @@ slice field_name_of(enum field_id id)
 void fields_init(struct fields *fields, struct arena *arena)
 {
     *fields = (struct fields){.arena = arena};
+}
+
+slice field_name_lower(enum field_id id)
+{
+    INVARIANT(id > F_OTHER);
+    INVARIANT(id < F_COUNT);
+    return slice_of(lower_text[id], field_names[id].len);
 }
 
 /* Doubles, so that n additions cost O(n). */

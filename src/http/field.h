@@ -56,6 +56,7 @@
     X(NO_VARY_SEARCH, "No-Vary-Search")                                                                      \
     X(ORIGIN, "Origin")                                                                                      \
     X(PRAGMA, "Pragma")                                                                                      \
+    X(PRIORITY, "Priority")                                                                                  \
     X(PROXY_AUTHENTICATE, "Proxy-Authenticate")                                                              \
     X(PROXY_AUTHENTICATION_INFO, "Proxy-Authentication-Info")                                                \
     X(PROXY_AUTHORIZATION, "Proxy-Authorization")                                                            \
@@ -98,6 +99,7 @@ enum field_id {
 /* Case-insensitive; F_OTHER when not in the table. */
 enum field_id field_id_of(slice name);
 slice field_name_of(enum field_id id); /* id is not F_OTHER */
+slice field_name_lower(enum field_id id); /* the same in lower case, as HTTP/2 writes names */
 
 struct field {
     uint32_t name_off;  /* into text */

@@ -116,6 +116,7 @@ static void framing_format(const struct h1_framing *framing, struct framing_text
         [H1_CONNECTION_DEFAULT] = {"\r\n", 2},
         [H1_CONNECTION_CLOSE] = {"Connection: close\r\n\r\n", 21},
         [H1_CONNECTION_KEEP_ALIVE] = {"Connection: keep-alive\r\n\r\n", 26},
+        [H1_CONNECTION_TE] = {"Connection: TE\r\n\r\n", 18},
         [H1_CONNECTION_WEBSOCKET] = {"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 43},
     };
 

@@ -9,6 +9,7 @@ enum h1_connection {
     H1_CONNECTION_DEFAULT,    /* no line */
     H1_CONNECTION_CLOSE,      /* Connection: close */
     H1_CONNECTION_KEEP_ALIVE, /* Connection: keep-alive, for HTTP/1.0 clients */
+    H1_CONNECTION_TE,         /* Connection: TE, beside such a field (RFC 9110 10.1.4) */
     H1_CONNECTION_WEBSOCKET,  /* Connection: Upgrade, Upgrade: websocket */
 };
 

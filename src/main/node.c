@@ -258,6 +258,7 @@ static err worker_servers(struct worker *worker)
         .limits = &worker->node->limits,
         .peers = worker->node->peers,
         .metrics = worker->txns.metrics,
+        .websocket = worker->txns.websocket,
     };
 
     TRY(server_new(&config, &worker->server));
@@ -268,6 +269,7 @@ static err worker_servers(struct worker *worker)
     config.events = &admin_events;
     config.context = &worker->node->admin;
     config.metrics = NULL;
+    config.websocket = false;
     config.peers = NULL;
     config.limits = &worker->node->admin_limits;
     return server_new(&config, &worker->admin_server);

@@ -191,7 +191,9 @@ static err client_write_head(struct h1_client *client, const struct client_reque
     struct h1_framing wire = {
         .body = body == H1_BODY_LENGTH ? BODY_LENGTH : body == H1_BODY_CHUNKED ? BODY_CHUNKED : BODY_NONE,
         .length_bytes = length_bytes,
-        .connection = request->upgrade ? H1_CONNECTION_WEBSOCKET : H1_CONNECTION_DEFAULT,
+        .connection = request->upgrade                        ? H1_CONNECTION_WEBSOCKET
+                      : fields_has(request->fields, F_TE) ? H1_CONNECTION_TE
+                                                              : H1_CONNECTION_DEFAULT,
     };
     size_t len = h1_write_request(NULL, 0, request->method_name, request->target, request->fields, &wire);
 

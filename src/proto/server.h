@@ -34,6 +34,7 @@ struct server_config {
     const struct server_limits *limits;
     struct peers *peers;           /* connections per client address; NULL: not limited */
     struct metrics_block *metrics; /* connections by state, limits hit; NULL: not counted */
+    bool websocket;                /* HTTP/2 clients may ask for one (RFC 8441) */
 };
 
 struct server;

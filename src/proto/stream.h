@@ -52,6 +52,7 @@ struct server_stream {
     void *user;          /* what begin returned */
     uint64_t begun_ns;   /* the first byte of the head was here */
     uint64_t sent_bytes; /* of the answer's body, so far */
+    bool is_h2;          /* it came by HTTP/2 */
     bool leave_on_fin;   /* the user's: a FIN means that nobody waits for the (endless) answer any more */
 };
 
@@ -142,7 +143,18 @@ struct client_request {
     X(TUNNEL_TIME, "tunnel_time")                                                                            \
     X(PIPELINE, "pipeline_bytes")                                                                            \
     X(HANDSHAKE_TIME, "handshake_time")                                                                      \
-    X(ORIGIN_CONTROL, "origin_control_frames")
+    X(ORIGIN_CONTROL, "origin_control_frames")                                                               \
+    X(H2_STREAMS, "h2_streams")                                                                              \
+    X(H2_RESETS, "h2_resets")                                                                                \
+    X(H2_RESETS_CAUSED, "h2_resets_caused")                                                                  \
+    X(H2_SETTINGS, "h2_settings")                                                                            \
+    X(H2_PING, "h2_ping")                                                                                    \
+    X(H2_PRIORITY, "h2_priority")                                                                            \
+    X(H2_EMPTY, "h2_empty")                                                                                  \
+    X(H2_CONTINUATION, "h2_continuation")                                                                    \
+    X(H2_WINDOW_UPDATE, "h2_window_update")                                                                  \
+    X(H2_WINDOW, "h2_window")                                                                                \
+    X(H2_OUTPUT, "h2_output")
 
 enum stream_limit {
 #define X(name, word) STREAM_LIMIT_##name,

@@ -30,7 +30,7 @@ static void finish_record(struct txn *txn, uint64_t now_ns)
     record->status = txn->status;
     record->outcome = txn->facts.outcome;
     record->tier = txn->facts.hit ? TIER_ram : TIER_COUNT;
-    record->version = txn->request.minor == 0 ? 10 : 11;
+    record->version = txn->stream->is_h2 ? 20 : txn->request.minor == 0 ? 10 : 11;
     record->is_tls = txn->request.https;
     os_peer_text(&txn->stream->net->peer, record->client, sizeof(record->client));
     access_record_method(record, txn->request.method_name);

@@ -1,0 +1,64 @@
+#include "proto/h2_budget.h"
+
+#define MINUTE_NS UINT64_C(60000000000)
+
+static const struct {
+    uint16_t frames;
+    uint8_t limit;
+} budgets[H2_BUDGET_COUNT] = {
+#define X(limit, frames) [H2_BUDGET_##limit] = {frames, STREAM_LIMIT_##limit},
+    H2_BUDGETS(X)
+#undef X
+};
+
+void h2_budget_init(struct h2_budget *budget, uint64_t now_ns)
+{
+    *budget = (struct h2_budget){.begun_ns = now_ns, .exceeded = STREAM_LIMIT_COUNT};
+}
+
+bool h2_budget_take(struct h2_budget *budget, enum h2_budget_kind kind, uint64_t now_ns)
+{
+    uint64_t allowed = budgets[kind].frames;
+
+    if (now_ns - budget->begun_ns >= MINUTE_NS) {
+        memset(budget->used, 0, sizeof(budget->used));
+        budget->begun_ns = now_ns;
+        budget->sent_bytes = 0;
+    }
+    if (kind == H2_BUDGET_H2_WINDOW_UPDATE)
+        allowed += budget->sent_bytes / H2_WINDOW_BYTES;
+    if (budget->used[kind] >= allowed) {
+        budget->exceeded = budgets[kind].limit;
+        return false;
+    }
+    budget->used[kind]++;
+    return true;
+}
+
+bool h2_budget_frame(struct h2_budget *budget, const nghttp2_frame_hd *head, uint64_t now_ns)
+{
+    switch (head->type) {
+    case NGHTTP2_SETTINGS:
+        return h2_budget_take(budget, H2_BUDGET_H2_SETTINGS, now_ns);
+    case NGHTTP2_PING:
+        return h2_budget_take(budget, H2_BUDGET_H2_PING, now_ns);
+    case NGHTTP2_PRIORITY:
+    case NGHTTP2_PRIORITY_UPDATE:
+        return h2_budget_take(budget, H2_BUDGET_H2_PRIORITY, now_ns);
+    case NGHTTP2_RST_STREAM:
+        return h2_budget_take(budget, H2_BUDGET_H2_RESETS, now_ns);
+    case NGHTTP2_WINDOW_UPDATE:
+        return h2_budget_take(budget, H2_BUDGET_H2_WINDOW_UPDATE, now_ns);
+    case NGHTTP2_HEADERS:
+        budget->continuations = 0;
+        break;
+    case NGHTTP2_CONTINUATION:
+        if (++budget->continuations <= H2_CONTINUATIONS_MAX)
+            break;
+        budget->exceeded = STREAM_LIMIT_H2_CONTINUATION;
+        return false;
+    default:
+        return true;
+    }
+    return head->length > 0 || h2_budget_take(budget, H2_BUDGET_H2_EMPTY, now_ns);
+}
