@@ -274,7 +274,7 @@ static void h2_after(struct h2_session *session)
 
     if (h2->is_over)
         return;
-    if (session->failed) {
+    if (session->failed || h2->is_broken) {
         h2_lost(h2, CLIENT_FAILURE_INVALID, h2->why != NULL ? h2->why : "HTTP/2 session failed");
         return;
     }
@@ -295,6 +295,20 @@ static void h2_after(struct h2_session *session)
 
 /* ---- the net stream ------------------------------------------------------------------------------------------------------- */
 
+/* nghttp2 has given up; h2_after ends the connection when the GOAWAY is on its way. */
+static void h2_broken(struct h2_client *h2)
+{
+    bool flooded = h2->session.error == NGHTTP2_ERR_FLOODED; /* its bound of answers to SETTINGS and PING */
+
+    h2->is_retired = h2->is_broken = true;
+    if (flooded)
+        h2_flooded(h2);
+    else if (h2->why == NULL)
+        h2->why = nghttp2_strerror(h2->session.error);
+    (void)nghttp2_session_terminate_session(h2->session.ng,
+                                            flooded ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_INTERNAL_ERROR);
+}
+
 static void h2_received(struct net_stream *net, int32_t result, const char *data)
 {
     struct h2_client *h2 = net->owner;
@@ -309,10 +323,8 @@ static void h2_received(struct net_stream *net, int32_t result, const char *data
         h2_lost(h2, CLIENT_FAILURE_CLOSED, NULL);
         return;
     }
-    if (!h2_session_receive(&h2->session, slice_of(data, (size_t)result))) {
-        h2->is_retired = true; /* h2_after ends it */
-        h2_flooded(h2);        /* in practice: nghttp2's bound of answers to SETTINGS and PING that wait to be sent */
-    }
+    if (!h2_session_receive(&h2->session, slice_of(data, (size_t)result)))
+        h2_broken(h2);
     h2_session_pump(&h2->session);
     if (!h2->is_over)
         net_recv(net, NULL, 0);

@@ -36,6 +36,7 @@ struct h2_client {
     bool has_settings;     /* of the origin */
     bool is_retired;       /* takes no more exchanges */
     bool is_resting;       /* the origin has refused a stream: no more until another one has ended */
+    bool is_broken;        /* nghttp2 has given up */
     bool is_over;          /* the session is */
     bool is_closed;        /* the net stream is */
 };

@@ -221,7 +221,7 @@ static size_t nv_of_request(struct h2_client *h2, const struct client_request *r
         shared->nv[count++] = nv_of(SLICE(":authority"), authority, 0);
     shared->nv[count++] = nv_of(SLICE(":path"), request->target, 0);
     nv_add_fields(shared, request->fields, &count);
-    if (request->te_trailers)
+    if (fields_has(request->fields, F_TE)) /* nothing but "trailers" is forwarded (RFC 9113 8.2.2) */
         shared->nv[count++] = nv_of(SLICE("te"), SLICE("trailers"), 0);
     if (length >= 0) {
         int len = snprintf(length_text, 24, "%lld", (long long)length);

@@ -128,7 +128,6 @@ struct client_request {
     struct source *body;         /* NULL: none. Not owned: never closed by the stream */
     int64_t body_bytes;          /* -1 unknown: chunked */
     bool upgrade;                /* a WebSocket handshake: 101 is allowed; HTTP/1.1 only */
-    bool te_trailers;            /* the client takes trailers (gRPC insists that this is said) */
     struct arena *arena;         /* the answer's head goes here */
 };
 
