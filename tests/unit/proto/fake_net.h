@@ -14,7 +14,7 @@ struct fake_net {
     unsigned iov_count;
     char *into; /* of the receive under way */
     uint32_t into_bytes;
-    char out[1 << 16]; /* all that was taken */
+    char out[1 << 17]; /* all that was taken */
     size_t out_bytes;
     unsigned sends, receives;
 };

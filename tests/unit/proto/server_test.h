@@ -33,6 +33,7 @@ struct asked {
 struct node {
     struct server *server;
     struct server_limits limits;
+    struct metrics *metrics;
     struct os_acceptor acceptor;
     struct os_listener listener;
     struct list asked, fresh;
@@ -105,11 +106,15 @@ static inline void node_open(void)
 {
     struct os_address address = address_of(HERE);
     struct server_config config = {.loop = sim_net.loops[0], .events = &node_events, .context = &node};
+    struct metrics_config metrics = {.threads = 1, .limits = {stream_limits, STREAM_LIMIT_COUNT}};
 
     node = (struct node){.limits = server_limits_default, .is_listening = true};
     list_init(&node.asked);
     list_init(&node.fresh);
     config.limits = &node.limits;
+    config.websocket = true;
+    assert_true(err_is_ok(metrics_new(&metrics, &node.metrics)));
+    config.metrics = metrics_block_of(node.metrics, 0);
     assert_true(err_is_ok(server_new(&config, &node.server)));
     assert_true(err_is_ok(os_listen(&address, 1, 128, &node.listener)));
     node.acceptor = (struct os_acceptor){.accepted = node_accepted, .listener = &node.listener};
@@ -134,6 +139,7 @@ static inline void node_close(void)
     assert_int_equal(server_connections(node.server), 0);
     assert_int_equal(node.ended, node.begun);
     node.server = server_free(node.server);
+    node.metrics = metrics_free(node.metrics);
     for (struct list *link; (link = list_pop_front(&node.asked)) != NULL;) {
         struct asked *asked = container_of(link, struct asked, link);
         assert_int_equal(asked->ended, 1);
@@ -146,6 +152,22 @@ static bool node_has_request(void *arg)
 {
     (void)arg;
     return !list_is_empty(&node.fresh);
+}
+
+/* How often that limit was reached. */
+static inline unsigned node_limit(enum stream_limit limit)
+{
+    char name[64], *text, *at;
+    size_t len;
+    unsigned count = 0;
+
+    assert_true(err_is_ok(metrics_text(node.metrics, METRICS_PROMETHEUS, &text, &len)));
+    snprintf(name, sizeof(name), "warp_limit_hits_total{limit=\"%s\"} ", stream_limits[limit]);
+    at = strstr(text, name);
+    if (at != NULL)
+        count = (unsigned)strtoul(at + strlen(name), NULL, 10);
+    free(text);
+    return count;
 }
 
 /* The next request (or refusal) that arrives. */
