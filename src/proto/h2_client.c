@@ -18,6 +18,7 @@
 #define KEEP_HEADS     16u
 #define CALM_MAX       1000 /* control frames beyond those that go with useful ones */
 #define CALM_PER_FRAME 2
+#define LAST_WORDS_MS  5000u
 #define LAST_STREAM    (INT32_MAX / 2) /* a new connection, long before the numbers end */
 
 static struct h2_client *h2_of(void *user)
@@ -39,13 +40,27 @@ static void h2_free_if_gone(struct h2_client *h2)
     client_gone(of);
 }
 
-static void h2_end(struct h2_client *h2, bool reset)
+static void h2_close(struct h2_client *h2, bool reset)
 {
+    if (h2->is_closing)
+        return;
+    h2->is_closing = true;
+    loop_timer_stop(h2->of->config.loop, &h2->timer);
+    net_close(h2->net, reset);
+}
+
+/* politely: what is on its way, a GOAWAY, is sent before the stream is closed. */
+static void h2_end(struct h2_client *h2, bool politely)
+{
+    struct loop *loop = h2->of->config.loop;
+
     h2->is_over = h2->is_retired = true;
     h2->open = 0;
-    loop_timer_stop(h2->of->config.loop, &h2->timer);
     h2_session_end(&h2->session);
-    net_close(h2->net, reset);
+    if (politely && h2->session.sending)
+        loop_timer_set(loop, &h2->timer, loop_now_ns(loop) + LAST_WORDS_MS * MS);
+    else
+        h2_close(h2, !politely);
 }
 
 /* Not from inside nghttp2's callbacks. */
@@ -55,7 +70,7 @@ static void h2_lost(struct h2_client *h2, enum client_failure failure, const cha
         return;
     LIST_FOREACH(&h2->exchanges, it)
         container_of(it, struct h2_exchange, link)->is_open = false;
-    h2_end(h2, true);
+    h2_end(h2, failure == CLIENT_FAILURE_INVALID);
     /* each may end others, by what its user does: from the front until those are done that were here */
     struct list lost;
     list_init(&lost);
@@ -75,7 +90,7 @@ static void h2_leave(struct h2_client *h2)
     h2->is_over = h2->is_retired = true;
     (void)nghttp2_session_terminate_session(h2->session.ng, NGHTTP2_NO_ERROR);
     h2_session_pump(&h2->session);
-    h2_end(h2, false);
+    h2_end(h2, true);
     h2->of->config.events->changed(h2->of->config.owner);
 }
 
@@ -92,7 +107,9 @@ static void h2_idle_timer(struct timer *timer)
 {
     struct h2_client *h2 = container_of(timer, struct h2_client, timer);
 
-    if (!h2->is_over && list_is_empty(&h2->exchanges))
+    if (h2->is_over)
+        h2_close(h2, true);
+    else if (list_is_empty(&h2->exchanges))
         h2_leave(h2);
 }
 
@@ -334,9 +351,12 @@ static void h2_sent(struct net_stream *net, int32_t result)
 {
     struct h2_client *h2 = net->owner;
 
+    bool fine = h2_session_sent(&h2->session, result);
+
     /* where sending fails an answer may have come first: the receive tells */
-    if (!h2->is_over && !h2_session_sent(&h2->session, result))
-        h2->is_retired = true;
+    h2->is_retired |= !fine;
+    if (h2->is_over && !h2->session.sending)
+        h2_close(h2, !fine);
 }
 
 static void h2_closed(struct net_stream *net)

@@ -29,7 +29,7 @@ struct h2_client {
     struct net_stream *net;
     struct h2_session session;
     struct list exchanges; /* which their users have not finished */
-    struct timer timer;    /* idle */
+    struct timer timer;    /* idle; once over: what is being sent */
     unsigned open;         /* streams, as the origin counts them */
     int32_t calm;          /* control frames that it may still send before it has to send something useful */
     const char *why;       /* nghttp2's complaint */
@@ -38,6 +38,7 @@ struct h2_client {
     bool is_resting;       /* the origin has refused a stream: no more until another one has ended */
     bool is_broken;        /* nghttp2 has given up */
     bool is_over;          /* the session is */
+    bool is_closing;       /* the net stream */
     bool is_closed;        /* the net stream is */
 };
 
