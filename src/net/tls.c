@@ -588,6 +588,9 @@ static struct net_tls *tls_free(struct net_tls *tls)
 {
     if (tls == NULL)
         return NULL;
+    /* OpenSSL spoils the session of a stream that ends without close_notify; what may be cut short is not the ticket */
+    if (tls->memory != NULL && tls->ssl != NULL && tls->error != -EPROTO)
+        SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN);
     SSL_free(tls->ssl);
     net_tls_config_unref(tls->config);
     free(tls->in_kept);

@@ -162,11 +162,14 @@ err pool_connect(struct origin_pool *pool, struct origin_side *side, const struc
     struct origin_conn *conn = calloc(1, sizeof(*conn));
     struct client_config config = {
         .loop = pool->config.loop,
+        .shared = pool->shared,
+        .metrics = pool->config.metrics,
         .address = address,
         .speaks = speaks_of(side->origin, h1_only),
         .tls = side->origin->tls,
         .memory = &side->memory,
         .name = side->origin->host,
+        .room_assumed = MAX(1u, side->room_max),
         .connect_ms = limits->connect_ms,
         .first_byte_ms = limits->first_byte_ms,
         .between_ms = limits->between_ms,
@@ -199,6 +202,10 @@ err origin_pool_new(const struct origin_pool_config *config, struct origin_pool 
     struct origin_pool *pool = calloc(1, sizeof(*pool));
 
     ENSURE(pool != NULL, MEMORY);
+    if (!err_is_ok(client_shared_new(&pool->shared))) {
+        free(pool);
+        return ERR(MEMORY);
+    }
     pool->config = *config;
     list_init(&pool->sides);
     *ret_pool = pool;
@@ -226,6 +233,7 @@ struct origin_pool *origin_pool_free(struct origin_pool *pool)
     INVARIANT(pool->open_count == 0);
     LIST_FOREACH_SAFE(&pool->sides, it)
         side_free(container_of(it, struct origin_side, link));
+    client_shared_free(pool->shared);
     free(pool);
     return NULL;
 }

@@ -37,6 +37,7 @@ struct origin_conn {
 
 struct origin_pool {
     struct origin_pool_config config;
+    struct client_shared *shared;
     struct list sides;
     unsigned idle_count, open_count;
 };

@@ -13,12 +13,16 @@ void client_gone(struct client *client)
     free(client);
 }
 
+static bool type_begins(slice type, slice with)
+{
+    return type.len >= with.len && slice_eq_nocase(slice_of(type.data, with.len), with);
+}
+
 bool client_is_endless(const struct response *response)
 {
     slice type = fields_get(&response->fields, F_CONTENT_TYPE);
 
-    return response->status == 101 || (type.data != NULL && type.len >= 17 &&
-                                       slice_eq_nocase((slice){type.data, 17}, SLICE("text/event-stream")));
+    return response->status == 101 || type_begins(type, SLICE("text/event-stream")) || type_begins(type, SLICE("application/grpc"));
 }
 
 /* ---- connecting ------------------------------------------------------------------------------------------------ */
@@ -99,6 +103,7 @@ err client_new(const struct client_config *config, struct client **ret_client)
     struct client *client = calloc(1, sizeof(*client));
     err result;
 
+    INVARIANT(config->shared != NULL || config->speaks == CLIENT_H1);
     INVARIANT(config->tls != NULL ? config->speaks != CLIENT_H2 : config->speaks != CLIENT_ALPN);
     ENSURE(client != NULL, MEMORY);
     client->config = *config;

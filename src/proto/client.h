@@ -10,6 +10,7 @@
 
 #include "net/net.h"
 #include "proto/stream.h"
+#include "stat/metrics.h"
 
 struct client;
 
@@ -21,6 +22,11 @@ struct client_owner {
     void (*gone)(void *owner);    /* closed, and every exchange was finished; the struct is freed after the call */
 };
 
+/* What one thread's HTTP/2 connections have in common: pools, mostly. */
+struct client_shared;
+MUST_USE err client_shared_new(struct client_shared **ret_shared);
+struct client_shared *client_shared_free(struct client_shared *shared); /* every client is gone */
+
 enum client_speaks {
     CLIENT_H1,   /* nothing else is offered */
     CLIENT_H2,   /* prior knowledge; without TLS only */
@@ -29,11 +35,14 @@ enum client_speaks {
 
 struct client_config {
     struct loop *loop;
+    struct client_shared *shared; /* NULL with CLIENT_H1 only */
+    struct metrics_block *metrics; /* limits that origins run into; NULL: not counted */
     const struct os_address *address;
     enum client_speaks speaks;
     struct net_tls_config *tls;    /* NULL: plain */
-    struct net_tls_memory *memory; /* NULL: sessions are not resumed */
+    struct net_tls_memory *memory; /* NULL: TLS sessions are not resumed */
     slice name;                    /* for TLS; valid inside client_new */
+    unsigned room_assumed; /* exchanges at once over HTTP/2, until the origin has said */
     uint32_t connect_ms, first_byte_ms, between_ms, idle_ms;
     uint32_t slow_body_ms; /* in all, for a body below 500 bytes a second; event streams and tunnels have no such limit; 0: none */
     const struct client_owner *events;

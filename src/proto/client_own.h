@@ -18,7 +18,7 @@ struct client {
     struct net_stream *net; /* &tcp.stream, or a TLS stream of its own */
     struct net_tcp tcp;
     struct os_address address;
-    struct timer timer; /* of connecting; then the protocol's */
+    struct timer timer; /* of connecting */
     struct h1_client *h1;
     struct h2_client *h2; /* neither: connecting, or never connected */
     bool is_closing;
@@ -27,7 +27,7 @@ struct client {
 /* The stream and everything else is gone: tells the owner, frees. */
 void client_gone(struct client *client);
 
-/* Whether bodies of that answer may come as slowly as they like: event streams, tunnels. */
+/* Whether bodies of that answer may come as slowly as they like: event streams, gRPC, tunnels. */
 bool client_is_endless(const struct response *response);
 
 /* What serves a protocol. client->net is idle, with nothing under way; the callee closes it in the end, and calls

@@ -41,6 +41,7 @@ struct h1_client {
     uint8_t interims;
     bool receiving; /* outside the body's reader */
     bool received_any, write_complete, keep_alive, failing;
+    bool is_early; /* the answer to an upgrade is here, before the request's last byte was told to be out */
     bool endless; /* an event stream, a tunnel */
     enum client_failure failure;
 };
@@ -140,6 +141,8 @@ static void client_finish(struct client_stream *stream)
 
 /* ---- the request going out --------------------------------------------------------------------------------- */
 
+static void client_read_heads(struct h1_client *client, slice bytes);
+
 static void request_head_done(struct h1_writer *writer)
 {
     struct h1_client *client = container_of(writer, struct h1_client, writer);
@@ -159,6 +162,8 @@ static void request_done(struct h1_writer *writer, enum h1_write_end end)
             client_deadline(client, client->of->config.first_byte_ms); /* the origin's time begins here */
         if (writer->framing == H1_BODY_RAW)
             net_shutdown(client->net); /* a tunnel: the client has finished */
+        if (client->is_early && client->state == CLIENT_HEAD)
+            client_read_heads(client, SLICE_NONE);
         break;
     case H1_WRITE_NET_FAILED:
         break; /* an answer may have come first: the receive tells */
@@ -235,7 +240,7 @@ struct client_stream *h1_client_begin(struct h1_client *client, const struct cli
     client->stream = (struct client_stream){.ops = &ops, .events = events, .user = user};
     client->request = *request;
     client->interims = 0;
-    client->received_any = client->write_complete = client->keep_alive = false;
+    client->is_early = client->received_any = client->write_complete = client->keep_alive = false;
     client->finder = (struct h1_finder){.is_response = true};
     client->between_ms = client->of->config.between_ms;
     h1_writer_init(&client->writer, client->net, &client->iov_pool);
@@ -366,7 +371,6 @@ static bool client_heads(struct h1_client *client, slice *bytes)
 
 static void client_received_head(struct h1_client *client, int32_t result, const char *data)
 {
-    struct h1_inbuf held = client->in; /* the beginning of a head; the callbacks see what is behind a complete one */
     slice bytes;
 
     if (result <= 0) {
@@ -378,6 +382,18 @@ static void client_received_head(struct h1_client *client, int32_t result, const
     }
     client->received_any = true;
     bytes = slice_of(data, (size_t)result);
+    if (client->request.upgrade && !client->write_complete && client->request.body == NULL) {
+        /* faster than we were told that the request is out: what it changes to can begin only then */
+        client->is_early = client_keep(client, bytes);
+        return;
+    }
+    client_read_heads(client, bytes);
+}
+
+static void client_read_heads(struct h1_client *client, slice bytes)
+{
+    struct h1_inbuf held = client->in; /* the beginning of a head; the callbacks see what is behind a complete one */
+
     if (held.bytes != NULL) {
         if (!client_keep(client, bytes))
             return;

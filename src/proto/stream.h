@@ -128,7 +128,6 @@ struct client_request {
     struct source *body;         /* NULL: none. Not owned: never closed by the stream */
     int64_t body_bytes;          /* -1 unknown: chunked */
     bool upgrade;                /* a WebSocket handshake: 101 is allowed; HTTP/1.1 only */
-    bool te_trailers;            /* the client takes trailers (gRPC insists that this is said) */
     struct arena *arena;         /* the answer's head goes here */
 };
 
@@ -143,6 +142,7 @@ struct client_request {
     X(TUNNEL_TIME, "tunnel_time")                                                                            \
     X(PIPELINE, "pipeline_bytes")                                                                            \
     X(HANDSHAKE_TIME, "handshake_time")                                                                      \
+    X(ORIGIN_CONTROL, "origin_control_frames")                                                               \
     X(H2_STREAMS, "h2_streams")                                                                              \
     X(H2_RESETS, "h2_resets")                                                                                \
     X(H2_RESETS_CAUSED, "h2_resets_caused")                                                                  \
