@@ -125,13 +125,14 @@ void h2_client_close(struct h2_client *h2)
 
 unsigned h2_client_room_max(const struct h2_client *h2)
 {
-    uint32_t allowed = h2->of->config.room_assumed;
+    const struct client_config *config = &h2->of->config;
+    uint32_t allowed = config->room_assumed, max = config->room_max != 0 ? config->room_max : H2_CLIENT_STREAMS_MAX;
 
     if (h2->is_over)
         return 0;
     if (h2->has_settings)
         allowed = nghttp2_session_get_remote_settings(h2->session.ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    return MIN(allowed, H2_CLIENT_STREAMS_MAX);
+    return MIN(allowed, MIN(max, H2_CLIENT_STREAMS_MAX));
 }
 
 unsigned h2_client_room(const struct h2_client *h2)

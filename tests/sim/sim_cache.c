@@ -207,6 +207,8 @@ static void draw_run(uint64_t seed, bool tracing)
     run.late_writes = tier == 4 && chance(60);
     run.late_purges = tier >= 3 && chance(50);
     run.has_outages = chance(20);
+    run.h2_origins = chance(40) ? 0 : chance(50) ? (1u << ORIGINS) - 1 : 1u << sim_random(ORIGINS);
+    run.h2_streams_max = chance(30) ? (unsigned)between(1, 4) : 0;
 }
 
 static int draw_herd_url(void)
@@ -283,8 +285,9 @@ static uint64_t run_seed(uint64_t seed, bool tracing)
 
     sim_begin(seed);
     draw_run(seed, tracing);
-    run_trace("%u workers, %u clients, %llu bytes, late %d%d%d, outages %d", run.workers, run.clients,
-              (unsigned long long)run.memory_bytes, run.late_lookups, run.late_writes, run.late_purges, run.has_outages);
+    run_trace("%u workers, %u clients, %llu bytes, late %d%d%d, outages %d, HTTP/2 origins %u, streams %u", run.workers, run.clients,
+              (unsigned long long)run.memory_bytes, run.late_lookups, run.late_writes, run.late_purges, run.has_outages,
+              run.h2_origins, run.h2_streams_max);
     ending = false;
     model_begin();
     origins_begin();
