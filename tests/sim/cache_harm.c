@@ -287,7 +287,7 @@ static void cut_by_trailers(struct branch *branch)
 static void cut_all(struct trunk *trunk)
 {
     counts.origin_h2_ends++;
-    trunk_down(trunk, chance(50), "in the middle of an answer");
+    trunk_down(trunk, "in the middle of an answer");
 }
 
 void branch_cut(struct branch *branch)

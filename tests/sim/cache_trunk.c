@@ -61,23 +61,47 @@ void trunk_flush(struct trunk *trunk)
     trunk->late = 0;
 }
 
-void trunk_down(struct trunk *trunk, bool reset, const char *why)
+static void trunk_closed(struct trunk *trunk, bool reset)
+{
+    if (trunk->is_closed)
+        return;
+    trunk->is_closed = true;
+    if (reset)
+        sim_reset(&trunk->peer);
+    else
+        sim_close(&trunk->peer);
+}
+
+static void trunk_end_session(struct trunk *trunk, const char *why)
 {
     nghttp2_session *session = trunk->session;
 
-    if (session == NULL)
-        return;
     run_trace("origin %u: a connection ends: %s", trunk->origin, why);
     trunk->session = NULL;
     sim_timer_stop(&trunk->whim);
     LIST_FOREACH (&trunk->branches, it)
         branch_done(container_of(it, struct branch, link));
     nghttp2_session_del(session);
-    if (reset)
-        sim_reset(&trunk->peer);
+}
+
+/* A reset, or a close when WARP has something to say, takes away what was sent last: a crowd's answers come before a FIN. */
+void trunk_down(struct trunk *trunk, const char *why)
+{
+    if (trunk->session == NULL)
+        return;
+    trunk_end_session(trunk, why);
+    if (trunk->had_crowd || chance(40))
+        sim_finish(&trunk->peer);
     else
-        sim_close(&trunk->peer);
-    trunk->is_closed = true;
+        trunk_closed(trunk, chance(60));
+}
+
+/* By WARP, or at the end of the run. */
+static void trunk_is_left(struct trunk *trunk, const char *why)
+{
+    if (trunk->session != NULL)
+        trunk_end_session(trunk, why);
+    trunk_closed(trunk, false);
 }
 
 bool trunk_has_crowd(const struct trunk *trunk)
@@ -103,12 +127,10 @@ static void trunk_peer_received(struct sim_peer *peer, const char *data, size_t 
     struct trunk *trunk = container_of(peer, struct trunk, peer);
     ssize_t taken;
 
+    if (size == 0)
+        trunk_is_left(trunk, "WARP closes it");
     if (trunk->session == NULL)
         return;
-    if (size == 0) {
-        trunk_down(trunk, false, "WARP closes it");
-        return;
-    }
     trunk->is_busy = true;
     taken = nghttp2_session_mem_recv(trunk->session, (const uint8_t *)data, size);
     trunk->is_busy = false;
@@ -119,7 +141,7 @@ static void trunk_peer_received(struct sim_peer *peer, const char *data, size_t 
 
 static void trunk_peer_reset(struct sim_peer *peer)
 {
-    trunk_down(container_of(peer, struct trunk, peer), false, "WARP resets it");
+    trunk_is_left(container_of(peer, struct trunk, peer), "WARP resets it");
 }
 
 /* ---- requests: refused, held, told ------------------------------------------------------------------------------- */
@@ -347,6 +369,7 @@ static void request_head(struct branch *branch, bool end_stream)
     branch->is_chunked = !end_stream && strcasestr(branch->text, "\r\ncontent-length:") == NULL;
     branch_say(branch, branch->is_chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
     branch->is_crowd = url >= 0 && model_urls[url].kind == MODEL_CROWD;
+    branch->trunk->had_crowd |= branch->is_crowd;
     branch_begins(branch);
 }
 
@@ -654,7 +677,7 @@ static void whim_end(struct trunk *trunk)
     if (trunk_has_crowd(trunk))
         return;
     counts.origin_h2_ends++;
-    trunk_down(trunk, chance(50), "a whim of the origin's");
+    trunk_down(trunk, "a whim of the origin's");
 }
 
 static void whim_goaway(struct trunk *trunk)
@@ -767,7 +790,7 @@ void trunks_end(void)
 {
     while (!list_is_empty(&trunks)) {
         struct trunk *trunk = container_of(list_first(&trunks), struct trunk, link);
-        trunk_down(trunk, false, "the run is over");
+        trunk_is_left(trunk, "the run is over");
         while (!list_is_empty(&trunk->branches)) {
             struct branch *branch = container_of(list_first(&trunk->branches), struct branch, link);
             list_remove(&branch->link);

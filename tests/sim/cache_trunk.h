@@ -24,7 +24,8 @@ struct trunk {
     int32_t late;      /* a stream that has ended, and on which something is still to come; 0: none */
     bool is_busy;      /* inside a call of nghttp2: its callbacks may not call it again, nor end it */
     bool is_muted;     /* has not said anything yet */
-    bool has_notice, has_goaway, is_spoiled, is_closed;
+    bool has_notice, has_goaway, is_spoiled, had_crowd;
+    bool is_closed; /* the peer */
 };
 
 struct branch {
@@ -63,8 +64,8 @@ void branch_flush(struct branch *branch);
 /* ---- between the two files --------------------------------------------------------------------------------------- */
 
 void trunk_flush(struct trunk *trunk);
-/* Ends here and now: nobody is told first. */
-void trunk_down(struct trunk *trunk, bool reset, const char *why);
+/* Ends here and now, without a GOAWAY. */
+void trunk_down(struct trunk *trunk, const char *why);
 /* Whoever asks for a crowd's URL must get it: an end of the whole connection would cut it off. */
 bool trunk_has_crowd(const struct trunk *trunk);
 /* From now on it is WARP that has to end the connection. */
