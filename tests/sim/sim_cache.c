@@ -258,7 +258,9 @@ static void plan_clients(void)
 
     while (at < run.clients) {
         uint64_t begin_ns = os_clock_ns() + between(0, 15 * NS_S);
-        unsigned size = MIN((unsigned)between(3, 10), run.clients - at);
+        unsigned size = (unsigned)between(3, 10);
+
+        size = MIN(size, run.clients - at);
         if (chance(6)) {
             at = plan_crowd(at, begin_ns, size);
         } else if (chance(10)) {
