@@ -88,6 +88,8 @@ static void junk_head(struct branch *branch)
     head(branch->trunk, (uint32_t)branch->id, lines, ends ? NGHTTP2_FLAG_END_STREAM : 0);
     if (ends || chance(50))
         branch_reset(branch, NGHTTP2_NO_ERROR); /* nghttp2 did not see it end */
+    else
+        branch_is_harmed(branch);
 }
 
 /* Well formed, each part of it. */
@@ -121,6 +123,7 @@ static void junk_interims(struct branch *branch)
     counts.origin_h2_interims++;
     for (unsigned i = 0; i < count; i++)
         head(branch->trunk, (uint32_t)branch->id, chance(50) ? ":status=103\nlink=</x>" : ":status=100", 0);
+    branch_is_harmed(branch);
 }
 
 /* More than WARP's windows have room for, unless its reader is quick. */

@@ -36,6 +36,7 @@ struct conn {
     uint32_t url, client, request, upload_bytes;
     uint64_t upload_at;
     bool is_upload_bad, is_resume, closed;
+    bool is_early; /* answered before the upload is here */
     bool counts; /* in fetches_open */
     /* the answer */
     struct answer answer;
@@ -599,6 +600,9 @@ static enum wire_body request_head(struct wire *wire, uint64_t *ret_length)
     field = wire_field(wire, "X-Upload");
     conn->upload_bytes = field != NULL ? (uint32_t)strtoul(field, NULL, 10) : 0;
     conn->is_upload_bad = wire_field(wire, "X-Bad") != NULL;
+    conn->is_early = conn->branch != NULL && conn->upload_bytes > 0 && !conn->is_upload_bad && chance(10);
+    if (conn->is_early)
+        begin_answer(conn);
     field = wire_field(wire, "Transfer-Encoding");
     if (field != NULL)
         return WIRE_CHUNKED;
@@ -628,6 +632,8 @@ static void request_end(struct wire *wire)
     if (conn->upload_at != conn->upload_bytes || conn->is_upload_bad)
         run_failed((int)conn->url, conn->client, "an upload of %u bytes ended as if complete after %llu",
                    conn->upload_bytes, (unsigned long long)conn->upload_at);
+    if (conn->is_early)
+        return;
     check_crowd(conn);
     begin_answer(conn);
 }

@@ -20,7 +20,8 @@
     X(origin_h2_refused) X(origin_h2_over_limit) X(origin_h2_goaways) X(origin_h2_above) X(origin_h2_below)        \
     X(origin_h2_posts_again) X(origin_h2_limits) X(origin_h2_settings) X(origin_h2_windows) X(origin_h2_pings)     \
     X(origin_h2_continuations) X(origin_h2_resets) X(origin_h2_ends) X(origin_h2_short) X(origin_h2_malformed)     \
-    X(origin_h2_interims) X(origin_h2_late) X(origin_h2_broken) X(origin_h2_floods) X(origin_h2_overruns)
+    X(origin_h2_interims) X(origin_h2_late) X(origin_h2_broken) X(origin_h2_floods) X(origin_h2_overruns) \
+    X(origin_h2_early)
 
 struct run_counts {
 #define X(name) uint64_t name;

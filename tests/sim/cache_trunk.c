@@ -10,6 +10,7 @@
 #define REFUSALS_MAX  2u /* of one client's requests; WARP repeats each up to 4 times */
 #define CLIENTS_KNOWN 1024u
 #define BROKEN_NS     (30 * NS_S)
+#define HARMED_NS     (10 * NS_S) /* before any time-out of WARP's */
 
 static struct list trunks = LIST_INIT(trunks);
 static uint32_t posts_refused[CLIENTS_KNOWN];
@@ -273,6 +274,8 @@ static void held_fire(struct sim_timer *timer)
     struct trunk *trunk = branch->trunk;
     bool may_refuse = branch_may_be_refused(branch);
 
+    if (!branch->is_held)
+        run_failed(-1, 0, "a stream whose answer is malformed is still open after %llu s", (unsigned long long)(HARMED_NS / NS_S));
     if (may_refuse && chance(25))
         branch_refuse(branch);
     else if (may_refuse && branch->id > trunk->last_told && chance(35))
@@ -383,6 +386,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         return 0;
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
         request_head(branch, end_stream);
+    branch->is_asked |= end_stream;
     if (!branch->is_held && branch->conn == NULL)
         return 0;
     if (branch->is_chunked && end_stream)
@@ -454,8 +458,15 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *u
     struct branch *branch = branch_at(session, frame->hd.stream_id);
 
     (void)user;
-    if (branch != NULL && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA))
-        branch->has_ended |= (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (branch == NULL || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
+        !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+        return 0;
+    branch->has_ended = true;
+    if (branch->is_asked)
+        return 0;
+    counts.origin_h2_early++;
+    if (chance(50)) /* RFC 9113 8.1: the rest of the upload is not wanted */
+        branch_reset(branch, NGHTTP2_NO_ERROR);
     return 0;
 }
 
@@ -608,6 +619,11 @@ void branch_reset(struct branch *branch, uint32_t error)
 {
     if (branch->trunk->session != NULL && branch->is_open)
         INVARIANT(nghttp2_submit_rst_stream(branch->trunk->session, NGHTTP2_FLAG_NONE, branch->id, error) == 0);
+}
+
+void branch_is_harmed(struct branch *branch)
+{
+    sim_timer_set(&branch->held, os_clock_ns() + HARMED_NS);
 }
 
 void branch_finish(struct branch *branch)

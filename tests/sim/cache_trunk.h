@@ -32,7 +32,7 @@ struct branch {
     struct list link;
     struct trunk *trunk;
     struct conn *conn; /* the script's; NULL: not told yet, or over */
-    struct sim_timer held;
+    struct sim_timer held; /* until it is told; then for WARP's reset, where one is owed */
     int32_t id;
     bool is_open; /* nghttp2 has the stream */
     bool is_held, is_crowd;
@@ -40,7 +40,7 @@ struct branch {
     char method[12], path[128], authority[64];
     char *text; /* fields, then what the script has not been told */
     size_t text_bytes, unconsumed_bytes;
-    bool is_chunked;
+    bool is_chunked, is_asked; /* asked: in full */
     /* the answer */
     struct wire wire;
     unsigned status;
@@ -71,6 +71,7 @@ bool trunk_has_crowd(const struct trunk *trunk);
 /* From now on it is WARP that has to end the connection. */
 void trunk_spoil(struct trunk *trunk, const char *what);
 void branch_reset(struct branch *branch, uint32_t error);
+void branch_is_harmed(struct branch *branch); /* WARP has to reset it */
 void branch_resume(struct branch *branch); /* it has more to send */
 
 /* In place of a head. */
