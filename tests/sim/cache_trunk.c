@@ -449,8 +449,10 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 
 static ssize_t select_padding(nghttp2_session *session, const nghttp2_frame *frame, size_t max, void *user)
 {
+    size_t more = chance(4) ? (size_t)between(1, 255) : 0;
+
     (void)session, (void)user;
-    return (ssize_t)(chance(4) ? MIN(max, frame->hd.length + (size_t)between(1, 255)) : frame->hd.length);
+    return (ssize_t)MIN(max, frame->hd.length + more);
 }
 
 static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
