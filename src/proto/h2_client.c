@@ -419,9 +419,9 @@ err h2_client_new(struct client *client, struct h2_client **ret_h2)
 
 static nghttp2_session_callbacks *callbacks_new(void)
 {
-    nghttp2_session_callbacks *callbacks;
+    nghttp2_session_callbacks *callbacks = h2_session_callbacks();
 
-    if (nghttp2_session_callbacks_new(&callbacks) != 0)
+    if (callbacks == NULL)
         return NULL;
     nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
@@ -444,7 +444,7 @@ err client_shared_new(struct client_shared **ret_shared)
     pool_init(&shared->block_pool, sizeof(struct h2_inbox_block), KEEP_BLOCKS);
     pool_init(&shared->head_pool, H2_HEAD_BLOCK_BYTES, KEEP_HEADS);
     shared->callbacks = callbacks_new();
-    shared->options = h2_session_options();
+    shared->options = h2_session_options(false);
     if (shared->callbacks == NULL || shared->options == NULL) {
         client_shared_free(shared);
         return ERR(MEMORY);

@@ -9,8 +9,8 @@
 #define FIELDS_MAX    24u
 #define REFUSALS_MAX  2u /* of one client's requests; WARP repeats each up to 4 times */
 #define CLIENTS_KNOWN 1024u
-#define BROKEN_NS     (30 * NS_S)
-#define HARMED_NS     (10 * NS_S) /* before any time-out of WARP's */
+#define BROKEN_NS     (10 * NS_S) /* before the time-out of a request that is left open */
+#define HARMED_NS     (10 * NS_S)
 
 static struct list trunks = LIST_INIT(trunks);
 static uint32_t posts_refused[CLIENTS_KNOWN];

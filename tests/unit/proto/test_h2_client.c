@@ -649,15 +649,15 @@ static void test_room_of_our_own(void)
 }
 SEEDED(test_room_of_our_own, 1)
 
-static void test_control_flood(void)
+static void flooded_by(uint8_t type)
 {
     static const uint8_t priority[5];
 
     begin();
     ask(0);
     h2_expect_head(&origin, 1, true);
-    for (unsigned i = 0; i < 1000; i++)
-        h2_say(&origin, NGHTTP2_PRIORITY, 0, 1, priority, sizeof(priority));
+    for (unsigned i = 0; i < 1010; i++)
+        h2_say(&origin, type, 0, 1, priority, sizeof(priority));
     expect_failed(0, CLIENT_FAILURE_INVALID, true, "too many control frames");
     RUN_UNTIL_TRUE(gone);
     run_ms(1000);
@@ -665,7 +665,21 @@ static void test_control_flood(void)
         h2_expect_goaway(&origin, NGHTTP2_ENHANCE_YOUR_CALM);
     end();
 }
+
+static void test_control_flood(void)
+{
+    flooded_by(NGHTTP2_PRIORITY);
+}
 SEEDED(test_control_flood, 1)
+
+/* Of types that nghttp2 passes over. */
+static void test_unknown_flood(void)
+{
+    flooded_by(0x42);
+    flooded_by(NGHTTP2_PRIORITY_UPDATE);
+    flooded_by(NGHTTP2_ALTSVC);
+}
+SEEDED(test_unknown_flood, 1)
 
 /* ---- time ------------------------------------------------------------------------------------------------------------------ */
 
@@ -877,6 +891,7 @@ int main(void)
         SEEDED_TEST(test_room),
         SEEDED_TEST(test_room_of_our_own),
         SEEDED_TEST(test_control_flood),
+        SEEDED_TEST(test_unknown_flood),
         SEEDED_TEST(test_first_byte_timeout),
         SEEDED_TEST(test_between_timeout),
         SEEDED_TEST(test_slow_upload_is_no_timeout),
