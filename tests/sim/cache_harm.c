@@ -238,13 +238,13 @@ static void trunk_harm(struct trunk *trunk, uint32_t id)
     unsigned which = (unsigned)sim_random(100);
 
     counts.origin_h2_broken++;
-    if (which < 20) {
+    if (which < 35) {
         trunk_spoil(trunk, "a flood");
         flood(trunk, id);
-    } else if (which < 45) {
+    } else if (which < 55) {
         trunk_spoil(trunk, "a size");
         harm_size(trunk, id);
-    } else if (which < 75) {
+    } else if (which < 80) {
         trunk_spoil(trunk, "a frame out of place");
         harm_state(trunk, id);
     } else {
@@ -262,11 +262,11 @@ void branch_junk(struct branch *branch)
     trunk_get_ready(branch->trunk);
     if (which < 50)
         junk_head(branch);
-    else if (which < 65)
+    else if (which < 63)
         junk_order(branch);
-    else if (which < 75)
+    else if (which < 73)
         junk_interims(branch);
-    else if (which < 85 || trunk_has_crowd(branch->trunk))
+    else if (which < 82 || trunk_has_crowd(branch->trunk))
         branch_reset(branch, draw_error(false));
     else if (which < 88)
         junk_overrun(branch);

@@ -317,7 +317,7 @@ static void choose_manners(struct conn *conn)
     answer->piece_ns = chance(50) ? between(0, 2 * NS_MS) : between(0, 40 * NS_MS);
     if (is_good)
         return;
-    answer->is_junk = chance(2);
+    answer->is_junk = chance(conn->branch != NULL ? 4 : 2);
     if (chance(7) && size > 0 && !answer->is_bodiless) {
         answer->cut_at = sim_random(size);
         /* a FIN is the end of a body that says no length */
