@@ -97,9 +97,15 @@ static void junk_order(struct branch *branch)
 {
     struct trunk *trunk = branch->trunk;
     uint32_t id = (uint32_t)branch->id;
+    unsigned which = (unsigned)sim_random(strcmp(branch->method, "HEAD") == 0 ? 3 : 4);
 
+    if (which < 2 && trunk_has_crowd(trunk))
+        which = 2;
+    if (which < 2)
+        run.last_outage_ns = os_clock_ns(); /* nghttp2 ends the whole connection (RFC 9113 5.4.2 lets it) */
     counts.origin_h2_malformed++;
-    switch (sim_random(strcmp(branch->method, "HEAD") == 0 ? 3 : 4)) {
+    run_trace("origin: an answer out of order: %u", which);
+    switch (which) {
     case 0:
         frame(trunk, NGHTTP2_DATA, 0, id, "hello", 5);
         break;
@@ -121,6 +127,7 @@ static void junk_interims(struct branch *branch)
     unsigned count = (unsigned)between(9, 60);
 
     counts.origin_h2_interims++;
+    run_trace("origin: %u interim answers", count);
     for (unsigned i = 0; i < count; i++)
         head(branch->trunk, (uint32_t)branch->id, chance(50) ? ":status=103\nlink=</x>" : ":status=100", 0);
     branch_is_harmed(branch);
@@ -132,6 +139,7 @@ static void junk_overrun(struct branch *branch)
     static const char much[16384];
 
     counts.origin_h2_overruns++;
+    run_trace("origin: more than the windows hold");
     run.last_outage_ns = os_clock_ns(); /* it may end the whole connection */
     head(branch->trunk, (uint32_t)branch->id, ":status=500", 0);
     for (unsigned i = 0; i < 20; i++)
@@ -321,7 +329,7 @@ void branch_cut(struct branch *branch)
 void trunk_late(struct trunk *trunk, uint32_t id)
 {
     counts.origin_h2_late++;
-    run_trace("origin %u: a frame behind the end of stream %u", trunk->origin, id);
+    run_trace("origin %u: connection %u, a frame behind the end of stream %u", trunk->origin, trunk->number, id);
     switch (sim_random(4)) {
     case 0:
         frame(trunk, NGHTTP2_DATA, chance(50) ? NGHTTP2_FLAG_END_STREAM : 0, id, "more", 4);

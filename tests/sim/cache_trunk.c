@@ -11,6 +11,7 @@
 #define BROKEN_NS     (10 * NS_S) /* before the time-out of a request that is left open */
 
 static struct list trunks = LIST_INIT(trunks);
+static unsigned trunk_count;
 static uint32_t posts_refused[CLIENTS_KNOWN];
 static uint8_t refusals[CLIENTS_KNOWN];
 
@@ -75,7 +76,7 @@ static void trunk_end_session(struct trunk *trunk, const char *why)
 {
     nghttp2_session *session = trunk->session;
 
-    run_trace("origin %u: a connection ends: %s", trunk->origin, why);
+    run_trace("origin %u: connection %u ends: %s", trunk->origin, trunk->number, why);
     trunk->session = NULL;
     sim_timer_stop(&trunk->whim);
     LIST_FOREACH (&trunk->branches, it)
@@ -115,7 +116,7 @@ bool trunk_has_crowd(const struct trunk *trunk)
 
 void trunk_spoil(struct trunk *trunk, const char *what)
 {
-    run_trace("origin %u: harms the connection: %s", trunk->origin, what);
+    run_trace("origin %u: harms connection %u: %s", trunk->origin, trunk->number, what);
     trunk->is_spoiled = true;
     run.last_outage_ns = os_clock_ns(); /* requests on their way fail with it, and are not to be repeated */
     sim_timer_set(&trunk->whim, os_clock_ns() + BROKEN_NS);
@@ -219,6 +220,7 @@ static void branch_tell(struct branch *branch)
         counts.origin_h2_posts_again++;
     }
     branch->trunk->last_told = MAX(branch->trunk->last_told, branch->id);
+    run_trace("origin %u: connection %u, stream %d:", branch->trunk->origin, branch->trunk->number, branch->id);
     branch->conn = origin_conn_open(branch);
     branch->text = NULL;
     origin_conn_feed(branch->conn, text, branch->text_bytes);
@@ -244,7 +246,7 @@ static bool branch_may_be_refused(const struct branch *branch)
 static void branch_refuse(struct branch *branch)
 {
     counts.origin_h2_refused++;
-    run_trace("origin %u: refuses stream %d: %s %s", branch->trunk->origin, branch->id, branch->method, branch->path);
+    run_trace("origin %u: connection %u refuses stream %d: %s %s", branch->trunk->origin, branch->trunk->number, branch->id, branch->method, branch->path);
     branch_drop(branch);
     branch_reset(branch, NGHTTP2_REFUSED_STREAM);
 }
@@ -254,7 +256,7 @@ void trunk_goaway(struct trunk *trunk, uint32_t error)
     if (trunk->has_goaway || trunk->session == NULL)
         return;
     counts.origin_h2_goaways++;
-    run_trace("origin %u: GOAWAY, last stream %d: %s", trunk->origin, trunk->last_told, nghttp2_http2_strerror(error));
+    run_trace("origin %u: connection %u, GOAWAY, last stream %d: %s", trunk->origin, trunk->number, trunk->last_told, nghttp2_http2_strerror(error));
     INVARIANT(nghttp2_submit_goaway(trunk->session, NGHTTP2_FLAG_NONE, trunk->last_told, error, NULL, 0) == 0);
     trunk->has_goaway = true;
 }
@@ -422,7 +424,7 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *
     if (branch == NULL)
         return 0;
     if (error != NGHTTP2_NO_ERROR)
-        run_trace("origin %u: stream %d ends with %s", trunk->origin, id, nghttp2_http2_strerror(error));
+        run_trace("origin %u: connection %u, stream %d ends with %s", trunk->origin, trunk->number, id, nghttp2_http2_strerror(error));
     counts.origin_h2_below += branch->has_ended && trunk->has_goaway;
     if (branch->has_ended && chance(2) && !trunk_has_crowd(trunk))
         trunk->late = id;
@@ -605,6 +607,7 @@ struct sim_peer *trunk_accepted(unsigned origin)
     counts.origin_h2_several += has_other_trunk(origin);
     trunk->peer = (struct sim_peer){.received = trunk_peer_received, .reset = trunk_peer_reset};
     trunk->origin = origin;
+    trunk->number = ++trunk_count;
     trunk->whim.fire = whim_fire;
     list_init(&trunk->branches);
     list_push_back(&trunks, &trunk->link);
@@ -617,6 +620,7 @@ struct sim_peer *trunk_accepted(unsigned origin)
 void trunks_begin(void)
 {
     list_init(&trunks);
+    trunk_count = 0;
     memset(posts_refused, 0, sizeof(posts_refused));
     memset(refusals, 0, sizeof(refusals));
 }

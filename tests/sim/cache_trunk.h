@@ -21,7 +21,7 @@ struct trunk {
     struct sim_timer whim; /* what it does besides answering */
     struct list link, branches;
     nghttp2_session *session; /* NULL: over */
-    unsigned origin;
+    unsigned origin, number; /* number: for traces */
     int32_t last_told; /* the highest stream that a script has */
     int32_t late;      /* a stream that has ended, and on which something is still to come; 0: none */
     bool is_busy;      /* inside a call of nghttp2: its callbacks may not call it again, nor end it */
