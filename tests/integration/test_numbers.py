@@ -123,7 +123,7 @@ class Counted:
         return int(re.search(r"^totals: (\d+)", text, re.MULTILINE).group(1))
 
 
-# Instructions per request of one client, epoll's turn included; of HTTP/2, ten thousand are its library's. Raise one only with the reason in the same commit.
+# Instructions per request of one client, epoll's turn included; most of HTTP/2's are its library's. Raise one only with the reason in the same commit.
 INSTRUCTIONS = {"1 KiB hit": 7900, "1 KiB hit, browser's request": 13600, "304 to the client": 8500, "64 KiB hit": 8500,
                 "1 KiB hit, HTTP/2": 15000}
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
