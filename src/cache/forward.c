@@ -220,7 +220,7 @@ static err add_rebuilt(const struct request *request, const struct forward_optio
 {
     const struct fields *from = &request->fields;
     slice client = options->client_ip.len > 0 ? options->client_ip : SLICE("unknown");
-    TRY(add_appended(to, from, F_VIA, options->h2 ? SLICE("2 warp") : SLICE("1.1 warp"))); /* what was received (RFC 9110 7.6.3) */
+    TRY(add_appended(to, from, F_VIA, request->h2 ? SLICE("2 warp") : SLICE("1.1 warp"))); /* what was received (RFC 9110 7.6.3) */
     TRY(add_loop(to, from, options->node));
     TRY(add_forwarded_for(to, options, client));
     TRY(fields_add(to, F_X_FORWARDED_PROTO, options->https ? SLICE("https") : SLICE("http")));

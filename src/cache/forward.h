@@ -78,7 +78,6 @@ struct forward_options {
     slice client_ip;    /* text, IPv6 without brackets; empty (unix socket): "unknown" */
     slice trusted_for;  /* what a trusted proxy in front said in X-Forwarded-For; put before client_ip; may be empty */
     bool https;         /* the scheme the client used */
-    bool h2;            /* the client used HTTP/2: for Via */
     uint32_t node;      /* for CDN-Loop */
     slice request_id;   /* used unless the client sent a sane one: 1..128 of [A-Za-z0-9._=+/-] */
     slice origin_host;  /* Host to send; empty: the client's authority */

@@ -390,7 +390,7 @@ static enum h2_error request_settle(const struct h2_head *head, struct request *
 enum h2_error h2_request_end(struct h2_head *head, const struct h2_request_options *options, struct arena *arena,
                              struct request *ret_request)
 {
-    struct request request = {.https = options->https, .minor = 1, .keep_alive = true};
+    struct request request = {.https = options->https, .minor = 1, .h2 = true, .keep_alive = true};
     enum h2_error error = (enum h2_error)head->error;
 
     INVARIANT(head->kind == H2_HEAD_REQUEST);

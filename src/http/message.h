@@ -47,6 +47,7 @@ struct request {
                         form, else from Host; empty only in HTTP/1.0 without Host */
     bool https;      /* the scheme the client used */
     uint8_t minor;   /* 0 or 1 of HTTP/1.x; 1 for HTTP/2 */
+    bool h2;         /* HTTP/2 */
     struct fields fields; /* as received, framing and hop-by-hop fields included */
     enum body_kind body;
     uint64_t length_bytes; /* of BODY_LENGTH */

@@ -11,7 +11,6 @@ err txn_forward_fields(struct txn *txn, bool is_fill, struct fields *ret_fields)
     struct forward_options options = {
         .client_ip = txn_client_ip(txn, ip, sizeof(ip)),
         .https = txn->request.https,
-        .h2 = txn->stream->is_h2,
         .node = txn->context->node,
         .request_id = txn_request_id(txn),
         .origin_host = slice_str(txn->context->group->host_override),
