@@ -71,6 +71,8 @@ def reasons():
              ["word", "Proxy-Status error"], lambda r: [f"`{r[2]}`", f"`{r[1]}`"]),
             ("Limits that were reached (`warp_limit_hits_total`)", "proto/stream.h", "STREAM_LIMITS",
              ["word"], lambda r: [f"`{r[1]}`"]),
+            ("Why a TLS handshake failed (`warp_tls_handshake_failures_total`)", "net/net.h", "NET_HANDSHAKE_FAILURES",
+             ["word", "meaning"], lambda r: [f"`{r[1]}`", r[2]]),
             ("How an exchange ended, when not complete", "proto/stream.h", "STREAM_ENDS", ["word"], lambda r: [f"`{r[1]}`"])]:
         rows = [pick(r) for r in table(header, macro) if r[1] != "stored"]
         parts.append(f"\n## {title}\n\n" + markdown(heads, rows))

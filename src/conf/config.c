@@ -230,8 +230,12 @@ MUST_USE static err variable_read(struct config_build *build, slice name, slice 
                    ? variable_list_read(build, (enum config_index)i, value, variable)
                    : config_set(build, (enum config_index)i, FROM_ENVIRONMENT, value, variable);
     }
-    /* WARP_TOKEN is for the client commands: WARP_ADMIN's and WARP_CACHE_DIR's are settings here, too. */
-    if (*ret_unknown == NULL && !slice_eq(name, SLICE(VARIABLE_PREFIX "TOKEN")))
+    /* For the client commands. WARP_ADMIN and WARP_CACHE_DIR are settings here, too. */
+    static const char *const of_clients[] = {"TOKEN", "ADMIN_CA", "ADMIN_CLIENT_CERT", "ADMIN_CLIENT_KEY"};
+    for (size_t i = 0; i < ARRAY_LEN(of_clients); i++)
+        if (slice_eq(slice_from(name, sizeof(VARIABLE_PREFIX) - 1), slice_str(of_clients[i])))
+            return ERR_OK;
+    if (*ret_unknown == NULL)
         TRY(string_keep(build, name, ret_unknown));
     return ERR_OK;
 }

@@ -21,11 +21,11 @@ enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
 #define CONFIG_OPTIONS(X)                                                                                    \
     X("config", STRING, config_file, "FILE", NULL, "read settings from FILE (YAML: the names of these flags)") \
     X("listen", LIST, listen, "ADDR", "127.0.0.1:8000", "serve HTTP here; may be repeated")                  \
-    X("listen-tls", LIST, listen_tls, "ADDR", NULL, "serve HTTPS here; may be repeated (not in this version)") \
-    X("cert", STRING, cert, "FILE", NULL, "certificate for --listen-tls (not in this version)")              \
-    X("key", STRING, key, "FILE", NULL, "private key for --listen-tls (not in this version)")                \
-    X("cert-dir", STRING, cert_dir, "DIR", NULL, "certificates chosen by server name (not in this version)") \
-    X("acme-dir", STRING, acme_dir, "DIR", NULL, "answers to ACME challenges (not in this version)")         \
+    X("listen-tls", LIST, listen_tls, "ADDR", NULL, "serve HTTPS here; may be repeated") \
+    X("cert", STRING, cert, "FILE", NULL, "certificate of --listen-tls with its chain (PEM); for all clients that --cert-dir has none for")              \
+    X("key", STRING, key, "FILE", NULL, "private key of --cert (PEM)")                \
+    X("cert-dir", STRING, cert_dir, "DIR", NULL, "certificates chosen by server name: NAME.crt and NAME.key, or NAME/fullchain.pem and NAME/privkey.pem") \
+    X("acme-dir", STRING, acme_dir, "DIR", NULL, "answer /.well-known/acme-challenge/TOKEN from DIR/TOKEN, or from DIR as a web root")         \
     X("origin", LIST, origin, "URL", NULL, "where content comes from (http, https, h2c); may be repeated; default: the demo origin") \
     X("origin-ca", STRING, origin_ca, "FILE", NULL, "trust https origins by these certificates; default: the system's") \
     X("origin-cert", STRING, origin_cert, "FILE", NULL, "certificate shown to https origins that ask for one (with --origin-key)") \
@@ -35,9 +35,9 @@ enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
     X("origin-http1", SWITCH, origin_http1, "", NULL, "keep to HTTP/1.1 with https origins")                 \
     X("origin-host", STRING, origin_host, "NAME", NULL, "Host to send to the origin; default: the client's") \
     X("admin", STRING, admin, "ADDR", "127.0.0.1:8080", "health, metrics, API and dashboard")                \
-    X("admin-cert", STRING, admin_cert, "FILE", NULL, "TLS on the admin listener (not in this version)")     \
-    X("admin-key", STRING, admin_key, "FILE", NULL, "TLS on the admin listener (not in this version)")       \
-    X("admin-client-ca", STRING, admin_client_ca, "FILE", NULL, "client certificates on the admin listener (not in this version)") \
+    X("admin-cert", STRING, admin_cert, "FILE", NULL, "certificate of the admin listener, which then speaks TLS (PEM)")     \
+    X("admin-key", STRING, admin_key, "FILE", NULL, "private key of --admin-cert (PEM)")       \
+    X("admin-client-ca", STRING, admin_client_ca, "FILE", NULL, "clients of the admin listener must show a certificate of these authorities (PEM)") \
     X("admin-token-file", STRING, admin_token_file, "FILE", NULL, "token for changes; default: made once, in the cache directory") \
     X("cache-dir", LIST, cache_dir, "DIR", NULL, "disk tier; none: RAM only (the disk tier is not in this version)") \
     X("cache-size", SIZE, cache_size, "SIZE", "2g", "size of the disk tier (not in this version), and cap of --memory") \

@@ -14,6 +14,7 @@
 #define TOKEN_FILE      "admin.token"
 #define PATH_BYTES      512u
 #define PEEK_SLICES     8u
+#define HINT_TLS        " (where it has TLS, write --admin https://HOST:PORT)"
 #define TOO_LATE        "no complete answer within 10 s"
 #define MS              UINT64_C(1000000)
 
@@ -219,9 +220,9 @@ static void exchange_interim(void *user, struct response *response)
 static void exchange_failed(void *user, enum client_failure failure, bool sent, const char *detail)
 {
     struct exchange *exchange = user;
-    const char *what = failure == CLIENT_FAILURE_CLOSED    ? "the connection was closed without an answer"
+    const char *what = failure == CLIENT_FAILURE_CLOSED    ? "the connection was closed without an answer" HINT_TLS
                        : failure == CLIENT_FAILURE_TIMEOUT ? TOO_LATE
-                       : failure == CLIENT_FAILURE_INVALID ? "what answers there is not WARP"
+                       : failure == CLIENT_FAILURE_INVALID ? "what answers there is not WARP" HINT_TLS
                                                            : "no answer";
     char text[160];
 
@@ -236,14 +237,13 @@ static void exchange_connected(void *owner, int32_t result, const char *detail)
     static const struct client_events events = {exchange_interim, exchange_head, exchange_failed};
     struct exchange *exchange = owner;
 
-    (void)detail;
     if (result == -ECONNREFUSED || result == -ENOENT || result == -ETIMEDOUT) {
         snprintf(exchange->problem, sizeof(exchange->problem),
                  "no WARP answers at %s: is it running? (--admin or WARP_ADMIN says where)", exchange->admin);
         return;
     }
     if (result != 0) {
-        exchange_fail(exchange, err_text(ERR_SYS(-result)));
+        exchange_fail(exchange, detail != NULL ? detail : err_text(ERR_SYS(-result)));
         return;
     }
     exchange->stream = client_begin(exchange->client, &exchange->request, &events, exchange);
@@ -300,13 +300,14 @@ MUST_USE static err exchange_prepare(struct exchange *exchange, const struct os_
     return ERR_OK;
 }
 
-MUST_USE static err exchange_run(struct exchange *exchange, const struct os_address *address,
-                                 const char *token)
+MUST_USE static err exchange_run(struct exchange *exchange, const struct client_target *target, const char *token)
 {
     static const struct client_owner owner = {exchange_connected, exchange_changed, exchange_gone};
     const struct client_config config = {
         .loop = exchange->loop,
-        .address = address,
+        .address = &target->address,
+        .tls = target->tls,
+        .name = target->name,
         .connect_ms = CLIENT_TIMEOUT_MS,
         .first_byte_ms = CLIENT_TIMEOUT_MS,
         .between_ms = CLIENT_TIMEOUT_MS,
@@ -315,7 +316,7 @@ MUST_USE static err exchange_run(struct exchange *exchange, const struct os_addr
         .owner = exchange,
     };
 
-    TRY(exchange_prepare(exchange, address, token));
+    TRY(exchange_prepare(exchange, &target->address, token));
     TRY(client_new(&config, &exchange->client));
     timer_init(&exchange->timer, exchange_timeout);
     loop_timer_set(exchange->loop, &exchange->timer, loop_now_ns(exchange->loop) + CLIENT_TIMEOUT_MS * MS);
@@ -334,25 +335,14 @@ static const char *admin_of(const struct client_where *where)
     return admin != NULL && admin[0] != '\0' ? admin : ADMIN_DEFAULT;
 }
 
-/* As the listener's own flag reads, where ":8080" is every address of the host: here it is this host. */
-MUST_USE static err admin_address(const char *admin, struct os_address *ret_address)
-{
-    char local[64];
-
-    if (admin[0] != ':')
-        return os_address_parse(slice_str(admin), ret_address);
-    snprintf(local, sizeof(local), "127.0.0.1%s", admin);
-    return os_address_parse(slice_str(local), ret_address);
-}
-
-MUST_USE static int ask_at(const struct os_address *address, const char *token, struct exchange *exchange)
+MUST_USE static int ask_at(const struct client_target *target, const char *token, struct exchange *exchange)
 {
     const struct loop_config config = {.os.io = OS_IO_EPOLL};
     err result = loop_new(&config, &exchange->loop);
 
     arena_init(&exchange->arena, NULL, 0, 0);
     if (err_is_ok(result))
-        result = exchange_run(exchange, address, token);
+        result = exchange_run(exchange, target, token);
     arena_done(&exchange->arena);
     exchange->loop = loop_free(exchange->loop);
     if (err_is_ok(result) && exchange->complete)
@@ -365,7 +355,7 @@ int client_ask(const struct client_where *where, const struct client_question *q
                struct client_answer *ret_answer)
 {
     struct exchange exchange = {.question = question, .admin = admin_of(where)};
-    struct os_address address;
+    struct client_target target = {0};
     char *token = NULL;
     int code = token_find(where, &token);
 
@@ -373,15 +363,13 @@ int client_ask(const struct client_where *where, const struct client_question *q
         fprintf(stderr, "warp: the admin token holds something else than visible ASCII characters\n");
         code = EXIT_USAGE;
     }
-    if (code == EXIT_DONE && !err_is_ok(admin_address(exchange.admin, &address))) {
-        fprintf(stderr, "warp: %s is no address; write --admin 127.0.0.1:8080, [::1]:8080 or unix:/path\n",
-                exchange.admin);
-        code = EXIT_USAGE;
-    }
+    if (code == EXIT_DONE)
+        code = client_target_find(where, exchange.admin, &target);
     if (code == EXIT_DONE) {
         exchange.answer.had_token = token != NULL;
-        code = ask_at(&address, token, &exchange);
+        code = ask_at(&target, token, &exchange);
     }
+    client_target_done(&target);
     if (code == EXIT_DONE && exchange.answer.body == NULL && !answer_add(&exchange, SLICE("")))
         code = EXIT_FAILED;
     free(token);

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "http/message.h"
+#include "net/net.h"
 
 #define CLIENT_ANSWER_BYTES_MAX (16u * 1024u * 1024u)
 #define CLIENT_TIMEOUT_MS       10000u
@@ -32,7 +33,13 @@ struct client_flag {
 /* Flags that every client command has; NULL: not given. */
 struct client_where {
     const char *admin, *admin_token_file, *cache_dir;
+    const char *admin_ca, *admin_client_cert, *admin_client_key; /* of an admin listener with TLS */
 };
+/* As every command's usage shows them. */
+#define CLIENT_WHERE_USAGE                                                                                   \
+    "                  [--admin ADDR] [--admin-token-file FILE] [--cache-dir DIR]\n"                         \
+    "                  [--admin https://HOST:PORT [--admin-ca FILE]\n"                                       \
+    "                   [--admin-client-cert FILE --admin-client-key FILE]]\n"
 
 struct client_syntax {
     const char *command, *usage; /* usage: whole lines */
@@ -46,6 +53,19 @@ struct client_syntax {
 MUST_USE bool client_flags_read(const struct client_syntax *syntax, int argc, char **argv, int *ret_code);
 /* "warp COMMAND: message" on standard error; returns EXIT_USAGE. */
 int client_usage(const struct client_syntax *syntax, const char *format, ...) PRINTF(2, 3);
+
+/* ---- where (client_target.c)
+ * --------------------------------------------------------------------------------- */
+
+struct client_target {
+    struct os_address address;
+    struct net_tls_config *tls; /* NULL: plain */
+    slice name;                 /* that its certificate must have; of the text given */
+};
+
+/* EXIT_DONE, or all is said. */
+MUST_USE int client_target_find(const struct client_where *where, const char *admin, struct client_target *ret_target);
+void client_target_done(struct client_target *target);
 
 /* ---- asking (client.c)
  * --------------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #define FLAGS_MAX       16u
-#define WHERE_FLAGS     3u
+#define WHERE_FLAGS     6u
 #define FLAG_NAME_BYTES 80u
 
 int client_usage(const struct client_syntax *syntax, const char *format, ...)
@@ -35,6 +35,9 @@ static unsigned flags_all(const struct client_syntax *syntax, struct client_flag
     flags[count++] = (struct client_flag){"admin", "ADDR", &where->admin, NULL};
     flags[count++] = (struct client_flag){"admin-token-file", "FILE", &where->admin_token_file, NULL};
     flags[count++] = (struct client_flag){"cache-dir", "DIR", &where->cache_dir, NULL};
+    flags[count++] = (struct client_flag){"admin-ca", "FILE", &where->admin_ca, NULL};
+    flags[count++] = (struct client_flag){"admin-client-cert", "FILE", &where->admin_client_cert, NULL};
+    flags[count++] = (struct client_flag){"admin-client-key", "FILE", &where->admin_client_key, NULL};
     return count;
 }
 

@@ -9,7 +9,7 @@
 
 static const char usage[] = "usage: warp purge URL | --everything | --tag T | --prefix P | --host H\n"
                             "                  [--tenant NAME] [--soft] [--dry-run]\n"
-                            "                  [--admin ADDR] [--admin-token-file FILE] [--cache-dir DIR]\n"
+                            CLIENT_WHERE_USAGE
                             "  URL and P are what clients ask for: http://host/path; without a scheme, http "
                             "and https both; P ends in /\n";
 

@@ -12,7 +12,7 @@
 #define DEPTH_MAX   8u
 
 static const char usage[] = "usage: warp stats [--json]\n"
-                            "                  [--admin ADDR] [--admin-token-file FILE] [--cache-dir DIR]\n";
+                            CLIENT_WHERE_USAGE;
 
 /* The table is walked twice: for the width of its first column, and to be printed. */
 struct table {

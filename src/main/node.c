@@ -1,5 +1,6 @@
 /* The worker process: its threads, their start, drain and end. */
 #include "main/node.h"
+#include "main/node_tls.h"
 
 #include "base/log.h"
 #include "os/process.h"
@@ -46,6 +47,7 @@ struct node {
     struct storage *storage;
     struct fill_table *fills;
     struct peers *peers;
+    struct node_tls *tls; /* NULL: no listener has TLS */
     struct server_limits limits, admin_limits;
     struct origin_group *group;
     struct metrics *metrics;
@@ -72,10 +74,21 @@ static void accepted(struct os_acceptor *acceptor, int fd, const struct os_peer 
     server_accept(worker->server, fd, peer);
 }
 
+static void accepted_tls(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
+{
+    struct worker *worker = acceptor->owner;
+    server_accept_tls(worker->server, node_tls_acceptor(worker->node->tls, worker->index), fd, peer);
+}
+
 static void admin_accepted(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
 {
     struct worker *worker = acceptor->owner;
-    server_accept(worker->admin_server, fd, peer);
+    struct net_acceptor *tls = worker->node->tls != NULL ? node_tls_admin_acceptor(worker->node->tls) : NULL;
+
+    if (tls != NULL)
+        server_accept_tls(worker->admin_server, tls, fd, peer);
+    else
+        server_accept(worker->admin_server, fd, peer);
 }
 
 static void accept_failed(struct os_acceptor *acceptor, int error)
@@ -92,7 +105,7 @@ static err worker_listen(struct worker *worker)
     for (unsigned i = 0; i < plan->listener_count; i++) {
         worker->acceptors[i] = (struct os_acceptor){.listener = &plan->listeners[i].shards[worker->index],
                                                     .owner = worker,
-                                                    .accepted = accepted,
+                                                    .accepted = plan->listeners[i].is_tls ? accepted_tls : accepted,
                                                     .failed = accept_failed};
         TRY(os_accept_start(loop_os(worker->loop), &worker->acceptors[i]));
     }
@@ -192,7 +205,10 @@ static void signals_ready(struct os_watch *watch, uint32_t which)
             node_drain(node);
             break;
         case SIGHUP:
-            log_info("settings given by flags stay: there is nothing to read again in this version");
+            if (node->tls != NULL)
+                node_tls_reload(node->tls);
+            else
+                log_info("there are no certificates to read again; settings given by flags stay");
             break;
         case SIGUSR1:
             if (node->access != NULL)
@@ -241,6 +257,7 @@ static err worker_contexts(struct worker *worker)
         .access = node->access,
         .reuse = &node->reuse,
         .token = node->plan->token[0] != '\0' ? node->plan->token : NULL,
+        .acme_dir = node->plan->config.acme_dir,
         .node = node->plan->node_id,
         .websocket = !node->plan->config.no_websocket,
         .status_key = node->plan->config.cache_status_key,
@@ -307,6 +324,8 @@ static err worker_init(struct worker *worker, struct node *node, unsigned index)
     TRY(resolver_new(worker->loop, &worker->resolver));
     TRY(worker_contexts(worker));
     TRY(worker_servers(worker));
+    if (node->tls != NULL)
+        TRY(node_tls_enter(node->tls, index, worker->loop));
     return worker_listen(worker);
 }
 
@@ -324,6 +343,8 @@ static void worker_done(struct worker *worker)
 {
     worker->server = server_free(worker->server);
     worker->admin_server = server_free(worker->admin_server);
+    if (worker->node != NULL && worker->node->tls != NULL)
+        node_tls_leave(worker->node->tls, worker->index);
     txn_context_done(&worker->txns);
     worker->origins = origin_pool_free(worker->origins);
     worker->resolver = resolver_free(worker->resolver);
@@ -442,6 +463,7 @@ static err node_open_metrics(struct node *node)
         .not_stored = {not_stored, NOT_STORED_COUNT},
         .refused = {stream_refusals, stream_refusals_count},
         .limits = {stream_limits, STREAM_LIMIT_COUNT},
+        .handshake_failures = {net_handshake_failures, NET_HANDSHAKE_FAILURE_COUNT},
     };
 
     for (unsigned i = 1; i < NOT_STORED_COUNT; i++)
@@ -451,6 +473,8 @@ static err node_open_metrics(struct node *node)
     for (unsigned i = 0; i < node->group->count; i++)
         TRY(metrics_origin_add(node->metrics, SLICE(TENANT_DEFAULT_NAME), slice_str(node->group->origins[i].name),
                                &node->group->origins[i].metric));
+    if (node->tls != NULL)
+        TRY(metrics_collect(node->metrics, node_tls_collect, node->tls));
     return metrics_collect(node->metrics, admin_collect, &node->admin);
 }
 
@@ -486,6 +510,7 @@ static err node_open(struct node *node)
     node->limits.connections_max = connections_of(node->plan->descriptors, node->plan->workers);
     node->admin_limits = server_limits_default;
     node->admin_limits.connections_max = MIN(ADMIN_CONNECTIONS_MAX, MAX(16u, node->plan->descriptors / 16));
+    TRY(node_tls_new(node->plan, &node->tls));
     TRY(node_open_metrics(node));
     TRY(node_open_access_log(node));
     node->admin.storage = node->storage;
@@ -527,6 +552,8 @@ static err node_start(struct node *node)
         .os = loop_os(node->workers[0].loop), .fd = os_signals_open(), .want = 1, .ready = signals_ready};
     TRY(os_watch_start(loop_os(node->workers[0].loop), &node->signals));
     TRY(node_start_slabs(node));
+    if (node->tls != NULL)
+        TRY(node_tls_start(node->tls));
     for (unsigned i = 1; i < count; i++) {
         char name[16];
         snprintf(name, sizeof(name), "warp-%u", i);
@@ -542,9 +569,12 @@ static void node_close(struct node *node)
         if (node->workers[i].thread != NULL)
             os_thread_join(node->workers[i].thread);
     os_watch_stop(&node->signals);
+    if (node->tls != NULL)
+        node_tls_stop(node->tls);
     for (unsigned i = 0; i < node->plan->workers; i++)
         worker_done(&node->workers[i]);
     free(node->workers);
+    node_tls_free(node->tls);
     if (node->access != NULL)
         access_close(node);
     metrics_free(node->metrics);

@@ -22,6 +22,7 @@
 /* Opened by the supervisor, inherited by every child. shard[i] is worker i's. */
 struct node_listener {
     struct os_listener *shards;
+    bool is_tls;
 };
 
 /* What the supervisor prepares, and its children only read. */
@@ -33,6 +34,9 @@ struct node_plan {
     struct node_listener listeners[NODE_LISTENERS_MAX];
     unsigned listener_count;
     struct os_listener admin;
+    /* Read before the first worker process, so that what is wrong with the files ends the start; NULL: none, or read by
+     * the process itself. */
+    struct net_identity *identity, *admin_identity;
     bool has_demo;
     char demo_url[64];
     char token[TOKEN_BYTES_MAX];

@@ -2,6 +2,7 @@
  * when it dies; it never touches a request. */
 #include "main/commands.h"
 #include "main/node.h"
+#include "main/node_tls.h"
 
 #include "base/log.h"
 #include "os/process.h"
@@ -52,23 +53,45 @@ static int open_listener(const char *text, unsigned shards, const char *flag, st
     return 1;
 }
 
-static int plan_listeners(struct node_plan *plan)
+static int plan_list(struct node_plan *plan, const struct config_list *list, bool is_tls)
 {
-    const struct config_list *list = &plan->config.listen;
-    int code;
-
-    if (list->count > NODE_LISTENERS_MAX)
-        return usage_error("--listen: at most 16 addresses%s%s", "", "");
     for (unsigned i = 0; i < list->count; i++) {
-        plan->listeners[i].shards = calloc(plan->workers, sizeof(struct os_listener));
-        if (plan->listeners[i].shards == NULL)
+        struct node_listener *listener = &plan->listeners[plan->listener_count];
+        int code;
+
+        listener->shards = calloc(plan->workers, sizeof(struct os_listener));
+        if (listener->shards == NULL)
             return 1;
-        code = open_listener(list->items[i], plan->workers, "listen", plan->listeners[i].shards);
+        code = open_listener(list->items[i], plan->workers, is_tls ? "listen-tls" : "listen", listener->shards);
         if (code != 0)
             return code;
+        listener->is_tls = is_tls;
         plan->listener_count++;
     }
-    return open_listener(plan->config.admin, 1, "admin", &plan->admin);
+    return 0;
+}
+
+static int plan_listeners(struct node_plan *plan)
+{
+    const struct config *config = &plan->config;
+    int code;
+
+    if (config->listen.count + config->listen_tls.count > NODE_LISTENERS_MAX)
+        return usage_error("--listen, --listen-tls: at most 16 addresses%s%s", "", "");
+    code = plan_list(plan, &config->listen, false);
+    if (code == 0)
+        code = plan_list(plan, &config->listen_tls, true);
+    return code == 0 ? open_listener(config->admin, 1, "admin", &plan->admin) : code;
+}
+
+/* Certificates are read by the supervisor for the first worker process: what is wrong is said before anything runs. */
+static int plan_identities(struct node_plan *plan)
+{
+    char message[NODE_TLS_MESSAGE_BYTES];
+
+    if (err_is_ok(node_identity_read(&plan->config, message, sizeof(message), &plan->identity, &plan->admin_identity)))
+        return 0;
+    return usage_error("%s%s", message, "");
 }
 
 static void plan_sizes(struct node_plan *plan)
@@ -92,14 +115,6 @@ static void say_what_is_missing(const struct config *config)
         enum config_index option;
         const char *text;
     } missing[] = {
-        {CONFIG_listen_tls, "--listen-tls: HTTPS is not in this version: that address is not opened"},
-        {CONFIG_cert, "--cert: HTTPS is not in this version"},
-        {CONFIG_key, "--key: HTTPS is not in this version"},
-        {CONFIG_cert_dir, "--cert-dir: HTTPS is not in this version"},
-        {CONFIG_acme_dir, "--acme-dir: ACME challenges are not in this version"},
-        {CONFIG_admin_cert, "--admin-cert: TLS on the admin listener is not in this version"},
-        {CONFIG_admin_key, "--admin-key: TLS on the admin listener is not in this version"},
-        {CONFIG_admin_client_ca, "--admin-client-ca: TLS on the admin listener is not in this version"},
         {CONFIG_cache_size, "--cache-size: the disk tier is not in this version: the cache is in RAM (--memory)"},
     };
 
@@ -139,6 +154,9 @@ static int start_worker(struct supervisor *supervisor)
         os_process_exit(code);
     }
     supervisor->worker = child;
+    /* The next one reads what the files hold then; and keys stay in as few processes as need them. */
+    supervisor->plan.identity = net_identity_unref(supervisor->plan.identity);
+    supervisor->plan.admin_identity = net_identity_unref(supervisor->plan.admin_identity);
     supervisor->worker_started_ms = os_wall_ms();
     return 0;
 }
@@ -164,27 +182,42 @@ static int prepare_demo(struct supervisor *supervisor)
 
 /* ---- what the operator sees ---------------------------------------------------------------------------------------- */
 
+/* Two of a kind: all that is printed has twelve lines at most. */
+static void print_listeners(const struct node_plan *plan, bool is_tls)
+{
+    unsigned count = is_tls ? plan->config.listen_tls.count : plan->config.listen.count, shown = 0;
+
+    for (unsigned i = 0; i < plan->listener_count && shown < 2; i++) {
+        char text[160];
+
+        if (plan->listeners[i].is_tls != is_tls)
+            continue;
+        shown++;
+        os_address_text(&plan->listeners[i].shards[0].address, text, sizeof(text));
+        printf("  serving   %s://%s%s\n", is_tls ? "https" : "http", text, shown == 2 && count > 2 ? " and more" : "");
+    }
+}
+
 static void print_start(const struct supervisor *supervisor)
 {
     const struct node_plan *plan = &supervisor->plan;
+    const char *admin_scheme = plan->config.admin_cert != NULL ? "https" : "http";
     char listen[160], admin[160];
 
     os_address_text(&plan->listeners[0].shards[0].address, listen, sizeof(listen));
     os_address_text(&plan->admin.address, admin, sizeof(admin));
     printf("WARP %s: %u worker%s, %llu MiB of RAM for the cache\n", WARP_VERSION, plan->workers,
            plan->workers == 1 ? "" : "s", (unsigned long long)(plan->memory_bytes >> 20));
-    for (unsigned i = 0; i < plan->listener_count && i < 3; i++) {
-        char text[160];
-        os_address_text(&plan->listeners[i].shards[0].address, text, sizeof(text));
-        printf("  serving   http://%s%s\n", text, i == 2 && plan->listener_count > 3 ? " and more" : "");
-    }
-    printf("  admin     http://%s   (token: %s)\n", admin, plan->token_path[0] != '\0' ? plan->token_path : "as given");
+    print_listeners(plan, false);
+    print_listeners(plan, true);
+    printf("  admin     %s://%s   (token: %s)\n", admin_scheme, admin,
+           plan->token_path[0] != '\0' ? plan->token_path : "as given");
     if (plan->has_demo)
         printf("  origin    the built-in demo site (--origin URL for yours)\n");
     else
         printf("  origin    %s%s\n", plan->config.origin.items[0], plan->config.origin.count > 1 ? " and others" : "");
-    printf("Try:\n  curl -i http://%s/\n  curl -s http://%s/stats\n  curl -s http://%s/metrics | grep warp_requests\n", listen,
-           admin, admin);
+    printf("Try:\n  curl -i http://%s/\n  curl -s %s://%s/stats\n  curl -s %s://%s/metrics | grep warp_requests\n", listen,
+           admin_scheme, admin, admin_scheme, admin);
     fflush(stdout);
 }
 
@@ -287,6 +320,8 @@ static int prepare(struct supervisor *supervisor, int argc, char **argv)
     plan_sizes(plan);
     plan->descriptors = os_descriptor_limit_raise();
     code = check_io(&plan->config);
+    if (code == 0)
+        code = plan_identities(plan);
     if (code == 0)
         code = plan_listeners(plan);
     if (code == 0)

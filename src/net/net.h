@@ -37,6 +37,28 @@ enum net_alpn { NET_ALPN_NONE, NET_ALPN_H1, NET_ALPN_H2 };
 /* Why the peer's certificate was refused; known once connected() failed. */
 enum net_certificate { NET_CERTIFICATE_FINE, NET_CERTIFICATE_UNTRUSTED, NET_CERTIFICATE_EXPIRED, NET_CERTIFICATE_NAME, NET_CERTIFICATE_BAD };
 
+/* Why a client's TLS handshake failed: name, word for the metric, meaning. */
+#define NET_HANDSHAKE_FAILURES(X)                                                                            \
+    X(CLOSED, "closed", "the client went away in the middle")                                                \
+    X(NOT_TLS, "not-tls", "plain HTTP, or nothing that TLS knows")                                           \
+    X(VERSION, "version", "older than TLS 1.2")                                                              \
+    X(CIPHER, "cipher", "no common cipher, group or signature algorithm")                                    \
+    X(ALPN, "alpn", "no common protocol")                                                                    \
+    X(SERVER_NAME, "server-name", "no certificate for that name, and none for all")                          \
+    X(CLIENT_CERTIFICATE, "client-certificate", "none shown where one is asked for, or one that is not good") \
+    X(ALERT, "alert", "the client refused: it does not trust the certificate, or does not like something else") \
+    X(TOO_LONG, "too-long", "more bytes than a handshake has")                                               \
+    X(TIMEOUT, "timeout", "more time than a handshake has")                                                  \
+    X(OTHER, "other", "everything else that is no TLS handshake")
+
+enum net_handshake_failure {
+#define X(name, word, meaning) NET_HANDSHAKE_##name,
+    NET_HANDSHAKE_FAILURES(X)
+#undef X
+        NET_HANDSHAKE_FAILURE_COUNT
+};
+extern const char *const net_handshake_failures[NET_HANDSHAKE_FAILURE_COUNT];
+
 /* Embedded first in the plain stream or in a filter's struct. */
 struct net_stream {
     const struct net_stream_ops *ops;
@@ -47,6 +69,9 @@ struct net_stream {
     uint8_t scheme; /* enum net_scheme */
     uint8_t alpn;   /* enum net_alpn */
     uint8_t certificate; /* enum net_certificate */
+    /* Of an accepted TLS stream, once connected() was called. */
+    uint8_t handshake_failure; /* enum net_handshake_failure, of one that failed */
+    bool is_tls12, is_resumed;
 };
 
 /* Another reader takes over: inside a callback of the handler so far, or with nothing under way. */
@@ -130,15 +155,16 @@ MUST_USE err net_identity_new(const struct net_identity_options *options, char *
                               struct net_identity **ret_identity);
 struct net_identity *net_identity_ref(struct net_identity *identity);
 struct net_identity *net_identity_unref(struct net_identity *identity);
-/* Its certificates, for metrics and lists: name (the file's) and end of validity; false: no more. */
+/* Its certificates, for metrics and lists: name (the file's path) and end of validity; false: no more. */
 MUST_USE bool net_identity_certificate(const struct net_identity *identity, unsigned at, const char **ret_name,
                                        int64_t *ret_expires_s);
 
 MUST_USE err net_tickets_new(struct net_tickets **ret_tickets);
 struct net_tickets *net_tickets_free(struct net_tickets *tickets);
 
-/* One thread's side of an identity: its OpenSSL context. tickets outlive it. Connections keep what they need of it:
- * freed as soon as no more are accepted by it. */
+/* One thread's side of an identity: its OpenSSL context, and the memory of the streams it accepts. May be made on
+ * another thread. tickets outlive it and its streams. Connections keep what they need of it: freed as soon as no more are
+ * accepted by it. */
 struct net_acceptor;
 MUST_USE err net_acceptor_new(struct net_identity *identity, struct net_tickets *tickets, struct net_acceptor **ret_acceptor);
 struct net_acceptor *net_acceptor_free(struct net_acceptor *acceptor);

@@ -184,12 +184,3 @@ err net_tls_config_ssl(struct net_tls_config *config, const struct net_tls_targe
     *ret_ssl = ssl;
     return ERR_OK;
 }
-
-/* Not reachable until a listener can be given certificates. */
-err net_tls_accept(struct net_acceptor *acceptor, struct loop *loop, int fd, const struct os_peer *peer,
-                   const struct net_handler *handler, void *owner, struct net_stream **ret_stream)
-{
-    (void)acceptor, (void)loop, (void)peer, (void)handler, (void)owner, (void)ret_stream;
-    os_accepted_close(fd);
-    return ERR(INVALID);
-}

@@ -1,5 +1,6 @@
 #include "os/os.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -40,10 +41,10 @@ MUST_USE static err file_read_all(int fd, size_t max, char **ret_bytes, size_t *
     return ERR(MEMORY);
 }
 
-err os_file_read(const char *path, size_t max, char **ret_bytes, size_t *ret_len)
+MUST_USE static err file_read(const char *path, int flags, size_t max, char **ret_bytes, size_t *ret_len, unsigned *ret_mode)
 {
     /* O_NONBLOCK: a named pipe in the file's place must not hang the start. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
     struct stat st;
     err result;
 
@@ -56,7 +57,75 @@ err os_file_read(const char *path, size_t max, char **ret_bytes, size_t *ret_len
     else
         result = file_read_all(fd, max, ret_bytes, ret_len);
     close(fd);
+    if (err_is_ok(result))
+        *ret_mode = st.st_mode & 07777;
     return result;
+}
+
+err os_file_read(const char *path, size_t max, char **ret_bytes, size_t *ret_len)
+{
+    unsigned mode;
+    return file_read(path, O_NOFOLLOW, max, ret_bytes, ret_len, &mode);
+}
+
+err os_file_read_named(const char *path, size_t max, char **ret_bytes, size_t *ret_len, unsigned *ret_mode)
+{
+    return file_read(path, 0, max, ret_bytes, ret_len, ret_mode);
+}
+
+static int name_order(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+MUST_USE static err dir_collect(DIR *dir, char ***names, unsigned *count)
+{
+    unsigned room = 0;
+    struct dirent *entry;
+
+    while ((errno = 0, entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] == '.')
+            continue;
+        if (*count == room) {
+            room = room == 0 ? 64 : 2 * room;
+            char **grown = realloc(*names, room * sizeof(*grown));
+            ENSURE(grown != NULL, MEMORY);
+            *names = grown;
+        }
+        (*names)[*count] = strdup(entry->d_name);
+        ENSURE((*names)[*count] != NULL, MEMORY);
+        (*count)++;
+    }
+    return errno == 0 ? ERR_OK : ERR_SYS(errno);
+}
+
+err os_dir_names(const char *path, char ***ret_names, unsigned *ret_count)
+{
+    DIR *dir = opendir(path);
+    char **names = NULL;
+    unsigned count = 0;
+    err result;
+
+    if (dir == NULL)
+        return errno == ENOENT ? ERR(NOT_FOUND) : ERR_SYS(errno);
+    result = dir_collect(dir, &names, &count);
+    closedir(dir);
+    if (!err_is_ok(result)) {
+        os_dir_names_free(names, count);
+        return result;
+    }
+    if (count > 0)
+        qsort(names, count, sizeof(*names), name_order);
+    *ret_names = names;
+    *ret_count = count;
+    return ERR_OK;
+}
+
+void os_dir_names_free(char **names, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
 }
 
 err os_append_write(int fd, slice bytes)

@@ -212,6 +212,12 @@ unsigned os_descriptor_limit_raise(void);      /* soft limit to the hard one; re
 
 /* Reads a plain file of at most max bytes; NUL-terminated behind len; free() it. Links are not followed. */
 MUST_USE err os_file_read(const char *path, size_t max, char **ret_bytes, size_t *ret_len);
+/* The same where the operator names the file: links are followed (certbot and orchestrators make them). ret_mode: its
+ * permission bits. */
+MUST_USE err os_file_read_named(const char *path, size_t max, char **ret_bytes, size_t *ret_len, unsigned *ret_mode);
+/* The names in a directory without those that begin with a dot, sorted; os_dir_names_free. */
+MUST_USE err os_dir_names(const char *path, char ***ret_names, unsigned *ret_count);
+void os_dir_names_free(char **names, unsigned count);
 /* Creates or replaces by rename, with that mode, flushed to disk. */
 MUST_USE err os_file_write(const char *path, slice bytes, unsigned mode);
 MUST_USE err os_dir_make(const char *path, unsigned mode); /* with parents; fine when there */

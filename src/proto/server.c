@@ -100,6 +100,12 @@ static void handshake_close(struct handshake *handshake, bool reset)
     net_close(handshake->net, reset);
 }
 
+static void handshake_count_failure(struct server *server, unsigned failure)
+{
+    if (server->config.metrics != NULL)
+        metric_handshake_failure(server->config.metrics, failure);
+}
+
 static void handshake_connected(struct net_stream *stream, int32_t result, const char *detail)
 {
     struct handshake *handshake = stream->owner;
@@ -107,12 +113,15 @@ static void handshake_connected(struct net_stream *stream, int32_t result, const
 
     if (result != 0) {
         char peer[64];
+        handshake_count_failure(server, stream->handshake_failure);
         log_debug("TLS handshake with %s: %s", os_peer_text(&stream->peer, peer, sizeof(peer)),
                   detail != NULL ? detail : err_text(ERR_SYS(-result)));
         handshake_close(handshake, false);
         return;
     }
     handshake_forget(handshake);
+    if (server->config.metrics != NULL)
+        metric_handshake(server->config.metrics, stream->is_tls12, stream->is_resumed);
     if (stream->alpn == NET_ALPN_H2)
         h2_server_adopt(server->h2, stream, SLICE_NONE);
     else
@@ -133,6 +142,7 @@ static void handshake_timer(struct timer *timer)
     struct handshake *handshake = container_of(timer, struct handshake, timer);
 
     server_count_limit(handshake->server, STREAM_LIMIT_HANDSHAKE_TIME);
+    handshake_count_failure(handshake->server, NET_HANDSHAKE_TIMEOUT);
     handshake_close(handshake, true);
 }
 

@@ -48,7 +48,9 @@ static err block_init(struct metrics *metrics, struct metrics_block *block)
     block->not_stored = calloc(config->not_stored.count + 1, sizeof(tally));
     block->refused = calloc(config->refused.count + 1, sizeof(tally));
     block->limits = calloc(config->limits.count + 1, sizeof(tally));
-    ENSURE(block->not_stored != NULL && block->refused != NULL && block->limits != NULL, MEMORY);
+    block->handshake_failures = calloc(config->handshake_failures.count + 1, sizeof(tally));
+    ENSURE(block->not_stored != NULL && block->refused != NULL && block->limits != NULL && block->handshake_failures != NULL,
+           MEMORY);
     return ERR_OK;
 }
 
@@ -61,6 +63,7 @@ static void block_done(struct metrics_block *block)
     free(block->not_stored);
     free(block->refused);
     free(block->limits);
+    free(block->handshake_failures);
 }
 
 static err metrics_init(struct metrics *metrics)
@@ -284,6 +287,16 @@ void metric_refused(struct metrics_block *block, unsigned reason)
 void metric_limit(struct metrics_block *block, unsigned limit)
 {
     tally_add(&block->limits[MIN(limit, block->metrics->config.limits.count)], 1);
+}
+
+void metric_handshake(struct metrics_block *block, bool is_tls12, bool is_resumed)
+{
+    tally_add(&block->handshakes[is_tls12][is_resumed], 1);
+}
+
+void metric_handshake_failure(struct metrics_block *block, unsigned reason)
+{
+    tally_add(&block->handshake_failures[MIN(reason, block->metrics->config.handshake_failures.count)], 1);
 }
 
 void metric_collapsed(struct metrics_block *block)

@@ -91,6 +91,11 @@ enum conn_state {
     X(warp_origin_duration_seconds, H, "", "From sending a request to an origin to the end of its answer") \
     X(warp_origin_healthy, G, "tenant,origin", "1 while the origin is used, 0 while it is left out")       \
     X(warp_connections, G, "state", "Client connections, by state")                                        \
+    X(warp_tls_handshakes, C, "version,resumed", "TLS handshakes of clients that succeeded")               \
+    X(warp_tls_handshake_failures, C, "reason", "TLS handshakes of clients that failed, by reason")        \
+    X(warp_certificate_expiry_timestamp_seconds, G, "name",                                                \
+      "End of validity of a certificate in use, by its file, since unix epoch in seconds")                 \
+    X(warp_reloads, C, "result", "Times certificates were read again: success, failure (the old ones stay)") \
     X(warp_purge_duration_seconds, H, "", "From a purge's arrival to its effect")                          \
     X(warp_tenant_bytes, G, "tenant,tier", "Bytes stored for a tenant")                                    \
     X(warp_access_log_dropped, C, "", "Access records lost because the log could not keep up")             \
@@ -125,6 +130,7 @@ struct metrics_config {
     struct metric_names not_stored; /* reasons not to store, indexed by their enum */
     struct metric_names refused;    /* reasons to refuse a request */
     struct metric_names limits;
+    struct metric_names handshake_failures;
 };
 
 struct metrics;
@@ -150,6 +156,8 @@ void metric_served(struct metrics_block *block, enum tier tier);
 void metric_not_stored(struct metrics_block *block, unsigned reason);
 void metric_refused(struct metrics_block *block, unsigned reason);
 void metric_limit(struct metrics_block *block, unsigned limit);
+void metric_handshake(struct metrics_block *block, bool is_tls12, bool is_resumed);
+void metric_handshake_failure(struct metrics_block *block, unsigned reason);
 void metric_collapsed(struct metrics_block *block);
 void metric_origin(struct metrics_block *block, uint16_t origin, enum code_class code_class,
                    uint64_t duration_ns);

@@ -64,7 +64,8 @@ struct metrics_block {
     struct histogram durations[OUTCOME_COUNT], first_bytes[OUTCOME_COUNT], origin, purge;
     tally served[TIER_COUNT], collapsed;
     tally connections[CONN_STATE_COUNT];  /* differences, modulo 2^64 */
-    tally *not_stored, *refused, *limits; /* one more each: what has no name */
+    tally handshakes[2][2];               /* TLS 1.3, 1.2; full, resumed */
+    tally *not_stored, *refused, *limits, *handshake_failures; /* one more each: what has no name */
 };
 
 struct origin_name {

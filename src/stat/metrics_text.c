@@ -305,6 +305,19 @@ static void emit_connections(struct metrics_writer *w, struct metrics *metrics)
         metrics_emit(w, (slice[]){slice_str(names[s])}, (double)metrics_connections(metrics, s));
 }
 
+static void emit_handshakes(struct metrics_writer *w, struct metrics *metrics)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned version = i / 2, resumed = i % 2;
+        uint64_t sum = 0;
+
+        for (unsigned t = 0; t < metrics->config.threads; t++)
+            sum += tally_read(&metrics->blocks[t].handshakes[version][resumed]);
+        emit_count(w, (slice[]){version == 1 ? SLICE("TLSv1.2") : SLICE("TLSv1.3"), resumed == 1 ? SLICE("yes") : SLICE("no")},
+                   sum);
+    }
+}
+
 /* What the blocks hold; everything else comes from collectors. */
 static void emit_own(struct metrics_writer *w, struct metrics *metrics, enum metric metric)
 {
@@ -335,6 +348,12 @@ static void emit_own(struct metrics_writer *w, struct metrics *metrics, enum met
         break;
     case METRIC_warp_limit_hits:
         emit_named(w, metrics, offsetof(struct metrics_block, limits), config->limits);
+        break;
+    case METRIC_warp_tls_handshakes:
+        emit_handshakes(w, metrics);
+        break;
+    case METRIC_warp_tls_handshake_failures:
+        emit_named(w, metrics, offsetof(struct metrics_block, handshake_failures), config->handshake_failures);
         break;
     case METRIC_warp_collapsed_requests:
         emit_count(w, NULL, metrics_collapsed(metrics));

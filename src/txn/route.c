@@ -1,6 +1,7 @@
 /* route: whose request it is, and whether WARP answers such requests at all. key: what identifies it. */
 #include "cache/forward.h"
 #include "cache/key.h"
+#include "net/net.h"
 #include "tenant/tenant.h"
 #include "txn/txn_internal.h"
 
@@ -18,6 +19,23 @@ static bool route_authority(struct txn *txn)
     return txn->request.authority.len > 0;
 }
 
+/* RFC 9110 15.5.20: a connection is for what its certificate covers. */
+static bool route_is_misdirected(const struct txn *txn)
+{
+    slice host = txn->request.authority;
+    ptrdiff_t colon;
+
+    if (txn->stream->net->scheme == NET_PLAIN || host.len == 0)
+        return false;
+    if (host.data[0] == '[') {
+        ptrdiff_t end = slice_find(host, ']');
+        host = end > 0 ? slice_of(host.data + 1, (size_t)end - 1) : host;
+    } else if ((colon = slice_find(host, ':')) >= 0) {
+        host.len = (size_t)colon;
+    }
+    return !net_is_for_host(txn->stream->net, host);
+}
+
 enum step_result txn_step_route(struct txn *txn)
 {
     struct request *request = &txn->request;
@@ -26,6 +44,8 @@ enum step_result txn_step_route(struct txn *txn)
         return txn_synth(txn, 405, "method-connect", "This server is not a tunnel.");
     if (request->method == METHOD_TRACE)
         return txn_synth(txn, 405, "method-trace", "TRACE is not answered here.");
+    if (route_is_misdirected(txn))
+        return txn_synth(txn, 421, "misdirected", "This connection's certificate is not for that host; ask for it on another one.");
     if (!route_authority(txn))
         return txn_synth(txn, 400, "host-missing", "The request names no host.");
     txn->tenant = tenant_of(request->authority, request->target);

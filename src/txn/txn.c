@@ -102,7 +102,7 @@ static void txn_request(void *user, struct request *request)
 
     txn->request = *request;
     txn->is_head = request->method == METHOD_HEAD;
-    txn->step = STEP_ROUTE;
+    txn->step = txn->context->acme_dir != NULL ? STEP_ACME : STEP_ROUTE;
     txn_run(txn);
 }
 

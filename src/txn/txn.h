@@ -1,6 +1,6 @@
 /* txn: one request of a client, from its head to its access record, as a straight line of steps.
  *
- *   ROUTE -> KEY -> LOOKUP -+-> SERVE -> REPLY -> FINISH      from the store, or following a fill
+ *   [ACME ->] ROUTE -> KEY -> LOOKUP -+-> SERVE -> REPLY -> FINISH      from the store, or following a fill
  *                    ^      +-> WAIT (a fill) -> SERVE | PASS | LOOKUP | SYNTH
  *                    |      +-> PASS -> FINISH                straight through, both directions at once
  *                    +------+-> SYNTH -> FINISH               an answer of WARP's own
@@ -35,6 +35,7 @@ struct txn_context {
     struct access_log *access; /* NULL: off */
     const struct reuse_policy *reuse;
     const char *token;         /* with the purge right, for PURGE; NULL: nobody has it */
+    const char *acme_dir;      /* answers to ACME challenges; NULL: none */
     uint32_t node;
     bool websocket, https, status_key;
     /* txn_context_init */

@@ -12,6 +12,7 @@
 enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE };
 
 #define TXN_STEPS(X)                                                                                         \
+    X(acme, ACME)                                                                                            \
     X(route, ROUTE)                                                                                          \
     X(key, KEY)                                                                                              \
     X(lookup, LOOKUP)                                                                                        \

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""WARP beside other caches and two servers that do nothing, in one run: docs/benchmarks.md says how and why.
+"""WARP beside other caches and three servers that do nothing, in one run: docs/benchmarks.md says how and why.
 
     make bench
     make bench ARGS='--only hit-1k,miss --servers warp-epoll,nginx --rounds 9'"""
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -82,6 +83,7 @@ class Bench:
         self.folder.chmod(0o755)
         if file_system(self.folder) != "ext4":
             self.notes.append(f"caches that are files lie on {file_system(self.folder)}, not on ext4")
+        self.certificate = measure.certificate_make(self.folder)
         self.origin = None
         self.cells = 0
         self.servers = []
@@ -112,17 +114,19 @@ class Bench:
             if name in self.left_out or workload.name in server.cannot:
                 continue
             try:
-                cells[name] = measure.attempt(lambda: self.cell(server), workload)
+                cells[name] = measure.attempt(lambda: self.cell(server, workload), workload)
             except Unavailable as problem:
                 self.left_out[name] = str(problem)
                 continue
             figures = cells[name].get("figures")
-            print(f"  {name} {figures[workload.main]:.1f}" if figures else f"  {name} refused", end="", file=sys.stderr, flush=True)
+            said = f"{figures[workload.main]:.1f}" if figures else "-" if "cannot" in cells[name] else "refused"
+            print(f"  {name} {said}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
 
-    def cell(self, server):
+    def cell(self, server, workload):
         self.cells += 1
-        return Cell(server, self.origin, self.folder / f"{server.name}-{self.cells}", self.cores, self.arguments.seconds, self.arguments.quick)
+        return Cell(server, self.origin, self.folder / f"{server.name}-{self.cells}", self.cores, self.arguments.seconds, self.arguments.quick,
+                    workload.wire, self.certificate)
 
     def result(self):
         servers = [name for name in self.servers if name not in self.left_out]
@@ -132,10 +136,11 @@ class Bench:
             workload, rows = WORKLOADS[name], []
             for server in servers:
                 if name in SERVERS[server].cannot:
-                    rows.append({"server": server, "cannot": SERVERS[server].cannot[name]})
+                    if SERVERS[server].cannot[name] is not None:
+                        rows.append({"server": server, "cannot": SERVERS[server].cannot[name]})
                 else:
                     rows.append(measure.row(self.rounds[name], workload.main, server, bases))
-            workloads.append({"name": name, "says": workload.says, "main": workload.main, "shows": list(workload.shows), "rows": rows,
+            workloads.append({"name": name, "says": workload.says, "wire": dataclasses.asdict(workload.wire), "main": workload.main, "shows": list(workload.shows), "rows": rows,
                               "samples": self.rounds[name]})
         return {"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "rounds": self.arguments.rounds,
                 "seconds": self.arguments.seconds, "quick": self.arguments.quick, "network": self.said,

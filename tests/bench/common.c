@@ -39,25 +39,36 @@ static uint64_t digits(const char **at)
     return value;
 }
 
-bool request_read(const char *head, size_t len, size_t plain_len_max, struct request *ret_request)
+bool path_read(const char *path, size_t len, struct request *ret_request)
 {
     struct request request = {0};
-    const char *at = head + 5, *slash;
+    const char *at = path + 1, *slash;
     size_t kind_len;
 
-    if (len < 16 || memcmp(head, "GET /", 5) != 0)
+    if (len < 4 || path[0] != '/')
         return false;
-    slash = memchr(at, '/', len - 5);
+    slash = memchr(at, '/', len - 1);
     if (slash == NULL || (kind_len = (size_t)(slash - at)) >= sizeof(request.kind))
         return false;
     memcpy(request.kind, at, kind_len);
     at = slash + 1;
-    request.size = digits(&at); /* the head ends in CR: digits stop before its end */
+    request.size = digits(&at);
     if (*at == '/') {
         at++;
         request.number = digits(&at);
     }
     if (request.size > OBJECT_SIZE_MAX)
+        return false;
+    *ret_request = request;
+    return true;
+}
+
+bool request_read(const char *head, size_t len, size_t plain_len_max, struct request *ret_request)
+{
+    struct request request;
+
+    /* The head ends in CR: digits stop before its end. */
+    if (len < 16 || memcmp(head, "GET /", 5) != 0 || !path_read(head + 4, len - 4, &request))
         return false;
     if (len > plain_len_max) {
         const char *line = head;

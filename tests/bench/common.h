@@ -32,6 +32,8 @@ const char *pattern_of(uint64_t number);
 /* Reads a head that ends in a blank line; looks for If-None-Match in one of more than plain_len_max. False:
  * not ours. */
 bool request_read(const char *head, size_t len, size_t plain_len_max, struct request *ret_request);
+/* Reads a path that ends in a byte that is no digit, as a string does. */
+bool path_read(const char *path, size_t len, struct request *ret_request);
 /* The length of the first head in data, its blank line included, or 0 when it is not complete. */
 size_t head_length(const char *data, size_t len);
 

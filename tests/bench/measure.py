@@ -12,7 +12,7 @@ import threading
 import time
 
 from processes import Refused, Tree, disk_bytes, drop_large_files, spawn, stop
-from servers import TOOLS, Place
+from servers import TOOLS, Cannot, Certificate, Place, program_path
 
 BUSY_MAX = 1.01  # the two clocks are not read at the same instant
 TRIES = 3
@@ -21,6 +21,18 @@ START_S = 30
 
 class Unavailable(Exception):
     """This server cannot run here: its column is left out."""
+
+
+def certificate_make(folder):
+    """What every server shows: ECDSA on P-256, for bench.test; `both` is certificate and key in one file."""
+    files = Certificate(folder / "cert.pem", folder / "key.pem", folder / "both.pem")
+    done = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "7",
+                           "-subj", "/CN=bench.test", "-addext", "subjectAltName=DNS:bench.test,IP:127.0.0.1",
+                           "-keyout", files.key, "-out", files.certificate], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"bench: no certificate: {done.stderr.strip()}")
+    files.both.write_text(files.certificate.read_text() + files.key.read_text())
+    return files
 
 
 def free_port():
@@ -76,9 +88,10 @@ class Load:
     """The generator, up to the line by which it says that it is warm."""
 
     def __init__(self, cell, size, connections=1, requests=0, seconds=0, warming=0, objects=1, first=0, pick="one",
-                 kind="size", mode="run", status=200, if_none_match=False):
+                 kind="size", mode="run", status=200, if_none_match=False, spoken=None, streams=1):
         argv = [TOOLS / "load", "-b", size, "-c", connections, "-n", requests, "-s", seconds, "-w", warming, "-o", objects,
-                "-f", first, "-p", pick, "-k", kind, "-m", mode, "-x", status, *(["-i"] if if_none_match else []), cell.port]
+                "-f", first, "-p", pick, "-k", kind, "-m", mode, "-x", status, "-P", spoken or cell.wire.spoken, "-S", streams,
+                *(["-i"] if if_none_match else []), *(["-t", cell.certificate.certificate] if cell.wire.tls else []), cell.port]
         self.process = spawn([str(word) for word in argv], cell.load_core, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True)
         self.watch = threading.Timer(120, self.process.kill)
@@ -115,39 +128,42 @@ class Load:
 class Cell:
     """A server, just started on an empty cache, and what a workload may do with it."""
 
-    def __init__(self, server, origin, folder, cores, seconds, quick):
+    def __init__(self, server, origin, folder, cores, seconds, quick, wire, certificate):
         self.server, self.source, self.seconds, self.quick = server, origin, seconds, quick
+        self.wire, self.certificate = wire, certificate
         self.load_core, self.server_core = cores
         self.folder = pathlib.Path(folder)
-        self.process = None
+        self.processes = []
 
     def __enter__(self):
         self.folder.mkdir(mode=0o755)
         self.port = free_port()
-        start = self.server.start(Place(self.folder, self.port, free_port(), self.source.port))
-        argv = [self.server.path(), *(str(word) for word in start.argv[1:])]
+        start = self.server.start(Place(self.folder, self.port, [free_port(), free_port()], self.source.port, self.wire, self.certificate))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WARP_")}
-        with open(self.folder / "said", "wb") as said:
-            self.process = spawn(argv, self.server_core, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-                                 cwd=self.folder, env={**environment, **start.env})
         try:
-            self._wait(start)
+            with open(self.folder / "said", "wb") as said:
+                for argv, port in [*start.behind, (start.argv, self.port)]:
+                    self.processes.append(spawn([program_path(argv[0]), *(str(word) for word in argv[1:])], self.server_core,
+                                                stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=self.folder,
+                                                env={**environment, **start.env}))
+                    self._wait(port)
+            self.tree = Tree([process.pid for process in self.processes], self.server_core)
+            self.tree.pin()
         except BaseException:
             self.__exit__()
             raise
         return self
 
-    def _wait(self, start):
+    def _wait(self, port):
         try:
-            wait_for(lambda: accepts(self.port), self.process, self.server.name)
+            wait_for(lambda: accepts(port), self.processes[-1], self.server.name)
         except Unavailable as problem:
             said = (self.folder / "said").read_text("utf-8", "replace").strip().splitlines()
             raise Unavailable(f"{problem}: {said[-1]}" if said else str(problem))
-        self.tree = Tree(self.process.pid, self.server_core)
-        self.tree.pin()
 
     def __exit__(self, *_):
-        stop(self.process)
+        for process in reversed(self.processes):
+            stop(process)
         drop_large_files(self.folder)
 
     # ---- for workloads
@@ -192,8 +208,9 @@ class Cell:
                        origin_requests=after["requests"] - before["requests"],
                        origin_not_modified=after["not_modified"] - before["not_modified"])
         check_busy(figures["busy"])
-        if self.process.poll() is not None:
-            raise Refused(f"the server ended with {self.process.returncode}")
+        for process in self.processes:
+            if process.poll() is not None:
+                raise Refused(f"the server ended with {process.returncode}")
         self.tree.check(ran)
         return figures
 
@@ -204,13 +221,15 @@ def check_busy(busy):
 
 
 def attempt(make_cell, workload):
-    """The figures of one cell, or why there are none: {"figures"} or {"refused"}. What the machine spoils may be
-    repeated; a rule stays a rule."""
+    """The figures of one cell, or why there are none: {"figures"}, {"refused"} or {"cannot"}. What the machine spoils
+    may be repeated; a rule stays a rule."""
     whys = []
     for _ in range(TRIES):
         try:
             with make_cell() as cell:
                 return {"figures": workload.run(cell), "tries": len(whys) + 1, "spoiled": whys}
+        except Cannot as problem:
+            return {"cannot": str(problem)}
         except Refused as problem:
             whys.append(str(problem))
     return {"refused": whys[-1], "tries": len(whys), "spoiled": whys[:-1]}
@@ -239,6 +258,8 @@ def row(rounds, main, name, bases):
     cells = [cells[name] for cells in rounds if name in cells]
     good = [cell["figures"] for cell in cells if "figures" in cell]
     bad = [cell["refused"] for cell in cells if "refused" in cell]
+    if any("cannot" in cell for cell in cells):
+        return {"server": name, "cannot": next(cell["cannot"] for cell in cells if "cannot" in cell)}
     keys = set.intersection(*(set(figures) for figures in good)) if good else set()
     return {"server": name, "rounds": len(cells), "good_rounds": len(good), "refused": bad,
             "spoiled": [why for cell in cells for why in cell.get("spoiled", [])],

@@ -38,13 +38,13 @@ def stop(process, timeout=15):
 
 
 class Tree:
-    """A process and all below it."""
+    """Processes and all below them."""
 
-    def __init__(self, pid, core):
-        self.pid, self.core = pid, core
+    def __init__(self, roots, core):
+        self.roots, self.core = roots, core
 
     def pids(self):
-        found, unseen = [], [self.pid]
+        found, unseen = [], list(self.roots)
         while unseen:
             pid = unseen.pop()
             found.append(pid)

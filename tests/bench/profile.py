@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Where the time of a 1 KiB hit goes: perf samples of the worker, by area, as microseconds of a request; and where its
+"""Where the time of a hit goes: perf samples of the worker, by area, as microseconds of a request; and where its
 instructions go, by callgrind and folder of src/. What docs/performance.md shows.
 
     make profile
-    make profile ARGS='--io uring --workload hit-64k'"""
+    make profile ARGS='--io uring --workload hit-1k-h2'"""
 import argparse
 import collections
 import os
@@ -16,8 +16,8 @@ import tempfile
 import threading
 
 import network
-from measure import Cell, Origin
-from servers import SERVERS, WARP
+from measure import Cell, Origin, certificate_make
+from servers import SERVERS, WARP, Cannot
 from workloads import WORKLOADS
 
 # The first that matches; symbols of the kernel.
@@ -42,7 +42,8 @@ def arguments_read():
 
 def area_of(folder, symbol):
     if "kernel" not in folder and not folder.startswith("["):
-        return f"user: {'WARP' if folder == 'warp' else 'libraries'}"
+        library = next((name for name in ("libcrypto", "libssl", "libnghttp2") if folder.startswith(name)), "other libraries")
+        return f"user: {'WARP' if folder == 'warp' else library}"
     return next((name for name, pattern in AREAS if re.search(pattern, symbol)), "kernel: other")
 
 
@@ -66,7 +67,8 @@ def shares(path):
 
 
 def time_by_area(arguments, folder, origin):
-    with Cell(SERVERS[f"warp-{arguments.io}"], origin, folder / "timed", (0, 1), 6, False) as cell:
+    with Cell(SERVERS[f"warp-{arguments.io}"], origin, folder / "timed", (0, 1), 6, False, WORKLOADS[arguments.workload].wire,
+              certificate_make(folder)) as cell:
         started = []
         watch = threading.Timer(2, lambda: started.append(sampled(cell, 3, folder / "perf.data")))
         watch.start()
@@ -112,6 +114,8 @@ def main():
         time_by_area(arguments, folder, origin)
         if arguments.io == "epoll" and arguments.workload == "hit-1k":
             instructions_by_folder(folder)
+    except Cannot as problem:
+        raise SystemExit(f"profile: {problem}")
     finally:
         origin.stop()
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ import pathlib
 import resource
 import shutil
 import subprocess
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WARP = os.path.abspath(os.environ.get("WARP_BIN", ROOT / "build/release/warp"))
@@ -14,13 +15,36 @@ TOOLS = pathlib.Path(os.path.realpath(WARP)).parents[2] / "tests/bench"
 SERVERS = {}
 
 
+class Cannot(Exception):
+    """This server, as it is installed, has no way to do this workload: why."""
+
+
+@dataclasses.dataclass
+class Wire:
+    """What clients speak in a workload."""
+    tls: bool
+    spoken: str  # h1 or h2: over TLS both are offered by the server, the client asks for this one
+
+
+PLAIN, TLS, H2_TLS, H2_PLAIN = Wire(False, "h1"), Wire(True, "h1"), Wire(True, "h2"), Wire(False, "h2")
+
+
+@dataclasses.dataclass
+class Certificate:
+    certificate: pathlib.Path
+    key: pathlib.Path
+    both: pathlib.Path
+
+
 @dataclasses.dataclass
 class Place:
     """Where a server runs: given to its function."""
     folder: pathlib.Path
     port: int
-    spare_port: int
+    spare_ports: list
     origin_port: int
+    wire: Wire
+    certificate: Certificate
 
     def write(self, name, text):
         path = self.folder / name
@@ -33,6 +57,14 @@ class Place:
 class Start:
     argv: list
     env: dict = dataclasses.field(default_factory=dict)
+    behind: list = dataclasses.field(default_factory=list)  # (argv, port) of what else belongs to it, started before
+
+
+def program_path(program):
+    """Where it is installed, or None."""
+    if "/" in str(program):
+        return program if os.access(program, os.X_OK) else None
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
 @dataclasses.dataclass
@@ -46,9 +78,7 @@ class Server:
     by_default: bool
 
     def path(self):
-        if "/" in self.program:
-            return self.program if os.access(self.program, os.X_OK) else None
-        return shutil.which(self.program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        return program_path(self.program)
 
     def version_text(self):
         if not self.version:
@@ -64,25 +94,49 @@ def server(name, program, version=(), cannot=None, is_floor=False, by_default=Tr
     return add
 
 
-# ---- the floors: what any server pays. They answer everything from memory and keep nothing.
+# Workloads by what is spoken: what a server has no way to do is said per workload; where None is said, it is not shown.
+IN_PLAIN = ("hit-1k", "hit-1k-zipf", "hit-64k", "hit-1m", "hit-10m", "hit-304", "miss", "revalidate", "drip", "memory-idle", "memory-object")
+IN_H1_TLS = ("hit-1k-tls", "hit-64k-tls", "handshake", "handshake-resumed", "memory-idle-tls")
+IN_TLS = (*IN_H1_TLS, "hit-1k-h2")
+IN_H2_PLAIN = ("hit-1k-h2c",)
 
-FLOOR_CANNOT = {"drip": "answers from memory", "memory-object": "keeps nothing", "memory-idle": "has a plain buffer for each"}
+
+def cannot_all(why, names):
+    return {name: why for name in names}
 
 
-@server("floor-epoll", str(TOOLS / "floor_epoll"), is_floor=True, cannot=FLOOR_CANNOT)
+# ---- the floors: what any server pays, each for what it speaks. They answer everything from memory and keep nothing.
+
+FLOOR_CANNOT = {"drip": "answers from memory", "memory-object": "keeps nothing", "memory-idle": "has a plain buffer for each",
+                "memory-idle-tls": "has a plain buffer for each"}
+PLAIN_FLOOR_CANNOT = {**FLOOR_CANNOT, **cannot_all(None, IN_TLS + IN_H2_PLAIN)}
+NGHTTP2_FLOOR_CANNOT = {**FLOOR_CANNOT, **cannot_all(None, IN_PLAIN)}
+
+
+@server("floor-epoll", str(TOOLS / "floor_epoll"), is_floor=True, cannot=PLAIN_FLOOR_CANNOT)
 def floor_epoll(place):
     return Start([TOOLS / "floor_epoll", str(place.port)])
 
 
-@server("floor-uring", str(TOOLS / "floor_uring"), is_floor=True, cannot=FLOOR_CANNOT)
+@server("floor-uring", str(TOOLS / "floor_uring"), is_floor=True, cannot=PLAIN_FLOOR_CANNOT)
 def floor_uring(place):
     return Start([TOOLS / "floor_uring", str(place.port)])
+
+
+@server("floor-nghttp2", str(TOOLS / "floor_nghttp2"), is_floor=True, cannot=NGHTTP2_FLOOR_CANNOT)
+def floor_nghttp2(place):
+    with_tls = [place.certificate.certificate, place.certificate.key] if place.wire.tls else []
+    return Start([TOOLS / "floor_nghttp2", str(place.port), *with_tls])
 
 
 # ---- WARP
 
 def warp(place, io):
-    return Start([WARP, "run", "--listen", f"127.0.0.1:{place.port}", "--admin", f"127.0.0.1:{place.spare_port}",
+    listen = ["--listen", f"127.0.0.1:{place.port}"]
+    if place.wire.tls:
+        listen = ["--listen", f"127.0.0.1:{place.spare_ports[1]}", "--listen-tls", f"127.0.0.1:{place.port}",
+                  "--cert", place.certificate.certificate, "--key", place.certificate.key]
+    return Start([WARP, "run", *listen, "--admin", f"127.0.0.1:{place.spare_ports[0]}",
                   "--origin", f"http://127.0.0.1:{place.origin_port}", "--cache-dir", "none", "--memory", "1g",
                   "--workers", "1", "--io", io, "--max-connections-per-ip", "0"],
                  env={"XDG_RUNTIME_DIR": str(place.folder)})
@@ -104,6 +158,15 @@ def nginx_conf(place, sendfile):
     folder = place.folder
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     kept_open = max(1000, min(100_000, files - 7_000))  # the others are for connections
+    listen = f"127.0.0.1:{place.port} backlog=4096"
+    if place.wire.tls:
+        listen += f""" ssl http2;
+        ssl_certificate {place.certificate.certificate};
+        ssl_certificate_key {place.certificate.key};
+        ssl_protocols TLSv1.3;
+        ssl_session_tickets on"""
+    elif place.wire.spoken == "h2":
+        listen += " http2"
     place.write("nginx.conf", f"""
 daemon off;
 user root;
@@ -128,7 +191,7 @@ http {{
     proxy_cache_path {folder}/cache levels=1:2 keys_zone=z:64m max_size=4g inactive=1d use_temp_path=off;
     upstream origin {{ server 127.0.0.1:{place.origin_port}; keepalive 256; keepalive_requests 1000000000; }}
     server {{
-        listen 127.0.0.1:{place.port} backlog=4096;
+        listen {listen};
         location / {{
             proxy_pass http://origin;
             proxy_http_version 1.1;
@@ -148,7 +211,7 @@ def nginx(place):
     return nginx_conf(place, "on")
 
 
-@server("nginx-nosf", "nginx", version=["-v"])
+@server("nginx-nosf", "nginx", version=["-v"], cannot=cannot_all("as nginx: through TLS there is no sendfile", IN_TLS))
 def nginx_nosf(place):
     return nginx_conf(place, "off")
 
@@ -158,6 +221,11 @@ def nginx_nosf(place):
 @server("haproxy", "haproxy", version=["-v"], cannot={
     "revalidate": "does not revalidate what it stored", "memory-object": "takes all its memory at its start"})
 def haproxy(place):
+    bind = f"127.0.0.1:{place.port} backlog 4096"
+    if place.wire.tls:
+        bind += f" ssl crt {place.certificate.both} ssl-min-ver TLSv1.3 alpn h2,http/1.1"
+    elif place.wire.spoken == "h2":
+        bind += " proto h2"
     conf = place.write("haproxy.cfg", f"""
 global
     nbthread 1
@@ -169,13 +237,14 @@ defaults
     timeout client 1h
     timeout server 1h
     timeout http-keep-alive 1h
+    option http-ignore-probes
 cache c
     total-max-size 1024
     max-object-size 20000000
     max-age 86400
     process-vary off
 frontend f
-    bind 127.0.0.1:{place.port} backlog 4096
+    bind {bind}
     http-request cache-use c
     http-response cache-store c
     default_backend b
@@ -214,16 +283,39 @@ sub vcl_backend_response {{
 }}
 """)
     mask = ",".join(f"-{name}" for name in varnish_tags(path))
-    return Start(["varnishd", "-F", "-j", "none", "-n", str(place.folder / "n"), "-a", f"127.0.0.1:{place.port}", "-T", "none",
-                  "-f", str(vcl), "-s", "malloc,1g", "-p", "thread_pools=1", "-p", "thread_pool_min=1000",
-                  "-p", "thread_pool_max=5000", "-p", "timeout_idle=3600", "-p", f"vsl_mask={mask}"])
+    listen = f"127.0.0.1:{place.spare_ports[0]},PROXY" if place.wire.tls else f"127.0.0.1:{place.port}"
+    argv = ["varnishd", "-F", "-j", "none", "-n", str(place.folder / "n"), "-a", listen, "-T", "none",
+            "-f", str(vcl), "-s", "malloc,1g", "-p", "thread_pools=1", "-p", "thread_pool_min=1000",
+            "-p", "thread_pool_max=5000" if not place.wire.tls else "thread_pool_max=6000",
+            "-p", "timeout_idle=3600", "-p", "feature=+http2", "-p", f"vsl_mask={mask}"]
+    if not place.wire.tls:
+        return Start(argv)
+    if program_path("hitch") is None:
+        raise Cannot("hitch is not installed: Varnish has no TLS of its own")
+    conf = place.write("hitch.conf", f"""
+frontend = "[127.0.0.1]:{place.port}"
+backend = "[127.0.0.1]:{place.spare_ports[0]}"
+pem-file = "{place.certificate.both}"
+tls-protos = TLSv1.3
+alpn-protos = "h2,http/1.1"
+write-proxy-v2 = on
+workers = 1
+backlog = 4096
+keepalive = 3600
+daemon = off
+quiet = on
+syslog = off
+user = "root"
+""")
+    return Start(["hitch", f"--config={conf}"], behind=[(argv, place.spare_ports[0])])
 
 
 # ---- Apache Traffic Server, as a root of its own
 
-@server("ats", "traffic_server", version=["-V"])
+@server("ats", "traffic_server", version=["-V"], cannot=cannot_all("speaks HTTP/2 over TLS only", IN_H2_PLAIN))
 def ats(place):
     folder = place.folder
+    ssl = ":ssl" if place.wire.tls else ""
     for name in ("etc", "run", "log", "cache"):
         (folder / name).mkdir()
     place.write("runroot.yaml", f"""prefix: {folder}
@@ -250,7 +342,7 @@ cachedir: {folder}/cache
         "accept_threads": "INT 0",
         "task_threads": "INT 1",
         "cache.threads_per_disk": "INT 4",
-        "http.server_ports": f"STRING {place.port}:ip-in=127.0.0.1",
+        "http.server_ports": f"STRING {place.port}:ip-in=127.0.0.1{ssl}",
         "http.wait_for_cache": "INT 1",
         "http.cache.required_headers": "INT 0",
         "http.keep_alive_no_activity_timeout_in": "INT 3600",
@@ -274,19 +366,66 @@ cachedir: {folder}/cache
         "url_remap.remap_required": "INT 1",
         "dns.resolv_conf": "STRING NULL",
         "http.insert_response_via_str": "INT 0",
+        "ssl.TLSv1_2": "INT 0",
+        "ssl.TLSv1_3": "INT 1",
+        "ssl.server.cert.path": f"STRING {folder}/etc",
+        "ssl.server.private_key.path": f"STRING {folder}/etc",
+        "http2.no_activity_timeout_in": "INT 3600",
     }
     place.write("etc/records.config", "".join(f"CONFIG proxy.config.{k} {v}\n" for k, v in settings.items()))
     place.write("etc/remap.config", f"map / http://127.0.0.1:{place.origin_port}/\n")
     place.write("etc/storage.config", f"{folder}/cache 1G\n")
     place.write("etc/ip_allow.yaml", "ip_allow:\n  - apply: in\n    ip_addrs: 127.0.0.1\n    action: allow\n    methods: ALL\n")
-    for name in ("plugin.config", "hosting.config", "volume.config", "cache.config", "parent.config", "ssl_multicert.config"):
+    for name in ("plugin.config", "hosting.config", "volume.config", "cache.config", "parent.config"):
         place.write(f"etc/{name}", "")
+    place.write("etc/ssl_multicert.config",
+                f"dest_ip=* ssl_cert_name={place.certificate.certificate} ssl_key_name={place.certificate.key}\n" if ssl else "")
     return Start(["traffic_server", f"--run-root={folder}/runroot.yaml"])
 
 
-# ---- Squid, when it is asked for: it is far from the others. H2O is absent: its proxy has no cache.
+# ---- H2O: its proxy has no cache, so it serves the same bodies from files, which it keeps open
 
-@server("squid", "squid", version=["-v"], by_default=False)
+@server("h2o", "h2o", version=["--version"], cannot=cannot_all("its proxy does not cache: files, over TLS and HTTP/2 only", IN_PLAIN))
+def h2o(place):
+    for size in (1024, 65536):
+        with urllib.request.urlopen(f"http://127.0.0.1:{place.origin_port}/size/{size}/0000000000") as answer:
+            body = answer.read()
+        path = place.write(f"files/size/{size}/0000000000", "")
+        path.write_bytes(body)
+    with_tls = f"""
+  ssl:
+    certificate-file: {place.certificate.certificate}
+    key-file: {place.certificate.key}
+    minimum-version: TLSv1.2
+    ocsp-update-interval: 0""" if place.wire.tls else ""
+    conf = place.write("h2o.conf", f"""
+user: root
+num-threads: 1
+max-connections: 16384
+pid-file: {place.folder}/h2o.pid
+error-log: /dev/null
+listen:
+  host: 127.0.0.1
+  port: {place.port}{with_tls}
+ssl-session-resumption:
+  mode: ticket
+  ticket-store: internal
+http1-request-timeout: 3600
+http2-idle-timeout: 3600
+hosts:
+  default:
+    paths:
+      /:
+        file.dir: {place.folder}/files
+        file.mime.setdefaulttype: application/octet-stream
+        header.add: "Cache-Control: max-age=3600"
+""")
+    return Start(["h2o", "-c", str(conf)])
+
+
+# ---- Squid, when it is asked for: it is far from the others
+
+@server("squid", "squid", version=["-v"], by_default=False, cannot=cannot_all("measured in the clear only", IN_TLS + IN_H2_PLAIN))
 def squid(place):
     folder = place.folder
     conf = place.write("squid.conf", f"""

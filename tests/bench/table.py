@@ -5,21 +5,21 @@ import argparse
 import json
 import pathlib
 
-TITLES = {"cpu_us": "CPU us", "per_core": "req/s/core", "p50_us": "p50 us", "p99_us": "p99 us", "busy": "busy",
+TITLES = {"cpu_us": "CPU us", "per_core": "req/s/core", "handshakes_per_core": "handshakes/s/core", "load_us": "load us", "p50_us": "p50 us", "p99_us": "p99 us", "busy": "busy",
           "origin_requests": "fetches", "first_p50_us": "first p50 ms", "first_max_us": "first max ms", "max_us": "last max ms",
           "bytes": "bytes", "ram_bytes": "RAM bytes", "disk_bytes": "disk bytes"}
 DRIP_TITLES = {"p50_us": "last p50 ms"}
-BASES = ("warp-uring", "warp-epoll", "floor-epoll", "floor-uring")
+BASES = ("warp-uring", "warp-epoll", "floor-epoll", "floor-uring", "floor-nghttp2")
 
 
 def shown(key, value, in_ms=False):
     if value is None:
         return "-"
-    if key.endswith("_us") and key != "cpu_us" and in_ms:
+    if key.endswith("_us") and key not in ("cpu_us", "load_us") and in_ms:
         return f"{value / 1000:.1f}"
     if key == "busy":
         return f"{value:.2f}"
-    if key == "cpu_us" and value < 1000:
+    if key in ("cpu_us", "load_us") and value < 1000:
         return f"{value:.2f}"
     if key.endswith("p50_us") and value < 100:
         return f"{value:.1f}"
@@ -41,7 +41,8 @@ def lines_of(columns):
 def text(result):
     out = []
     for workload in result["workloads"]:
-        bases = [base for base in BASES if base in result["servers"] and (workload["main"] == "cpu_us" or base.startswith("warp"))]
+        bases = [base for base in BASES if base in result["servers"] and (workload["main"] == "cpu_us" or base.startswith("warp"))
+                 and any((row.get("ratios") or {}).get(base) is not None for row in workload["rows"])]
         in_ms = "first_p50_us" in workload["shows"]
         titles = {**TITLES, **(DRIP_TITLES if in_ms else {})}
         out += ["", f"{workload['name']}: {workload['says']}"]
@@ -70,9 +71,7 @@ def text(result):
     return "\n".join(out).lstrip("\n")
 
 
-def markdown(result):
-    """Servers down, workloads across: CPU microseconds, in brackets the ratio to the epoll floor of the same round."""
-    workloads = [workload for workload in result["workloads"] if workload["main"] == "cpu_us"]
+def markdown_table(result, workloads, floor):
     rows = [["CPU us per request", *(workload["name"] for workload in workloads)], ["---"] * (len(workloads) + 1)]
     for name in result["servers"]:
         cells = [name]
@@ -83,10 +82,24 @@ def markdown(result):
             elif not row["good_rounds"]:
                 cells.append("refused")
             else:
-                over = row["ratios"].get("floor-epoll")
+                over = row["ratios"].get(floor)
                 cells.append(shown("cpu_us", row["figures"]["cpu_us"]) + (f" ({over:.2f})" if over else ""))
-        rows.append(cells)
+        if set(cells[1:]) != {"-"}:
+            rows.append(cells)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def markdown(result):
+    """Servers down, workloads across: CPU microseconds, in brackets the ratio to the floor of the same round, which is
+    floor-epoll in the clear, floor-nghttp2 with TLS or HTTP/2."""
+    tables = []
+    for floor in ("floor-epoll", "floor-nghttp2"):
+        plain = {"tls": False, "spoken": "h1"}
+        workloads = [workload for workload in result["workloads"] if workload["main"] == "cpu_us"
+                     and (workload.get("wire", plain) == plain) == (floor == "floor-epoll")]
+        if workloads:
+            tables.append(markdown_table(result, workloads, floor))
+    return "\n\n".join(tables)
 
 
 def main():

@@ -4,6 +4,7 @@ it returns figures, or raises Refused. To add one: write the function, put @work
 `cpu_us` in its figures is what is compared; a workload without it names its own main figure."""
 import dataclasses
 
+import servers
 from processes import Refused
 
 KIB, MIB = 1024, 1024 * 1024
@@ -18,24 +19,28 @@ class Workload:
     main: str      # the figure that is compared
     shows: tuple   # the figures of its row
     rounds_max: int
+    wire: servers.Wire
 
 
 CPU_SHOWS = ("cpu_us", "per_core", "p50_us", "p99_us", "busy")
+# With TLS and HTTP/2 the generator has work to do: what it took for each request is shown too.
+WIRE_SHOWS = (*CPU_SHOWS, "load_us")
+HANDSHAKE_SHOWS = ("cpu_us", "handshakes_per_core", "p50_us", "p99_us", "busy", "load_us")
 
 
-def workload(name, says, main="cpu_us", shows=CPU_SHOWS, rounds_max=99):
+def workload(name, says, main="cpu_us", shows=CPU_SHOWS, rounds_max=99, wire=servers.PLAIN):
     def add(function):
-        WORKLOADS[name] = Workload(name, says, function, main, shows, rounds_max)
+        WORKLOADS[name] = Workload(name, says, function, main, shows, rounds_max, wire)
         return function
     return add
 
 
-def hits(cell, size, connections=64, objects=1, pick="one", **more):
+def hits(cell, size, connections=64, objects=1, pick="one", streams=1, **more):
     """Everything is stored, then asked for again: the origin must not hear of it."""
     cell.load(size, connections=min(8, objects), requests=objects, objects=objects, pick="cycle")
     cell.settle()
-    figures = cell.measure(size, connections=connections, objects=objects, pick=pick,
-                           warming=max(4 * connections, 2 * objects if objects > 1 else 0), **more)
+    figures = cell.measure(size, connections=connections, objects=objects, pick=pick, streams=streams,
+                           warming=max(4 * connections * streams, 2 * objects if objects > 1 else 0), **more)
     cell.demand(figures["origin_requests"] == 0, f"the origin was asked {figures['origin_requests']} times during a hit test")
     return figures
 
@@ -137,3 +142,47 @@ def memory_object(cell):
     if again:
         raise Refused(f"{again} of {few + many} objects were not there any more")
     return figures
+
+
+# ---- TLS 1.3 and HTTP/2
+
+@workload("hit-1k-tls", "hit, 1 KiB, HTTP/1.1 over TLS 1.3", shows=WIRE_SHOWS, wire=servers.TLS)
+def hit_1k_tls(cell):
+    return hits(cell, KIB)
+
+
+@workload("hit-64k-tls", "hit, 64 KiB, HTTP/1.1 over TLS 1.3", shows=WIRE_SHOWS, wire=servers.TLS)
+def hit_64k_tls(cell):
+    return hits(cell, 64 * KIB)
+
+
+@workload("hit-1k-h2", "hit, 1 KiB, HTTP/2 over TLS 1.3, 10 connections of 32 streams", shows=WIRE_SHOWS, wire=servers.H2_TLS)
+def hit_1k_h2(cell):
+    return hits(cell, KIB, connections=10, streams=32)
+
+
+@workload("hit-1k-h2c", "hit, 1 KiB, HTTP/2 in the clear, 10 connections of 32 streams", shows=WIRE_SHOWS, wire=servers.H2_PLAIN)
+def hit_1k_h2c(cell):
+    return hits(cell, KIB, connections=10, streams=32)
+
+
+def handshakes(cell, spoken):
+    figures = cell.measure(KIB, connections=16, spoken=spoken, warming=64)
+    cell.demand(figures["origin_requests"] == 0, f"the origin was asked {figures['origin_requests']} times by handshakes alone")
+    return {**figures, "handshakes_per_core": figures.pop("per_core")}
+
+
+@workload("handshake", "full handshake, TLS 1.3, X25519, ECDSA on P-256", shows=HANDSHAKE_SHOWS, wire=servers.TLS)
+def handshake(cell):
+    return handshakes(cell, "handshake")
+
+
+@workload("handshake-resumed", "resumed handshake, TLS 1.3, ticket and X25519", shows=HANDSHAKE_SHOWS, wire=servers.TLS)
+def handshake_resumed(cell):
+    return handshakes(cell, "resume")
+
+
+@workload("memory-idle-tls", "memory of an idle keep-alive connection over TLS 1.3", main="bytes", shows=("bytes",), rounds_max=3,
+          wire=servers.TLS)
+def memory_idle_tls(cell):
+    return memory_idle(cell)

@@ -49,7 +49,8 @@ def request_bytes(method, target, headers=(), body=None, host="a.test", version=
 
 
 class Client(Wire):
-    def __init__(self, port, host="127.0.0.1", receive_buffer=None, timeout=TIMEOUT, source=None):
+    def __init__(self, port, host="127.0.0.1", receive_buffer=None, timeout=TIMEOUT, source=None, tls=None, name=None, session=None):
+        """tls: an SSLContext; name: the server name to ask for (None: none)."""
         sock = socket.socket()
         sock.settimeout(timeout)
         if receive_buffer is not None:
@@ -58,6 +59,8 @@ class Client(Wire):
             sock.bind((source, 0))
         sock.connect((host, port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            sock = tls.wrap_socket(sock, server_hostname=name, session=session)
         super().__init__(sock, timeout)
 
     def __enter__(self):

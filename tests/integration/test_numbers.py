@@ -9,6 +9,7 @@ import pytest
 
 from client import request_bytes
 from origin import answer
+from pki import Authority
 from test_fill import Many, heap_kib
 from wait import until
 
@@ -179,6 +180,90 @@ def test_memory_of_an_idle_connection(start_warp, origin, capsys):
     assert per_connection <= 512
     many.close()
     more.close()
+    warp.wait_metric(0, "warp_connections", state="idle")
+
+
+@pytest.fixture
+def start_secure(start_warp, origin, tmp_path):
+    authority = Authority()
+    path = authority.issue("a.test").write(tmp_path / "a.crt")
+
+    def start(**more):
+        args = ("--cert", str(path), "--key", str(path.with_suffix(".key")))
+        return start_warp(origin, tls=True, args=args, **more), authority.context()
+
+    return start
+
+
+def ask_secure(client):
+    client.request("/1k")
+    client.until(b"\r\n\r\n")
+    assert client.exactly(1024) == BODY
+
+
+def store_secure(warp, origin, context):
+    with warp.tls_client(context) as client:
+        client.request("/1k")
+        origin.expect("/1k").answer(200, {"Cache-Control": "max-age=3600", "Content-Type": "text/plain"}, BODY)
+        assert client.read_response().body == BODY
+        client.request("/64k")
+        origin.expect("/64k").answer(200, {"Cache-Control": "max-age=3600"}, BODY * 64)
+        assert client.read_response().body == BODY * 64
+
+
+def test_system_calls_of_a_hit_over_tls(start_secure, origin, tmp_path, capsys):
+    """A head and its body are one record and one send; four records and a head are one send, too."""
+    warp, context = start_secure()
+    store_secure(warp, origin, context)
+    clients = [warp.tls_client(context) for _ in range(16)]
+    for client in clients:
+        ask_secure(client)
+    traced = Traced(warp.worker_pid(), str(tmp_path / "strace"))
+    rounds = 100
+    for _ in range(rounds):
+        for client in clients:
+            client.send(request_bytes("GET", "/1k"))
+        for client in clients:
+            client.until(b"\r\n\r\n")
+            client.exactly(1024)
+    for _ in range(rounds):
+        clients[0].request("/64k")
+        assert len(clients[0].read_response().body) == 65536
+    counts = traced.stop()
+    hits = rounds * len(clients) + rounds
+    if warp.io() == "uring":
+        check_uring_calls(counts, hits, capsys)
+    else:
+        moving = sum(n for name, n in counts.items() if name in ("recvfrom", "recvmsg", "sendto", "sendmsg", "writev"))
+        with capsys.disabled():
+            print(f"\nnumbers: system calls of a hit over TLS: {moving / hits:.3f} send and receive {counts}")
+        assert 1.98 <= moving / hits <= 2.1, counts  # a send of 66 KiB may be taken in two
+    for client in clients:
+        client.close()
+
+
+def test_memory_of_an_idle_tls_connection(start_secure, origin, capsys):
+    n = 1000
+    warp, context = start_secure(env={"MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0"})
+    store_secure(warp, origin, context)
+    pid = warp.worker_pid()
+
+    def open_idle(count):
+        clients = [warp.tls_client(context) for _ in range(count)]
+        for client in clients:
+            ask_secure(client)
+        return clients
+
+    clients = open_idle(100)  # a warm-up: pools have begun
+    before = heap_kib(pid)
+    clients += open_idle(n)
+    warp.wait_metric(n + 100, "warp_connections", state="idle")
+    per_connection = (heap_kib(pid) - before) * 1024 / n
+    with capsys.disabled():
+        print(f"\nnumbers: an idle TLS connection holds {per_connection:.0f} B of user memory")
+    assert per_connection <= 16 * 1024
+    for client in clients:
+        client.close()
     warp.wait_metric(0, "warp_connections", state="idle")
 
 

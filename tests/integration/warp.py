@@ -34,13 +34,18 @@ def free_port():
 
 
 class Warp:
-    def __init__(self, directory, origins=(), workers=1, args=(), env=(), cache=("--cache-dir", "none"), before_exec=None, under=()):
+    def __init__(self, directory, origins=(), workers=1, args=(), env=(), cache=("--cache-dir", "none"), before_exec=None, under=(),
+                 tls=False, admin_tls=None):
+        """tls: a listener at tls_port; args then name its certificates. admin_tls: an SSLContext for the admin listener."""
         self.directory = pathlib.Path(directory)
         self.workers = workers
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port, self.tls_port = free_port(), free_port(), free_port()
+        self.admin_tls = admin_tls
         self.stderr_path = self.directory / f"stderr-{self.port}"
         self.argv = [*under, BINARY, "run", "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin_port}",
                      "--workers", str(workers), *cache]
+        if tls:
+            self.argv += ["--listen-tls", f"127.0.0.1:{self.tls_port}"]
         for origin in origins:
             self.argv += ["--origin", getattr(origin, "url", origin)]
         if TEST_IO and "--io" not in args:
@@ -79,6 +84,9 @@ class Warp:
     def client(self, **options):
         return Client(self.port, **options)
 
+    def tls_client(self, context, name="a.test", **options):
+        return Client(self.tls_port, tls=context, name=name, **options)
+
     def get(self, target, headers=(), **more):
         """One request on a connection of its own."""
         with self.client() as client:
@@ -90,7 +98,7 @@ class Warp:
         headers = list(headers.items() if isinstance(headers, dict) else headers)
         if token:
             headers.append(("Authorization", f"Bearer {self.token}"))
-        with Client(self.admin_port) as client:
+        with Client(self.admin_port, tls=self.admin_tls, name="127.0.0.1" if self.admin_tls else None) as client:
             return client.get(target, headers, method=method, body=body, **{"host": "127.0.0.1", **more})
 
     def metrics(self):
@@ -102,7 +110,7 @@ class Warp:
             samples[name] = float(value)
         return samples
 
-    def metric(self, name, **labels):
+    def metric(self, name, /, **labels):
         """The sum over all samples of that name which carry these labels."""
         total, found = 0.0, False
         for key, value in self.metrics().items():
@@ -122,7 +130,7 @@ class Warp:
     def outcome(self, name):
         return self.metric("warp_requests_total", outcome=name)
 
-    def wait_metric(self, n, name, **labels):
+    def wait_metric(self, n, name, /, **labels):
         return until(lambda: self.metric(name, **labels) == n, f"{name}{labels} == {n}") and n
 
     def io(self):

@@ -316,7 +316,7 @@ static void answer_end(struct wire *wire)
     got->has_mark = false;
     if (asked->is_malformed || got->ends_all) {
         client->asked_count = client->answered + 1; /* the connection ends here */
-        client->lingers = client->lingers || chance(50);
+        client->lingers = client->lingers || (client->carrier == NULL && chance(50));
     }
     client_answered(client);
 }

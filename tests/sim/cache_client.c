@@ -1,5 +1,6 @@
 /* What clients ask, and how they behave while they do. */
 #include "tests/sim/cache_client.h"
+#include "tests/sim/cache_h2.h"
 
 #include "http/date.h"
 
@@ -26,7 +27,9 @@ void client_over(struct client *client, const char *why, bool reset)
     sim_timer_stop(&client->watch);
     sim_timer_stop(&client->leave);
     sim_timer_stop(&client->unpause);
-    if (reset)
+    if (client->carrier != NULL)
+        carrier_leave(client);
+    else if (reset)
         sim_reset(&client->peer);
     else
         sim_close(&client->peer);
@@ -63,12 +66,20 @@ static void leave_fire(struct sim_timer *timer)
     client_over(client, "leaves", chance(50));
 }
 
+static void client_pause(struct client *client, bool paused)
+{
+    if (client->carrier != NULL)
+        carrier_pause(client, paused);
+    else
+        sim_pause(&client->peer, paused);
+}
+
 static void unpause_fire(struct sim_timer *timer)
 {
     struct client *client = container_of(timer, struct client, unpause);
 
     client_watch(client);
-    sim_pause(&client->peer, false);
+    client_pause(client, false);
 }
 
 static void client_maybe_pause(struct client *client)
@@ -81,7 +92,7 @@ static void client_maybe_pause(struct client *client)
     counts.stopped_reading += stops;
     run_trace("client %u: stops reading%s", client->id, stops ? " for long" : "");
     sim_timer_stop(&client->watch);
-    sim_pause(&client->peer, true);
+    client_pause(client, true);
     sim_timer_set(&client->unpause, os_clock_ns() + (stops ? between(40 * NS_S, 90 * NS_S) : between(0, 2 * NS_S)));
 }
 
@@ -119,7 +130,12 @@ static void client_send(struct client *client)
         if (asked->begin >= client->text_at && asked->begin < client->text_at + n)
             asked_begins(asked);
     }
-    sim_send(&client->peer, client->text + client->text_at, n);
+    if (client->carrier != NULL)
+        carrier_send(client, client->text + client->text_at, n);
+    else
+        sim_send(&client->peer, client->text + client->text_at, n);
+    if (client->done)
+        return; /* its connection takes no more requests */
     client->text_at += n;
     if (client->text_at < limit)
         sim_timer_set(&client->step, os_clock_ns() + between(0, 15 * NS_MS));
@@ -135,6 +151,8 @@ void client_answered(struct client *client)
     client->answered++;
     client_watch(client);
     if (client->answered < client->asked_count) {
+        if (client->carrier != NULL) /* the rest of a request that was answered early is not sent: its stream is over */
+            client->text_at = client->asked[client->answered].begin;
         client_send(client);
         return;
     }
@@ -145,10 +163,8 @@ void client_answered(struct client *client)
 
 static void step_fire(struct sim_timer *timer);
 
-static void client_connected(struct sim_peer *peer, int32_t result)
+void client_connected(struct client *client, int32_t result)
 {
-    struct client *client = container_of(peer, struct client, peer);
-
     if (client->done)
         return;
     if (result != 0) {
@@ -160,7 +176,7 @@ static void client_connected(struct sim_peer *peer, int32_t result)
     client_send(client);
 }
 
-static void client_ended(struct client *client, const char *why)
+void client_ended(struct client *client, const char *why)
 {
     if (client->is_crowd && client->answered == 0 && os_clock_ns() > run.last_outage_ns + 10 * NS_S)
         run_failed((int)client->asked[0].url, client->id, "%s before the answer of a good origin was complete", why);
@@ -169,24 +185,34 @@ static void client_ended(struct client *client, const char *why)
     client_over(client, why, false);
 }
 
-static void client_received(struct sim_peer *peer, const char *data, size_t size)
+void client_feed(struct client *client, const char *data, size_t size)
 {
-    struct client *client = container_of(peer, struct client, peer);
-
     if (client->done)
         return;
-    if (size == 0) {
-        (void)wire_fin(&client->wire); /* in the middle: a visible end */
-        client_ended(client, "FIN");
-        return;
-    }
     if (!wire_feed(&client->wire, data, size))
         run_failed((int)client->asked[MIN(client->answered, CLIENT_REQUESTS_MAX - 1)].url, client->id,
                    "an answer is no HTTP: %.60s", client->wire.head);
     client_maybe_pause(client);
 }
 
-static void client_reset(struct sim_peer *peer)
+static void peer_connected(struct sim_peer *peer, int32_t result)
+{
+    client_connected(container_of(peer, struct client, peer), result);
+}
+
+static void peer_received(struct sim_peer *peer, const char *data, size_t size)
+{
+    struct client *client = container_of(peer, struct client, peer);
+
+    if (size > 0) {
+        client_feed(client, data, size);
+    } else if (!client->done) {
+        (void)wire_fin(&client->wire); /* in the middle: a visible end */
+        client_ended(client, "FIN");
+    }
+}
+
+static void peer_reset(struct sim_peer *peer)
 {
     struct client *client = container_of(peer, struct client, peer);
 
@@ -201,6 +227,10 @@ static void step_fire(struct sim_timer *timer)
 
     if (client->connected) {
         client_send(client);
+        return;
+    }
+    if (client->carrier != NULL) {
+        carrier_join(client);
         return;
     }
     INVARIANT(err_is_ok(os_address_parse(SLICE("10.9.9.9:8080"), &to)));
@@ -290,7 +320,7 @@ static void say_chunks(struct client *client, const char *bytes, size_t size, bo
 
 static void say_upload(struct client *client, struct asked *asked, unsigned index)
 {
-    bool chunked = chance(50) || asked->upload_is_bad;
+    bool no_length = chance(50) || asked->upload_is_bad, chunked = no_length && client->carrier == NULL;
     char *bytes = malloc(asked->upload_bytes + 1u);
 
     INVARIANT(bytes != NULL);
@@ -301,7 +331,10 @@ static void say_upload(struct client *client, struct asked *asked, unsigned inde
         say(client, "Transfer-Encoding: chunked\r\n\r\n");
         say_chunks(client, bytes, asked->upload_bytes, asked->upload_is_bad);
     } else {
-        say(client, "Content-Length: %u\r\n\r\n", asked->upload_bytes);
+        if (no_length)
+            say(client, "\r\n");
+        else
+            say(client, "Content-Length: %u\r\n\r\n", asked->upload_bytes);
         append(client, bytes, asked->upload_bytes);
     }
     free(bytes);
@@ -405,10 +438,11 @@ static void draw_request(struct asked *asked, int herd_url)
     }
 }
 
-static void client_init(struct client *client, unsigned id, uint64_t at_ns)
+static void client_init(struct client *client, struct carrier *carrier, unsigned id, uint64_t at_ns)
 {
     *client = (struct client){
-        .peer = {.connected = client_connected, .received = client_received, .reset = client_reset},
+        .peer = {.connected = peer_connected, .received = peer_received, .reset = peer_reset},
+        .carrier = carrier,
         .step = {.fire = step_fire},
         .watch = {.fire = watch_fire},
         .leave = {.fire = leave_fire},
@@ -419,23 +453,24 @@ static void client_init(struct client *client, unsigned id, uint64_t at_ns)
     sim_timer_set(&client->step, at_ns);
 }
 
-void client_plan(struct client *client, unsigned id, uint64_t at_ns, int herd_url)
+void client_plan(struct client *client, struct carrier *carrier, unsigned id, uint64_t at_ns, int herd_url)
 {
-    client_init(client, id, at_ns);
+    client_init(client, carrier, id, at_ns);
     client->asked_count = (unsigned)between(1, 6);
-    client->is_pipelined = chance(30);
+    client->is_pipelined = carrier == NULL && chance(30);
     client->is_splitting = chance(30);
-    client->half_closes = chance(15);
+    client->half_closes = carrier == NULL && chance(15);
     client->pauses = chance(herd_url >= 0 ? 50 : 20);
     client->stops_reading = chance(4);
-    client->lingers = chance(15);
+    client->lingers = carrier == NULL && chance(15);
     if (chance(20))
         sim_timer_set(&client->leave, at_ns + (chance(50) ? between(0, 400 * NS_MS) : between(0, 6 * NS_S)));
     for (unsigned i = 0; i < client->asked_count; i++) {
         struct asked *asked = &client->asked[i];
         draw_request(asked, i == 0 ? herd_url : -1);
         asked->begin = client->text_bytes;
-        if (asked->is_malformed)
+        asked->is_http10 = asked->is_http10 && carrier == NULL;
+        if (asked->is_malformed && carrier == NULL)
             say_malformed(client);
         else
             say_request(client, asked, i);
@@ -445,11 +480,11 @@ void client_plan(struct client *client, unsigned id, uint64_t at_ns, int herd_ur
     }
 }
 
-void client_plan_crowd(struct client *client, unsigned id, uint64_t at_ns, uint32_t url)
+void client_plan_crowd(struct client *client, struct carrier *carrier, unsigned id, uint64_t at_ns, uint32_t url)
 {
     struct asked *asked = &client->asked[0];
 
-    client_init(client, id, at_ns);
+    client_init(client, carrier, id, at_ns);
     client->asked_count = 1;
     *asked = (struct asked){.url = url, .method = ASKED_GET, .coding = client_codings[sim_random(ARRAY_LEN(client_codings))]};
     client->is_splitting = chance(20);

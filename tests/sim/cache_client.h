@@ -38,8 +38,11 @@ struct got {
     uint32_t other_url, other_version; /* what a POST's answer made invalid beside; version 0: nothing */
 };
 
+struct carrier;
+
 struct client {
-    struct sim_peer peer;
+    struct sim_peer peer;    /* HTTP/1 */
+    struct carrier *carrier; /* HTTP/2: the connection that it shares; NULL: HTTP/1 */
     struct sim_timer step, watch, leave, unpause;
     struct wire wire;
     unsigned id;
@@ -50,17 +53,22 @@ struct client {
     struct got got;
     bool is_pipelined, is_splitting, half_closes, pauses, stops_reading, lingers;
     bool is_crowd; /* its answer must come, whole */
-    bool connected, done, fin_sent;
+    bool connected, done, fin_sent, has_joined;
 };
 
 extern struct client clients[CLIENTS_MAX];
 extern const struct wire_events client_events;
 extern const char *const client_codings[5];
 
-/* Draws what it will ask; starts at at_ns. herd_url >= 0: what it gets first, as others do at that moment. */
-void client_plan(struct client *client, unsigned id, uint64_t at_ns, int herd_url);
+/* Draws what it will ask; starts at at_ns. herd_url >= 0: what it gets first, as others do at that moment. carrier: NULL for
+ * HTTP/1. */
+void client_plan(struct client *client, struct carrier *carrier, unsigned id, uint64_t at_ns, int herd_url);
 /* One of those who ask for the same cold URL at once. */
-void client_plan_crowd(struct client *client, unsigned id, uint64_t at_ns, uint32_t url);
+void client_plan_crowd(struct client *client, struct carrier *carrier, unsigned id, uint64_t at_ns, uint32_t url);
+/* What the network says, of either protocol: 0 or -errno; bytes of answers, as HTTP/1; no more will come. */
+void client_connected(struct client *client, int32_t result);
+void client_feed(struct client *client, const char *data, size_t size);
+void client_ended(struct client *client, const char *why);
 void client_over(struct client *client, const char *why, bool reset);
 /* An answer is complete: on to the next request. */
 void client_answered(struct client *client);

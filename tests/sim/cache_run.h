@@ -15,7 +15,8 @@
     X(not_modified) X(cut_answers) X(own_answers) X(heads) X(uploads) X(purges) X(soft_purges)                 \
     X(tenant_purges) X(purge_requests) X(invalidations) X(origin_cuts) X(origin_junk) X(origin_hangs)          \
     X(origin_304) X(ranges_at_origin) X(resumes) X(interims) X(trailers) X(left) X(stopped_reading)            \
-    X(half_closed) X(malformed) X(crowds) X(herds) X(late_calls) X(evictions) X(outages) X(refusals) X(aborted_fetches)
+    X(half_closed) X(malformed) X(crowds) X(herds) X(late_calls) X(evictions) X(outages) X(refusals) X(aborted_fetches) \
+    X(h2_connections) X(h2_streams)
 
 struct run_counts {
 #define X(name) uint64_t name;

@@ -9,6 +9,7 @@
  *   I7 at the end nothing is left: no connection, transaction, fill, byte
  *   I8 the same seed is the same run */
 #include "tests/sim/cache_client.h"
+#include "tests/sim/cache_h2.h"
 #include "tests/sim/cache_node.h"
 #include "tests/sim/cache_origin.h"
 
@@ -217,28 +218,51 @@ static int draw_herd_url(void)
     return (int)sim_random(MODEL_URLS - 8);
 }
 
+/* Half of all that come together share one HTTP/2 connection; others use one of their own. */
+static struct carrier *draw_carrier(unsigned members)
+{
+    return chance(50) ? carrier_new(members) : NULL;
+}
+
+/* Those who come together: a crowd that asks for one cold URL, or a herd whose first requests are for the same. */
+static unsigned plan_crowd(unsigned at, uint64_t begin_ns, unsigned size)
+{
+    uint32_t url = MODEL_URLS - 1 - (uint32_t)sim_random(4);
+    struct carrier *carrier = draw_carrier(size);
+
+    counts.crowds++;
+    for (unsigned i = 0; i < size; i++, at++)
+        client_plan_crowd(&clients[at], carrier, at + 1, begin_ns + between(0, 150 * NS_MS), url);
+    return at;
+}
+
+static unsigned plan_herd(unsigned at, uint64_t begin_ns, unsigned size)
+{
+    int url = draw_herd_url();
+    struct carrier *carrier = draw_carrier(size);
+
+    counts.herds++;
+    for (unsigned i = 0; i < size; i++, at++) {
+        client_plan(&clients[at], carrier, at + 1, begin_ns + between(0, 100 * NS_MS), url);
+        if (chance(20)) /* perhaps the one whose request the others wait for */
+            sim_timer_set(&clients[at].leave, begin_ns + between(50 * NS_MS, 500 * NS_MS));
+    }
+    return at;
+}
+
 static void plan_clients(void)
 {
     unsigned at = 0;
 
     while (at < run.clients) {
         uint64_t begin_ns = os_clock_ns() + between(0, 15 * NS_S);
-        unsigned size = (unsigned)between(3, 10);
+        unsigned size = MIN((unsigned)between(3, 10), run.clients - at);
         if (chance(6)) {
-            uint32_t url = MODEL_URLS - 1 - (uint32_t)sim_random(4);
-            counts.crowds++;
-            for (unsigned i = 0; i < size && at < run.clients; i++, at++)
-                client_plan_crowd(&clients[at], at + 1, begin_ns + between(0, 150 * NS_MS), url);
+            at = plan_crowd(at, begin_ns, size);
         } else if (chance(10)) {
-            int url = draw_herd_url();
-            counts.herds++;
-            for (unsigned i = 0; i < size && at < run.clients; i++, at++) {
-                client_plan(&clients[at], at + 1, begin_ns + between(0, 100 * NS_MS), url);
-                if (chance(20)) /* perhaps the one whose request the others wait for */
-                    sim_timer_set(&clients[at].leave, begin_ns + between(50 * NS_MS, 500 * NS_MS));
-            }
+            at = plan_herd(at, begin_ns, size);
         } else {
-            client_plan(&clients[at], at + 1, begin_ns, -1);
+            client_plan(&clients[at], chance(25) ? carrier_new(1) : NULL, at + 1, begin_ns, -1);
             at++;
         }
     }
@@ -264,6 +288,7 @@ static uint64_t run_seed(uint64_t seed, bool tracing)
     ending = false;
     model_begin();
     origins_begin();
+    carriers_begin();
     node_begin();
     plan_clients();
     purge_timer = (struct sim_timer){.fire = purge_fire};
@@ -284,6 +309,7 @@ static uint64_t run_seed(uint64_t seed, bool tracing)
     sim_timer_stop(&outage_timer);
     for (unsigned i = 0; i < run.clients; i++)
         client_free(&clients[i]);
+    carriers_end();
     origins_end();
     hash = sim_hash() ^ run.content;
     sim_end();

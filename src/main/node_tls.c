@@ -1,0 +1,371 @@
+#include "main/node_tls.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RELOAD_IDLE_NS UINT64_C(3600000000000)
+
+/* What a reload hands to a worker. */
+struct tls_next {
+    struct net_acceptor *acceptor, *admin_acceptor;
+    struct net_identity *identity, *admin_identity; /* for worker 0's metrics */
+};
+
+struct tls_worker {
+    _Alignas(64) struct node_tls *tls;
+    struct loop *loop;
+    struct tls_next now;
+    _Atomic(struct tls_next *) next; /* not NULL: mail is on its way */
+    struct mail mail;
+};
+
+struct node_tls {
+    const struct config *config;
+    struct net_identity *identity, *admin_identity; /* of the start, until all workers have entered */
+    struct net_tickets *tickets, *admin_tickets;
+    struct tls_worker *workers;
+    unsigned worker_count;
+    struct os_event *event;
+    struct os_thread *thread;
+    _Atomic bool is_wanted, is_over;
+    _Atomic uint64_t successes, failures;
+};
+
+/* ---- settings and files ------------------------------------------------------------------------------------------- */
+
+static const char *settings_problem(const struct config *config)
+{
+    bool has_any = config->cert != NULL || config->cert_dir != NULL;
+
+    if (config->cert != NULL && config->key == NULL)
+        return "--cert needs --key FILE, its private key";
+    if (config->key != NULL && config->cert == NULL)
+        return "--key needs --cert FILE, the certificate that it belongs to";
+    if (config->listen_tls.count > 0 && !has_any)
+        return "--listen-tls needs a certificate: --cert FILE with --key FILE, or --cert-dir DIR";
+    if (config->listen_tls.count == 0 && has_any)
+        return "--cert and --cert-dir are for --listen-tls ADDR, which is not given";
+    if (config->admin_cert != NULL && config->admin_key == NULL)
+        return "--admin-cert needs --admin-key FILE, its private key";
+    if (config->admin_key != NULL && config->admin_cert == NULL)
+        return "--admin-key needs --admin-cert FILE, the certificate that it belongs to";
+    if (config->admin_client_ca != NULL && config->admin_cert == NULL)
+        return "--admin-client-ca needs TLS on the admin listener: --admin-cert FILE and --admin-key FILE";
+    return NULL;
+}
+
+MUST_USE static err data_identity_read(const struct config *config, char *message, size_t message_size,
+                                       struct net_identity **ret_identity)
+{
+    const struct net_identity_options options = {
+        .cert_file = config->cert, .key_file = config->key, .cert_dir = config->cert_dir, .h2 = true};
+
+    if (config->listen_tls.count == 0)
+        return ERR_OK;
+    return net_identity_new(&options, message, message_size, ret_identity);
+}
+
+MUST_USE static err admin_identity_read(const struct config *config, char *message, size_t message_size,
+                                        struct net_identity **ret_identity)
+{
+    const struct net_identity_options options = {
+        .cert_file = config->admin_cert, .key_file = config->admin_key, .client_ca_file = config->admin_client_ca};
+
+    if (config->admin_cert == NULL)
+        return ERR_OK;
+    return net_identity_new(&options, message, message_size, ret_identity);
+}
+
+err node_identity_read(const struct config *config, char *message, size_t message_size, struct net_identity **ret_identity,
+                       struct net_identity **ret_admin)
+{
+    struct net_identity *identity = NULL, *admin = NULL;
+    const char *problem = settings_problem(config);
+    err result;
+
+    if (problem != NULL) {
+        snprintf(message, message_size, "%s", problem);
+        return ERR(INVALID);
+    }
+    result = data_identity_read(config, message, message_size, &identity);
+    if (err_is_ok(result))
+        result = admin_identity_read(config, message, message_size, &admin);
+    if (!err_is_ok(result)) {
+        net_identity_unref(identity);
+        return result;
+    }
+    *ret_identity = identity;
+    *ret_admin = admin;
+    return ERR_OK;
+}
+
+/* ---- acceptors ------------------------------------------------------------------------------------------------------ */
+
+static struct tls_next *next_done(struct tls_next *next)
+{
+    next->acceptor = net_acceptor_free(next->acceptor);
+    next->admin_acceptor = net_acceptor_free(next->admin_acceptor);
+    next->identity = net_identity_unref(next->identity);
+    next->admin_identity = net_identity_unref(next->admin_identity);
+    return NULL;
+}
+
+/* identities may be NULL. */
+MUST_USE static err next_init(struct node_tls *tls, unsigned worker, struct net_identity *identity, struct net_identity *admin,
+                              struct tls_next *ret_next)
+{
+    *ret_next = (struct tls_next){0};
+    if (identity != NULL)
+        TRY(net_acceptor_new(identity, tls->tickets, &ret_next->acceptor));
+    if (worker > 0)
+        return ERR_OK;
+    if (admin != NULL)
+        TRY(net_acceptor_new(admin, tls->admin_tickets, &ret_next->admin_acceptor));
+    ret_next->identity = identity != NULL ? net_identity_ref(identity) : NULL;
+    ret_next->admin_identity = admin != NULL ? net_identity_ref(admin) : NULL;
+    return ERR_OK;
+}
+
+static void worker_take(struct mail *mail)
+{
+    struct tls_worker *worker = container_of(mail, struct tls_worker, mail);
+    struct tls_next *next = atomic_exchange(&worker->next, NULL);
+
+    next_done(&worker->now);
+    worker->now = *next;
+    free(next);
+}
+
+/* What an earlier reload brought and the worker has not taken yet goes. */
+static void worker_hand(struct tls_worker *worker, struct tls_next *next)
+{
+    struct tls_next *old = atomic_exchange(&worker->next, next);
+
+    if (old == NULL) {
+        loop_post(worker->loop, &worker->mail);
+        return;
+    }
+    next_done(old);
+    free(old);
+}
+
+err node_tls_enter(struct node_tls *tls, unsigned worker, struct loop *loop)
+{
+    struct tls_worker *own = &tls->workers[worker];
+
+    own->tls = tls;
+    own->loop = loop;
+    own->mail.run = worker_take;
+    return next_init(tls, worker, tls->identity, tls->admin_identity, &own->now);
+}
+
+void node_tls_leave(struct node_tls *tls, unsigned worker)
+{
+    struct tls_worker *own = &tls->workers[worker];
+    struct tls_next *next = atomic_exchange(&own->next, NULL);
+
+    if (next != NULL) /* the loop ended before its mail */
+        next_done(next);
+    free(next);
+    next_done(&own->now);
+}
+
+struct net_acceptor *node_tls_acceptor(struct node_tls *tls, unsigned worker)
+{
+    return tls->workers[worker].now.acceptor;
+}
+
+struct net_acceptor *node_tls_admin_acceptor(struct node_tls *tls)
+{
+    return tls->workers[0].now.admin_acceptor;
+}
+
+/* ---- reading again -------------------------------------------------------------------------------------------------- */
+
+/* All workers' or none. */
+MUST_USE static err reload_prepare(struct node_tls *tls, struct net_identity *identity, struct net_identity *admin,
+                                   struct tls_next **ret_nexts)
+{
+    for (unsigned i = 0; i < tls->worker_count; i++) {
+        ret_nexts[i] = malloc(sizeof(struct tls_next));
+        ENSURE(ret_nexts[i] != NULL, MEMORY);
+        TRY(next_init(tls, i, identity, admin, ret_nexts[i]));
+    }
+    return ERR_OK;
+}
+
+MUST_USE static err reload_identities(struct node_tls *tls, struct net_identity *identity, struct net_identity *admin)
+{
+    struct tls_next *nexts[NODE_WORKERS_MAX] = {0};
+    err result = reload_prepare(tls, identity, admin, nexts);
+
+    for (unsigned i = 0; i < tls->worker_count; i++) {
+        if (err_is_ok(result)) {
+            worker_hand(&tls->workers[i], nexts[i]);
+        } else if (nexts[i] != NULL) {
+            next_done(nexts[i]);
+            free(nexts[i]);
+        }
+    }
+    return result;
+}
+
+static void reload_run(struct node_tls *tls)
+{
+    struct net_identity *identity = NULL, *admin = NULL;
+    char message[NODE_TLS_MESSAGE_BYTES] = "out of memory";
+    err result = node_identity_read(tls->config, message, sizeof(message), &identity, &admin);
+
+    if (err_is_ok(result))
+        result = reload_identities(tls, identity, admin);
+    net_identity_unref(identity);
+    net_identity_unref(admin);
+    if (err_is_ok(result)) {
+        atomic_fetch_add(&tls->successes, 1);
+        log_info("certificates were read again");
+        return;
+    }
+    atomic_fetch_add(&tls->failures, 1);
+    log_error("certificates stay as they are: %s", message);
+}
+
+static void reload_thread(void *arg)
+{
+    struct node_tls *tls = arg;
+
+    while (!atomic_load(&tls->is_over)) {
+        if (atomic_exchange(&tls->is_wanted, false))
+            reload_run(tls);
+        else
+            os_event_wait(tls->event, RELOAD_IDLE_NS);
+    }
+}
+
+err node_tls_start(struct node_tls *tls)
+{
+    tls->identity = net_identity_unref(tls->identity); /* the workers have theirs */
+    tls->admin_identity = net_identity_unref(tls->admin_identity);
+    return os_thread_start("warp-certs", reload_thread, tls, &tls->thread);
+}
+
+void node_tls_stop(struct node_tls *tls)
+{
+    atomic_store(&tls->is_over, true);
+    os_event_set(tls->event);
+    if (tls->thread != NULL)
+        os_thread_join(tls->thread);
+    tls->thread = NULL;
+}
+
+void node_tls_reload(struct node_tls *tls)
+{
+    atomic_store(&tls->is_wanted, true);
+    os_event_set(tls->event);
+}
+
+/* ---- metrics -------------------------------------------------------------------------------------------------------- */
+
+static bool is_listed(const struct net_identity *identity, const char *name)
+{
+    const char *other;
+    int64_t expires_s;
+
+    for (unsigned i = 0; identity != NULL && net_identity_certificate(identity, i, &other, &expires_s); i++)
+        if (strcmp(name, other) == 0)
+            return true;
+    return false;
+}
+
+/* unless: where the same file may be listed already. */
+static void collect_expiry(const struct net_identity *identity, const struct net_identity *unless,
+                           struct metrics_writer *writer)
+{
+    const char *name;
+    int64_t expires_s;
+
+    for (unsigned i = 0; identity != NULL && net_identity_certificate(identity, i, &name, &expires_s); i++)
+        if (!is_listed(unless, name))
+            metrics_emit(writer, (slice[]){slice_str(name)}, (double)expires_s);
+}
+
+void node_tls_collect(void *arg, enum metric metric, struct metrics_writer *writer)
+{
+    struct node_tls *tls = arg;
+    const struct tls_next *now = &tls->workers[0].now;
+
+    if (metric == METRIC_warp_certificate_expiry_timestamp_seconds) {
+        collect_expiry(now->identity, NULL, writer);
+        collect_expiry(now->admin_identity, now->identity, writer);
+    } else if (metric == METRIC_warp_reloads) {
+        metrics_emit(writer, (slice[]){SLICE("success")}, (double)atomic_load(&tls->successes));
+        metrics_emit(writer, (slice[]){SLICE("failure")}, (double)atomic_load(&tls->failures));
+    }
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------------ */
+
+MUST_USE static err tls_init(struct node_tls *tls, struct node_plan *plan)
+{
+    tls->config = &plan->config;
+    tls->worker_count = plan->workers;
+    tls->event = os_event_new();
+    tls->workers = aligned_alloc(64, plan->workers * sizeof(*tls->workers));
+    ENSURE(tls->event != NULL && tls->workers != NULL, MEMORY);
+    memset(tls->workers, 0, plan->workers * sizeof(*tls->workers));
+    TRY(net_tickets_new(&tls->tickets));
+    return net_tickets_new(&tls->admin_tickets);
+}
+
+MUST_USE static err identities_take(struct node_plan *plan, struct net_identity **ret_identity, struct net_identity **ret_admin)
+{
+    char message[NODE_TLS_MESSAGE_BYTES] = "out of memory";
+    err result = ERR_OK;
+
+    if (plan->identity == NULL && plan->admin_identity == NULL)
+        result = node_identity_read(&plan->config, message, sizeof(message), &plan->identity, &plan->admin_identity);
+    if (!err_is_ok(result))
+        log_error("%s", message);
+    *ret_identity = plan->identity;
+    *ret_admin = plan->admin_identity;
+    plan->identity = plan->admin_identity = NULL;
+    return result;
+}
+
+err node_tls_new(struct node_plan *plan, struct node_tls **ret_tls)
+{
+    struct net_identity *identity, *admin;
+    struct node_tls *tls;
+    err result;
+
+    if (plan->config.listen_tls.count == 0 && plan->config.admin_cert == NULL)
+        return ERR_OK;
+    TRY(identities_take(plan, &identity, &admin));
+    tls = calloc(1, sizeof(*tls));
+    result = tls != NULL ? tls_init(tls, plan) : ERR(MEMORY);
+    if (!err_is_ok(result)) {
+        node_tls_free(tls);
+        net_identity_unref(identity);
+        net_identity_unref(admin);
+        return result;
+    }
+    tls->identity = identity;
+    tls->admin_identity = admin;
+    *ret_tls = tls;
+    return ERR_OK;
+}
+
+struct node_tls *node_tls_free(struct node_tls *tls)
+{
+    if (tls == NULL)
+        return NULL;
+    net_identity_unref(tls->identity);
+    net_identity_unref(tls->admin_identity);
+    net_tickets_free(tls->tickets);
+    net_tickets_free(tls->admin_tickets);
+    os_event_free(tls->event);
+    free(tls->workers);
+    free(tls);
+    return NULL;
+}
