@@ -135,6 +135,9 @@ struct net_tls_target {
 MUST_USE err net_tls_connect(struct net_tls_config *config, struct loop *loop, const struct net_tls_target *target,
                              const struct net_handler *handler, struct net_stream **ret_stream);
 
+/* First thing in main(), before anything else uses OpenSSL: its memory then takes less room (crypto_memory.c). */
+void net_tls_use_tight_memory(void);
+
 /* ---- TLS to clients ------------------------------------------------------------------------------------------
  *
  * A struct net_identity is what a listener shows its clients: certificates with their keys and OCSP answers, chosen by

@@ -211,7 +211,7 @@ def nginx(place):
     return nginx_conf(place, "on")
 
 
-@server("nginx-nosf", "nginx", version=["-v"], cannot=cannot_all("as nginx: through TLS there is no sendfile", IN_TLS))
+@server("nginx-nosf", "nginx", version=["-v"], cannot=cannot_all(None, IN_TLS))
 def nginx_nosf(place):
     return nginx_conf(place, "off")
 
@@ -385,7 +385,7 @@ cachedir: {folder}/cache
 
 # ---- H2O: its proxy has no cache, so it serves the same bodies from files, which it keeps open
 
-@server("h2o", "h2o", version=["--version"], cannot=cannot_all("its proxy does not cache: files, over TLS and HTTP/2 only", IN_PLAIN))
+@server("h2o", "h2o", version=["--version"], cannot=cannot_all(None, IN_PLAIN))
 def h2o(place):
     for size in (1024, 65536):
         with urllib.request.urlopen(f"http://127.0.0.1:{place.origin_port}/size/{size}/0000000000") as answer:
