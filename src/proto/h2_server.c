@@ -323,6 +323,16 @@ static void reset_sent(struct h2_conn *conn, uint32_t code)
         h2_session_wake(&conn->session); /* conn_after ends it */
 }
 
+/* Bytes that window updates may answer. A frame that is short because there was no more of the body (a gRPC message) may
+ * have one for the stream and one for the connection all the same; one that is short because the window was, may not. */
+static uint64_t data_worth(nghttp2_session *ng, const nghttp2_frame *frame)
+{
+    bool was_open = nghttp2_session_get_stream_remote_window_size(ng, frame->hd.stream_id) > 0 &&
+                    nghttp2_session_get_remote_window_size(ng) > 0;
+
+    return was_open ? MAX(frame->hd.length, (size_t)2 * H2_WINDOW_BYTES) : frame->hd.length;
+}
+
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     struct h2_conn *conn = conn_of(user);
@@ -334,7 +344,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
         return 0;
     case NGHTTP2_DATA:
         conn->framed_bytes += frame->hd.length;
-        conn->budget.sent_bytes += frame->hd.length;
+        conn->budget.sent_bytes += data_worth(ng, frame);
         break;
     case NGHTTP2_HEADERS:
         break;

@@ -237,8 +237,13 @@ def test_no_error_behind_a_complete_answer_is_fine(client, origin):
     client.send(request_bytes("POST", "/x", {"Content-Length": "100000"}) + b"a" * 1000)
     stream = origin.expect("/x")
     stream.wait_bytes(1000)
-    stream.answer(413, {}, b"too large")
-    stream.reset(ErrorCodes.NO_ERROR)
+
+    def refuse(h2):
+        h2.send_headers(stream.id, [(":status", "413")])
+        h2.send_data(stream.id, b"too large", end_stream=True)
+        h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
+
+    stream.connection.do(refuse)
     response = client.read_response()
     assert response.status == 413 and response.body == b"too large"
 

@@ -230,6 +230,61 @@ static void test_window_updates(void)
 }
 SEEDED(test_window_updates, 1)
 
+/* A stream of small messages (gRPC): each may be answered by an update for the stream and one for the connection. */
+static void test_window_updates_for_messages(void)
+{
+    static char text[1200];
+    struct reply reply = {.status = 200, .length_bytes = -1};
+    struct asked *asked;
+    struct h2_client c;
+
+    memset(text, 'a', sizeof(text));
+    begin(&c);
+    say_get(&c, 1);
+    asked = node_next();
+    feed_init(&asked->feed, slice_of(text, sizeof(text)));
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    h2_expect_status(&c, 1, 200, false);
+    for (unsigned i = 0; i < sizeof(text); i++) {
+        feed_more(&asked->feed, 1);
+        h2_expect_data(&c, 1, "a", false);
+        h2_say_window(&c, 0, 1);
+        h2_say_window(&c, 1, 1);
+    }
+    feed_end(&asked->feed);
+    h2_expect_data(&c, 1, "", true);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_window_updates_for_messages, 1)
+
+/* A window that is opened byte by byte: as many frames for us as for the client, and nothing in them. */
+static void test_window_updates_by_the_byte(void)
+{
+    static char text[2000];
+    struct reply reply = {.status = 200, .length_bytes = -1};
+    struct asked *asked;
+    struct h2_client c;
+
+    memset(text, 'a', sizeof(text));
+    begin(&c);
+    h2_say_setting(&c, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
+    say_get(&c, 1);
+    asked = node_next();
+    feed_init(&asked->feed, slice_of(text, sizeof(text)));
+    feed_all(&asked->feed);
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    h2_expect_status(&c, 1, 200, false);
+    for (unsigned i = 0; i < 1000; i++) {
+        h2_say_window(&c, 1, 1);
+        h2_expect_data(&c, 1, "a", false);
+    }
+    for (unsigned i = 0; i < 10; i++) /* a few more, for the bytes themselves */
+        h2_say_window(&c, 1, 1);
+    expect_calm(&c, STREAM_LIMIT_H2_WINDOW_UPDATE);
+}
+SEEDED(test_window_updates_by_the_byte, 1)
+
 /* A hundred streams at once; one that was reset has its place until its work has ended, which is at once here. */
 static void test_streams(void)
 {
@@ -484,6 +539,8 @@ int main(void)
         SEEDED_TEST(test_empty_frames),
         SEEDED_TEST(test_continuations),
         SEEDED_TEST(test_window_updates),
+        SEEDED_TEST(test_window_updates_for_messages),
+        SEEDED_TEST(test_window_updates_by_the_byte),
         SEEDED_TEST(test_streams),
         SEEDED_TEST(test_streams_before_the_acknowledgement),
         SEEDED_TEST(test_idle_begins_with_the_last_answer),
