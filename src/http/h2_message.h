@@ -23,8 +23,7 @@
     X(SCHEME, "h2-scheme", 400, ":scheme is not the connection's")                                           \
     X(AUTHORITY, "h2-authority", 400, "Host is not :authority")                                              \
     X(PROTOCOL, "h2-protocol", 501, "extended CONNECT for a protocol not served here")                       \
-    X(LENGTH, "h2-length", 400, "Content-Length is not the length of the body")                              \
-    X(TRAILERS, "h2-trailers", 400, "second field section that does not end the message")
+    X(LENGTH, "h2-length", 400, "Content-Length is not the length of the body")
 
 /* H2_OK, enum h1_error's where the rule is the same, then these. An index of the refusals' names (stream_refusals). */
 enum h2_error {

@@ -200,6 +200,13 @@ BIO_METHOD *net_tls_bio_method_new(void)
 /* ---- errors
  * ------------------------------------------------------------------------------------------------ */
 
+/* SSL_get_error looks at the queue. Emptying it walks all of its sixteen places, also where there is nothing. */
+static void errors_clear(void)
+{
+    if (UNLIKELY(ERR_peek_error() != 0))
+        ERR_clear_error();
+}
+
 /* What a result <= 0 of OpenSSL means: 0 it waits for the wire, else -errno. */
 static int32_t tls_error(struct net_tls *tls, int result)
 {
@@ -324,7 +331,7 @@ static void tls_write(struct net_tls *tls)
 
         if (n == 0 || n < MIN(left, (size_t)RECORD_WORTH_BYTES))
             return; /* a short send: the caller brings the rest */
-        ERR_clear_error();
+        errors_clear();
         result = SSL_write(tls->ssl, iov_show(tls, n, scratch), (int)n);
         if (result <= 0) {
             tls->error = tls_error(tls, result);
@@ -445,7 +452,7 @@ static bool tls_read(struct net_tls *tls)
         tls_received(tls, tls->error != 0 ? tls->error : -ECONNRESET, into);
         return true;
     }
-    ERR_clear_error();
+    errors_clear();
     result = SSL_read(tls->ssl, into, (int)size);
     if (result <= 0 && SSL_get_error(tls->ssl, result) == SSL_ERROR_ZERO_RETURN) {
         result = 0; /* close_notify; not a fatal alert, which counts as a shutdown, too */

@@ -22,14 +22,13 @@ static_assert(sizeof(struct memory_head) == 16, "blocks are aligned as malloc's 
 static void *memory_get(size_t size, void *user)
 {
     struct h2_memory *memory = user;
-    unsigned class = 0;
+    unsigned class;
     struct memory_head *head;
 
     if (size > SIZE_MAX / 2)
         return NULL;
     size += sizeof(*head);
-    while (class < LARGE && size > (size_t)SMALLEST_BYTES << class)
-        class++;
+    class = size <= SMALLEST_BYTES ? 0 : MIN(LARGE, (unsigned)(64 - __builtin_clzl((size - 1) / SMALLEST_BYTES)));
     head = class < LARGE ? pool_get(&memory->classes[class]) : malloc(size);
     if (head == NULL)
         return NULL;
