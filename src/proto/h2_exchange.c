@@ -494,14 +494,13 @@ static void exchange_response(struct h2_exchange *exchange, bool end_stream)
 static void exchange_trailers(struct h2_exchange *exchange, bool end_stream)
 {
     struct fields *trailers = arena_zalloc(exchange->request.arena, sizeof(*trailers));
-    enum h2_error error = !end_stream ? H2_TRAILERS
-                          : trailers == NULL ? (enum h2_error)H1_MEMORY
-                                             : h2_trailers_end(exchange->head, exchange->request.arena, trailers);
+    bool is_good = end_stream && trailers != NULL &&
+                   h2_trailers_end(exchange->head, exchange->request.arena, trailers) == H2_OK;
 
     exchange_drop_head(exchange);
     if (exchange->is_failed)
         return;
-    if (error != H2_OK) {
+    if (!is_good) {
         exchange_fail_body(exchange, NGHTTP2_PROTOCOL_ERROR);
         return;
     }
