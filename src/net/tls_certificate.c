@@ -90,20 +90,6 @@ struct certificate_reader *certificate_reader_free(struct certificate_reader *re
 
 /* ---- files -------------------------------------------------------------------------------------------------------- */
 
-static const char *file_problem(err failed)
-{
-    switch ((enum err_code)failed.code) {
-    case ERR_NOT_FOUND:
-        return "is not there";
-    case ERR_LIMIT:
-        return "is larger than 1 MiB";
-    case ERR_INVALID:
-        return "is not a plain file";
-    default:
-        return err_text(failed);
-    }
-}
-
 MUST_USE static err file_read(struct certificate_reader *reader, const char *path, BIO **ret_bio, char **ret_text,
                               unsigned *ret_mode)
 {
@@ -111,7 +97,7 @@ MUST_USE static err file_read(struct certificate_reader *reader, const char *pat
     err result = os_file_read_named(path, FILE_BYTES_MAX, ret_text, &len, ret_mode);
 
     if (!err_is_ok(result))
-        return certificate_fail(reader, "%s: cannot be read: %s", path, file_problem(result));
+        return certificate_fail(reader, "%s: cannot be read: %s", path, err_file_text(result));
     *ret_bio = BIO_new_mem_buf(*ret_text, (int)len);
     if (*ret_bio == NULL) {
         free(*ret_text);
@@ -441,7 +427,7 @@ static bool ocsp_read(struct tls_certificate *certificate, const char *path)
 
     if (result.code == ERR_NOT_FOUND)
         return false;
-    problem = err_is_ok(result) ? ocsp_check(certificate, slice_of(der, len), &certificate->ocsp_until_s) : file_problem(result);
+    problem = err_is_ok(result) ? ocsp_check(certificate, slice_of(der, len), &certificate->ocsp_until_s) : err_file_text(result);
     if (problem != NULL) {
         log_warn("%s: %s: it is not stapled to %s", path, problem, certificate->path);
         if (err_is_ok(result))

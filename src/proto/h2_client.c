@@ -12,13 +12,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define MS             UINT64_C(1000000)
-#define KEEP_EXCHANGES 64u
-#define KEEP_BLOCKS    64u /* 1 MiB */
-#define KEEP_HEADS     16u
-#define CALM_MAX       1000 /* control frames beyond those that go with useful ones */
-#define CALM_PER_FRAME 2
-#define LAST_WORDS_MS  5000u
+#define MS               UINT64_C(1000000)
+#define KEEP_EXCHANGES   64u
+#define KEEP_BLOCKS      64u /* 1 MiB */
+#define BODY_BLOCK_BYTES 16384u
+#define KEEP_HEADS       16u
+#define CALM_MAX         1000 /* control frames beyond those that go with useful ones */
+#define CALM_PER_FRAME   2
+#define LAST_WORDS_MS    5000u
 #define LAST_STREAM    (INT32_MAX / 2) /* a new connection, long before the numbers end */
 
 static struct h2_client *h2_of(void *user)
@@ -440,7 +441,7 @@ err client_shared_new(struct client_shared **ret_shared)
     ENSURE(shared != NULL, MEMORY);
     h2_memory_init(&shared->memory);
     pool_init(&shared->exchange_pool, sizeof(struct h2_exchange), KEEP_EXCHANGES);
-    pool_init(&shared->block_pool, sizeof(struct h2_inbox_block), KEEP_BLOCKS);
+    pool_init(&shared->block_pool, BODY_BLOCK_BYTES, KEEP_BLOCKS);
     pool_init(&shared->head_pool, H2_HEAD_BLOCK_BYTES, KEEP_HEADS);
     shared->callbacks = callbacks_new();
     shared->options = h2_session_options();

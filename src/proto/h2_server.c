@@ -9,6 +9,7 @@
 #define KEEP_CONNS       1024u
 #define KEEP_STREAMS     4096u
 #define KEEP_BLOCKS      1024u
+#define BODY_BLOCK_BYTES 4096u
 #define LINGER_MS        2000u
 #define LINGER_BYTES_MAX (1u << 20)
 #define GOODBYE_MS       1000u /* between the two GOAWAYs of a drain: what was on its way arrives (RFC 9113 6.8) */
@@ -532,7 +533,7 @@ err h2_server_new(struct server *server, struct h2_server **ret_h2)
     pool_init(&h2->conn_pool, sizeof(struct h2_conn), KEEP_CONNS);
     pool_init(&h2->stream_pool, sizeof(struct h2_stream), KEEP_STREAMS);
     pool_init(&h2->head_pool, H2_HEAD_BYTES, KEEP_BLOCKS);
-    pool_init(&h2->body_pool, H2_BODY_BLOCK_BYTES, KEEP_BLOCKS);
+    pool_init(&h2->body_pool, BODY_BLOCK_BYTES, KEEP_BLOCKS);
     h2->callbacks = callbacks_new();
     h2->options = h2_session_options();
     if (h2->callbacks == NULL || h2->options == NULL) {
