@@ -125,6 +125,13 @@ class H2Client:
         while not condition():
             self.receive()
 
+    def ping(self):
+        """There and back: what was sent before has been seen."""
+        seen = self.acks
+        self.h2.ping(b"numbered")
+        self.flush()
+        self.until(lambda: self.acks > seen)
+
     def answer(self, stream):
         answer = self.answers[stream]
         self.until(lambda: answer.ended or answer.reset is not None)

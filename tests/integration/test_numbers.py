@@ -303,6 +303,40 @@ def test_memory_of_an_idle_tls_connection(start_secure, origin, capsys):
     warp.wait_metric(0, "warp_connections", state="idle")
 
 
+def test_memory_of_an_idle_http2_connection(start_warp, origin, capsys):
+    n = 500
+    warp = start_warp(origin, env={"MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0"})
+    store(warp, origin)
+    pid = warp.worker_pid()
+
+    def open_idle(count):
+        clients = [H2Client(("127.0.0.1", warp.port)) for _ in range(count)]
+        for client in clients:
+            client.authority = "a.test"
+            client.ping()
+        return clients
+
+    def ask_all(clients):
+        for client in clients:
+            ask_in_batches(client, 1, 1)
+        warp.wait_metric(len(clients), "warp_connections", state="idle")
+
+    warm = open_idle(100)  # pools have begun
+    ask_all(warm)
+    before = heap_kib(pid)
+    clients = open_idle(n)
+    fresh = (heap_kib(pid) - before) * 1024 / n
+    ask_all(warm + clients)
+    used = (heap_kib(pid) - before) * 1024 / n
+    with capsys.disabled():
+        print(f"\nnumbers: an idle HTTP/2 connection holds {fresh:.0f} B of user memory before its first request, {used:.0f} B after")
+    assert fresh <= 20 * 1024
+    assert used <= 24 * 1024
+    for client in warm + clients:
+        client.sock.close()
+    warp.wait_metric(0, "warp_connections", state="idle")
+
+
 class Filler:
     """Stores objects by the thousand: connections that ask in turn, an origin that answers any /<body's length>/<n>."""
 
