@@ -198,7 +198,7 @@ static EVP_PKEY *key_decode(struct certificate_reader *reader, BIO *bio)
 
 MUST_USE static err key_read(struct certificate_reader *reader, struct tls_certificate *certificate, const char *path)
 {
-    BIO *bio;
+    BIO *bio = NULL;
     char *text;
     unsigned mode;
     bool is_encrypted;
@@ -458,7 +458,7 @@ static void ocsp_find(struct tls_certificate *certificate)
 MUST_USE static err certificate_fill(struct certificate_reader *reader, struct tls_certificate *certificate,
                                      const char *key_path)
 {
-    BIO *bio;
+    BIO *bio = NULL;
     char *text;
     unsigned mode;
     err result;
