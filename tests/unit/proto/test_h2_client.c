@@ -774,6 +774,50 @@ static void test_leaving_in_a_callback(void)
 }
 SEEDED(test_leaving_in_a_callback, 1)
 
+static void leave_at_the_end(void *reader)
+{
+    struct exchange *a = reader;
+    slice shown[4];
+    unsigned count;
+
+    while (source_peek(a->stream->body, shown, 4, &count) == SOURCE_READY)
+        source_consume(a->stream->body, shown[0].len);
+    if (source_peek(a->stream->body, shown, 4, &count) == SOURCE_END) {
+        a->stream = client_stream_finish(a->stream);
+        a->told = true;
+    }
+}
+
+/* As a fill does, inside the callback that tells of the last byte: the stream is over, and a reset would count against us. */
+static void test_nothing_complete_is_reset(void)
+{
+    begin();
+    ask(0);
+    asked[0].leaves = true;
+    h2_expect_head(&origin, 1, true);
+    h2_say_head(&origin, 1, END_STREAM, ":status\t204\n");
+    RUN_UNTIL_TRUE(asked[0].told);
+    finish(0);
+    ask(0);
+    h2_expect_head(&origin, 3, true);
+    h2_say_head(&origin, 3, 0, OK_LINES);
+    expect_head(0, 200);
+    source_set_reader(asked[0].stream->body, leave_at_the_end, &asked[0]);
+    asked[0].told = false;
+    leave_at_the_end(&asked[0]);
+    h2_say_data(&origin, 3, 0, "hel");
+    h2_say_data(&origin, 3, END_STREAM, "lo");
+    RUN_UNTIL_TRUE(asked[0].told);
+    assert_null(asked[0].stream);
+    finish(0);
+    ask(0);
+    h2_expect_head(&origin, 5, true); /* the next frame */
+    finish(0);
+    h2_expect_reset(&origin, 5, NGHTTP2_CANCEL);
+    end();
+}
+SEEDED(test_nothing_complete_is_reset, 1)
+
 /* Wherever the conversation is: nothing is told any more and nothing stays behind. */
 static void test_finish_at_every_step(void)
 {
@@ -858,6 +902,7 @@ int main(void)
         SEEDED_TEST(test_grpc_may_be_silent),
         SEEDED_TEST(test_idle),
         SEEDED_TEST(test_leaving_in_a_callback),
+        SEEDED_TEST(test_nothing_complete_is_reset),
         SEEDED_TEST(test_finish_at_every_step),
         SEEDED_TEST(test_cut_at_every_byte),
     };
