@@ -712,3 +712,14 @@ def test_challenges(start_tls, origin, authority, tmp_path):
     (directory / "tok-EN_1").write_bytes(b"answer 3")
     assert warp.get(ACME + "tok-EN_1").body == b"answer 3"  # never stored
     assert warp.metric("warp_requests_total", outcome="synthetic") >= 8
+
+
+def test_a_directory_of_challenges_that_comes_later(start_warp, origin, tmp_path):
+    origin.serve(lambda seen: seen.answer(200, {}, b"from the origin"))
+    directory = tmp_path / "later"
+    warp = start_warp(origin, args=("--acme-dir", str(directory)))
+    assert f"--acme-dir: {directory}: is not there; until it is there challenges are passed to the origin" in warp.stderr()
+    assert warp.get(ACME + "tok").body == b"from the origin"
+    directory.mkdir()
+    (directory / "tok").write_bytes(b"answer")
+    assert warp.get(ACME + "tok").body == b"answer"
