@@ -198,6 +198,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 {
     struct h2_conn *conn = conn_of(user);
     struct h2_stream *stream;
+    struct priority priority;
 
     conn_drop_head(conn);
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
@@ -212,6 +213,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
         return 0;
     }
     nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, stream);
+    if (h2_priority_open(&conn->priorities, frame->hd.stream_id, &priority))
+        h2_stream_reprioritize(stream, priority);
     if (conn->state == H2_STATE_IDLE) {
         conn_set_state(conn, H2_STATE_BUSY);
         h2_rates_watch(conn);
@@ -374,6 +377,40 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
     return 0;
 }
 
+static int on_extension_chunk(nghttp2_session *ng, const nghttp2_frame_hd *head, const uint8_t *data, size_t len, void *user)
+{
+    (void)ng, (void)head;
+    h2_priority_chunk(&conn_of(user)->priorities, slice_of((const char *)data, len));
+    return 0;
+}
+
+/* PRIORITY_UPDATE is all the extensions there are. */
+static int on_extension(nghttp2_session *ng, void **ret_payload, const nghttp2_frame_hd *head, void *user)
+{
+    struct h2_conn *conn = conn_of(user);
+    struct priority priority;
+    struct h2_stream *stream;
+    int32_t id;
+
+    *ret_payload = NULL;
+    switch (h2_priority_end(&conn->priorities, head->stream_id, &id, &priority)) {
+    case H2_PRIORITY_IS:
+        stream = stream_of(ng, id);
+        if (stream != NULL)
+            h2_stream_reprioritize(stream, priority);
+        break;
+    case H2_PRIORITY_IGNORED:
+        break;
+    case H2_PRIORITY_SHORT:
+        h2_conn_terminate(conn, NGHTTP2_FRAME_SIZE_ERROR, STREAM_END_CLIENT_LEFT);
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    case H2_PRIORITY_INVALID:
+        h2_conn_terminate(conn, NGHTTP2_PROTOCOL_ERROR, STREAM_END_CLIENT_LEFT);
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    return 0;
+}
+
 static nghttp2_session_callbacks *callbacks_new(void)
 {
     nghttp2_session_callbacks *callbacks;
@@ -388,6 +425,8 @@ static nghttp2_session_callbacks *callbacks_new(void)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(callbacks, on_extension_chunk);
+    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_extension);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, h2_sender_send_data);
     return callbacks;
 }
@@ -402,7 +441,7 @@ static void conn_refuse_bytes(struct h2_conn *conn, ssize_t error)
         h2_conn_calm(conn, STREAM_LIMIT_H2_OUTPUT);
         break;
     case NGHTTP2_ERR_CALLBACK_FAILURE:
-        break; /* the budget: conn_after */
+        break; /* the budget: conn_after; or a callback has said what is wrong */
     case NGHTTP2_ERR_NOMEM:
         h2_conn_terminate(conn, NGHTTP2_INTERNAL_ERROR, STREAM_END_ABORTED);
         break;
@@ -540,7 +579,7 @@ err h2_server_new(struct server *server, struct h2_server **ret_h2)
         h2_server_free(h2);
         return ERR(MEMORY);
     }
-    nghttp2_option_set_builtin_recv_extension_type(h2->options, NGHTTP2_PRIORITY_UPDATE);
+    nghttp2_option_set_user_recv_extension_type(h2->options, NGHTTP2_PRIORITY_UPDATE);
     *ret_h2 = h2;
     return ERR_OK;
 }

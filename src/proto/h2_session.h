@@ -24,13 +24,18 @@
 #define H2_OUT_BLOCK_BYTES   17408u      /* a frame of any kind fits */
 #define H2_OUT_BLOCKS        4u
 
-#define H2_MEMORY_CLASSES 6u
+#define H2_MEMORY_CLASSES   6u
+#define H2_MEMORY_FREED_MAX 512u
 
 /* One thread's memory for sessions. */
 struct h2_memory {
     struct pool classes[H2_MEMORY_CLASSES];
     struct pool out_pool;
     nghttp2_mem mem;
+#if defined(__SANITIZE_ADDRESS__)
+    void *freed[H2_MEMORY_FREED_MAX]; /* the last ones, to see whether nghttp2 still writes to them */
+    unsigned freed_at;
+#endif
 };
 void h2_memory_init(struct h2_memory *memory);
 void h2_memory_done(struct h2_memory *memory);

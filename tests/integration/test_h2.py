@@ -4,12 +4,13 @@ import hashlib
 import json
 import signal
 import socket
+import struct
 import subprocess
 
 import pytest
 
 from h2client import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PADDED, PING, PRIORITY, RST_STREAM,
-                      SETTINGS, WINDOW_UPDATE, H2Client, Raw, block, frame, get_block)
+                      SETTINGS, WINDOW_UPDATE, PRIORITY_UPDATE, H2Client, Raw, block, frame, get_block)
 from origin import chunk
 from wait import TIMEOUT, until
 
@@ -341,6 +342,20 @@ def test_no_websocket(start_warp, origin):
     with H2Client(("127.0.0.1", warp.port)) as h2:
         assert h2.answer(connect_chat(h2)).status == 501
         assert origin.silent()
+
+
+def test_priority_updates_before_and_after(address, origin, warp):
+    """Each for a stream that is not open yet; then that stream comes and goes."""
+    with Raw(address) as raw:
+        for stream in range(1, 41, 2):
+            raw.say(frame(PRIORITY_UPDATE, 0, 0, struct.pack(">I", stream) + b"u=1"))
+            raw.say(frame(HEADERS, END_HEADERS | END_STREAM, stream, get_block("/page")))
+            if stream == 1:
+                origin.expect("/page").answer(200, FRESH, b"x")
+            while raw.expect(DATA)[1] & END_STREAM == 0:
+                pass
+        raw.say(frame(PRIORITY_UPDATE, 0, 0, b"\0\0\0\0u=1"))
+        assert raw.expect_goaway() == 1  # RFC 9218 7.1: the connection is no stream
 
 
 # ---- limits -----------------------------------------------------------------------------------------------------------------

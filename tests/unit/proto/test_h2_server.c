@@ -694,6 +694,199 @@ static void test_priority_of_the_answer(void)
 }
 SEEDED(test_priority_of_the_answer, 1)
 
+static void say_update(struct h2_client *c, uint32_t id, const char *value)
+{
+    uint8_t payload[300];
+    size_t len = strlen(value);
+
+    put_u32(payload, id);
+    memcpy(payload + 4, value, len);
+    h2_say(c, NGHTTP2_PRIORITY_UPDATE, 0, 0, payload, 4 + len);
+}
+
+static void begin_updates(struct h2_client *c)
+{
+    node_open();
+    h2_open(c);
+    use_up_window(c);
+}
+
+static void end_updates(struct h2_client *c, uint32_t first, uint32_t second)
+{
+    expect_order(c, first, second);
+    h2_done(c);
+    node_close();
+}
+
+/* Said before the request is, and worth more than its Priority. */
+static void test_priority_update_before_the_request(void)
+{
+    struct h2_client c;
+
+    begin_updates(&c);
+    say_update(&c, 5, "u=0");
+    two_answers(&c, 3, "priority\tu=2\n", "priority\tu=7\n");
+    end_updates(&c, 5, 3);
+}
+SEEDED(test_priority_update_before_the_request, 1)
+
+/* What it leaves out is the default, not what was said before. */
+static void test_priority_update_is_all_of_it(void)
+{
+    struct h2_client c;
+
+    begin_updates(&c);
+    two_answers(&c, 3, "priority\tu=1\n", "priority\tu=2\n");
+    say_update(&c, 3, "");
+    end_updates(&c, 5, 3);
+}
+SEEDED(test_priority_update_is_all_of_it, 1)
+
+/* Updates for streams in every state, one after the other: what is kept for one that is idle goes with it. */
+static void test_priority_updates_of_every_state(void)
+{
+    struct h2_client c;
+
+    node_open();
+    h2_open(&c);
+    for (uint32_t id = 1; id < 60; id += 2) {
+        say_update(&c, id, "u=1");
+        if (id >= 20)
+            say_update(&c, id + 2, "u=2, i");
+        say_get(&c, id, "/");
+        say_update(&c, id, "u=5");
+        answer(node_next(), 200, "x");
+        h2_expect_status(&c, id, 200, false);
+        h2_expect_data(&c, id, "x", true);
+        say_update(&c, id, "u=3");
+    }
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_priority_updates_of_every_state, 1)
+
+/* Sixteen wait; the oldest is forgotten first. Those below a stream that was opened never will be. */
+static void test_priority_updates_that_wait(void)
+{
+    struct h2_client c;
+
+    begin_updates(&c);
+    say_update(&c, 3, "u=7");
+    for (uint32_t id = 101; id < 101 + 2 * 16; id += 2)
+        say_update(&c, id, "u=1");
+    two_answers(&c, 3, "", "");
+    expect_order(&c, 3, 5);
+    h2_done(&c);
+    node_close();
+
+    begin_updates(&c);
+    say_update(&c, 3, "u=7");
+    for (uint32_t id = 101; id < 101 + 2 * 15; id += 2)
+        say_update(&c, id, "u=1");
+    say_update(&c, 3, "u=6");
+    two_answers(&c, 3, "", "");
+    end_updates(&c, 5, 3);
+}
+SEEDED(test_priority_updates_that_wait, 1)
+
+/* No dictionary, or longer than anybody would say: nothing is changed. */
+static void test_priority_updates_that_say_nothing(void)
+{
+    char text[200];
+    struct h2_client c;
+
+    memset(text, 'a', sizeof(text) - 1);
+    text[sizeof(text) - 1] = 0;
+    begin_updates(&c);
+    two_answers(&c, 3, "priority\tu=2\n", "priority\tu=1\n");
+    say_update(&c, 3, "u=0, \"");
+    say_update(&c, 3, text);
+    say_update(&c, 1001, "\x01");
+    end_updates(&c, 5, 3);
+}
+SEEDED(test_priority_updates_that_say_nothing, 1)
+
+static void expect_update_error(uint32_t on, const char *payload, size_t len, uint32_t code)
+{
+    struct h2_client c;
+
+    node_open();
+    h2_open(&c);
+    say_get(&c, 1, "/");
+    node_next();
+    h2_say(&c, NGHTTP2_PRIORITY_UPDATE, 0, on, payload, len);
+    h2_expect_cut(&c, code);
+    h2_done(&c);
+    node_close();
+}
+
+/* RFC 9218 7.1. */
+static void test_priority_updates_that_are_errors(void)
+{
+    expect_update_error(0, "\0\0\0\0u=1", 7, NGHTTP2_PROTOCOL_ERROR); /* the connection */
+    expect_update_error(0, "\0\0\0\2u=1", 7, NGHTTP2_PROTOCOL_ERROR); /* a push that was never promised */
+    expect_update_error(1, "\0\0\0\1u=1", 7, NGHTTP2_PROTOCOL_ERROR); /* on a stream */
+    expect_update_error(0, "\0\0\0", 3, NGHTTP2_FRAME_SIZE_ERROR);
+    expect_update_error(0, "", 0, NGHTTP2_FRAME_SIZE_ERROR);
+}
+SEEDED(test_priority_updates_that_are_errors, 1)
+
+static void answer_with_priority(struct h2_client *c, uint32_t id, slice value)
+{
+    struct reply reply = {.status = 200, .length_bytes = 40000};
+    struct asked *asked = node_next();
+    struct fields added;
+
+    fields_init(&added, &asked->arena);
+    if (value.len > 0)
+        assert_true(err_is_ok(fields_add(&added, F_PRIORITY, value)));
+    reply.added = &added;
+    source_memory_init(&asked->memory, slice_of(megabyte, 40000));
+    stream_respond(asked->stream, &reply, &asked->memory.source);
+    h2_expect_status(c, id, 200, false);
+}
+
+/* What the origin leaves open is what the client said last. */
+static void test_priority_of_the_answer_over_an_update(void)
+{
+    struct h2_client c;
+
+    begin_updates(&c);
+    h2_say_head(&c, 3, END_STREAM, GET_LINES("/") "priority\tu=1\n");
+    say_update(&c, 3, "u=5");
+    h2_say(&c, NGHTTP2_PING, 0, 0, "12345678", 8);
+    h2_next_of(&c, NGHTTP2_PING); /* it was seen */
+    answer_with_priority(&c, 3, SLICE("i=?0"));
+    h2_say_head(&c, 5, END_STREAM, GET_LINES("/") "priority\tu=3\n");
+    answer_with_priority(&c, 5, SLICE_NONE);
+    end_updates(&c, 5, 3);
+}
+SEEDED(test_priority_of_the_answer_over_an_update, 1)
+
+/* The origin has the last word, but only where it has said one. */
+static void test_priority_update_after_the_answer(void)
+{
+    struct h2_client c;
+
+    begin_updates(&c);
+    h2_say_head(&c, 3, END_STREAM, GET_LINES("/"));
+    answer_with_priority(&c, 3, SLICE("u=4"));
+    h2_say_head(&c, 5, END_STREAM, GET_LINES("/"));
+    answer_with_priority(&c, 5, SLICE("i=?0"));
+    say_update(&c, 3, "u=0");
+    say_update(&c, 5, "u=2");
+    end_updates(&c, 5, 3);
+
+    begin_updates(&c);
+    h2_say_head(&c, 3, END_STREAM, GET_LINES("/"));
+    answer_with_priority(&c, 3, SLICE("i=?0"));
+    h2_say_head(&c, 5, END_STREAM, GET_LINES("/"));
+    answer_with_priority(&c, 5, SLICE_NONE);
+    say_update(&c, 3, "u=6");
+    end_updates(&c, 5, 3);
+}
+SEEDED(test_priority_update_after_the_answer, 1)
+
 /* ---- WebSocket ------------------------------------------------------------------------------------------------------- */
 
 #define CHAT_LINES ":method\tCONNECT\n:protocol\twebsocket\n:scheme\thttp\n:authority\ta\n:path\t/chat\nsec-websocket-version\t13\n"
@@ -938,6 +1131,14 @@ int main(void)
         SEEDED_TEST(test_urgency_decides),
         SEEDED_TEST(test_priority_update),
         SEEDED_TEST(test_priority_of_the_answer),
+        SEEDED_TEST(test_priority_update_before_the_request),
+        SEEDED_TEST(test_priority_update_is_all_of_it),
+        SEEDED_TEST(test_priority_updates_of_every_state),
+        SEEDED_TEST(test_priority_updates_that_wait),
+        SEEDED_TEST(test_priority_updates_that_say_nothing),
+        SEEDED_TEST(test_priority_updates_that_are_errors),
+        SEEDED_TEST(test_priority_of_the_answer_over_an_update),
+        SEEDED_TEST(test_priority_update_after_the_answer),
         SEEDED_TEST(test_websocket),
         SEEDED_TEST(test_websocket_refused),
         SEEDED_TEST(test_drain),
