@@ -74,6 +74,7 @@ struct h2_stream {
     uint16_t read_checks, send_checks, still_checks; /* too slow, or nothing at all, so many looks in a row */
     uint8_t end; /* enum stream_end, when closed for a reason of our own; STREAM_END_COUNT: none */
     bool asked, responded, closed;
+    bool was_charged; /* a reset that the client brought about was counted */
     bool answered; /* END_STREAM is in the output */
     bool was_updated;   /* by a PRIORITY_UPDATE, which outranks the request's Priority */
     bool expects_continue, is_websocket, is_tunnel, is_call; /* call: gRPC, whose messages come when they come */
@@ -85,8 +86,16 @@ static inline struct loop *h2_loop(const struct h2_conn *conn)
 {
     return conn->h2->server->config.loop;
 }
+/* Resets with that code are the client's doing: as dear as its own. */
+static inline bool h2_is_charged(uint32_t code)
+{
+    return code != NGHTTP2_NO_ERROR && code != NGHTTP2_INTERNAL_ERROR && code != NGHTTP2_CANCEL && code != NGHTTP2_ENHANCE_YOUR_CALM;
+}
 /* The stream has something to tell (ended, bytes): soon, from the loop. */
 void h2_conn_work(struct h2_conn *conn, struct h2_stream *stream);
+/* A reset that the client brought about, counted when it is decided, not when it is sent: a client that reads nothing
+ * would be charged nothing. stream may be NULL. False: too many of them; the connection ends behind this batch. */
+bool h2_conn_charge_reset(struct h2_conn *conn, struct h2_stream *stream);
 /* Too much of something: GOAWAY with ENHANCE_YOUR_CALM, counted. */
 void h2_conn_calm(struct h2_conn *conn, enum stream_limit limit);
 /* All of it, now; streams that are not complete end for that reason. */

@@ -106,8 +106,18 @@ void h2_conn_terminate(struct h2_conn *conn, uint32_t code, enum stream_end end)
     h2_session_wake(&conn->session);
 }
 
+bool h2_conn_charge_reset(struct h2_conn *conn, struct h2_stream *stream)
+{
+    if (stream != NULL && stream->was_charged)
+        return true;
+    if (stream != NULL)
+        stream->was_charged = true;
+    return h2_budget_take(&conn->budget, H2_BUDGET_H2_RESETS_CAUSED, loop_now_ns(h2_loop(conn)));
+}
+
 void h2_conn_calm(struct h2_conn *conn, enum stream_limit limit)
 {
+    conn->is_deaf = true;
     server_count_limit(conn->h2->server, limit);
     h2_conn_terminate(conn, NGHTTP2_ENHANCE_YOUR_CALM, STREAM_END_CLIENT_LEFT);
 }
@@ -210,7 +220,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     stream = h2_stream_new(conn, frame->hd.stream_id);
     if (stream == NULL) {
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
-        return 0;
+        return h2_conn_charge_reset(conn, NULL) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, stream);
     if (h2_priority_open(&conn->priorities, frame->hd.stream_id, &priority))
@@ -293,16 +303,18 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     }
 }
 
-/* nghttp2 ends the connection itself when it is told of more streams than the client was allowed. */
+/* nghttp2 ends the connection itself when it is told of more streams than the client was allowed, once the client knew;
+ * before that, and for errors of a stream, it has a reset in its queue now. */
 static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user)
 {
     struct h2_conn *conn = conn_of(user);
 
-    (void)ng;
     if (frame->hd.type == NGHTTP2_HEADERS && conn->stream_count >= H2_STREAMS_MAX)
         server_count_limit(conn->h2->server, STREAM_LIMIT_H2_STREAMS);
     log_debug("HTTP/2: frame of type %u on stream %d: %s", frame->hd.type, (int)frame->hd.stream_id, nghttp2_strerror(error));
-    return 0;
+    if (frame->hd.stream_id == 0)
+        return 0;
+    return h2_conn_charge_reset(conn, stream_of(ng, frame->hd.stream_id)) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *user)
@@ -317,13 +329,10 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
     return 0;
 }
 
-/* Resets that the client brought about: as dear as its own, and nghttp2 does not count them. */
-static void reset_sent(struct h2_conn *conn, uint32_t code)
+/* nghttp2's own resets, of which it says nothing before (DATA beyond the window): one for a stream that is there. */
+static void reset_sent(struct h2_conn *conn, struct h2_stream *stream, uint32_t code)
 {
-    bool is_ours = code == NGHTTP2_NO_ERROR || code == NGHTTP2_INTERNAL_ERROR || code == NGHTTP2_CANCEL ||
-                   code == NGHTTP2_ENHANCE_YOUR_CALM;
-
-    if (!is_ours && !h2_budget_take(&conn->budget, H2_BUDGET_H2_RESETS_CAUSED, loop_now_ns(h2_loop(conn))))
+    if (stream != NULL && h2_is_charged(code) && !h2_conn_charge_reset(conn, stream))
         h2_session_wake(&conn->session); /* conn_after ends it */
 }
 
@@ -344,7 +353,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
 
     switch (frame->hd.type) {
     case NGHTTP2_RST_STREAM:
-        reset_sent(conn, frame->rst_stream.error_code);
+        reset_sent(conn, stream_of(ng, frame->hd.stream_id), frame->rst_stream.error_code);
         return 0;
     case NGHTTP2_DATA:
         conn->framed_bytes += frame->hd.length;

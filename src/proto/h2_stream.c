@@ -33,6 +33,8 @@ void h2_stream_reset(struct h2_stream *stream, uint32_t code, enum stream_end en
     if (stream->end == STREAM_END_COUNT)
         stream->end = (uint8_t)end;
     nghttp2_submit_rst_stream(ng_of(stream), NGHTTP2_FLAG_NONE, stream->id, code);
+    if (h2_is_charged(code))
+        (void)h2_conn_charge_reset(stream->conn, stream); /* conn_after ends what has had too many */
     h2_session_wake(&stream->conn->session);
 }
 

@@ -403,6 +403,15 @@ def test_resets_that_the_client_causes(address, warp, origin):
     assert warp.metric("warp_limit_hits_total", limit="h2_resets_caused") == 1
 
 
+def test_refusals_before_the_acknowledgement(address, warp, origin):
+    """A client that does not know the limit yet is refused what goes beyond, but not for ever."""
+    with Raw(address) as raw:
+        raw.say(b"".join(post(s) for s in range(1, 803, 2)))
+        assert raw.expect_goaway() == ENHANCE_YOUR_CALM
+    assert warp.metric("warp_limit_hits_total", limit="h2_resets_caused") == 1
+    assert 200 <= warp.metric("warp_limit_hits_total", limit="h2_streams") <= 201
+
+
 def test_acknowledgements_that_nobody_reads(address, warp, origin):
     """A client that asks for answers and does not read them: what waits for it is bounded."""
     with Raw(address) as raw:

@@ -328,6 +328,37 @@ static void test_streams_before_the_acknowledgement(void)
 }
 SEEDED(test_streams_before_the_acknowledgement, 1)
 
+/* The same without end: refusals are counted as they are decided, and what waits to be sent is bounded by that. */
+static void test_refusals_before_the_acknowledgement(void)
+{
+    static uint8_t bytes[1000 * 128];
+    struct h2_client c;
+    struct h2_frame frame;
+    uint8_t block[128];
+    size_t block_len = hpack_write(block, GET_LINES("/")), len = 0;
+    unsigned resets = 0;
+
+    node_open();
+    h2_connect(&c);
+    h2_say(&c, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    for (uint32_t i = 0; i < 100; i++)
+        say_get(&c, 2 * i + 1);
+    for (uint32_t i = 100; i < 1000; i++)
+        len += h2_write(bytes + len, NGHTTP2_HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, block, block_len);
+    wire_say_bytes(c.wire, bytes, len);
+    while ((frame = h2_next(&c)).type != NGHTTP2_GOAWAY)
+        if (frame.type == NGHTTP2_RST_STREAM)
+            resets++;
+    assert_int_equal(get_u32(frame.payload + 4), NGHTTP2_ENHANCE_YOUR_CALM);
+    assert_in_range(resets, 1, 201); /* those that were not out yet are given up */
+    wire_expect_end(c.wire);
+    assert_int_equal(node.begun, 100);
+    assert_int_equal(node_limit(STREAM_LIMIT_H2_RESETS_CAUSED), 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_refusals_before_the_acknowledgement, 1)
+
 /* ---- time ------------------------------------------------------------------------------------------------------------ */
 
 static void test_idle_begins_with_the_last_answer(void)
@@ -543,6 +574,7 @@ int main(void)
         SEEDED_TEST(test_window_updates_by_the_byte),
         SEEDED_TEST(test_streams),
         SEEDED_TEST(test_streams_before_the_acknowledgement),
+        SEEDED_TEST(test_refusals_before_the_acknowledgement),
         SEEDED_TEST(test_idle_begins_with_the_last_answer),
         SEEDED_TEST(test_no_settings),
         SEEDED_TEST(test_head_that_does_not_end),
