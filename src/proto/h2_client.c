@@ -261,6 +261,20 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *
     return 0;
 }
 
+/* Trailers that are too large for nghttp2: the request will never be complete. (A head that is has its stream closed.) */
+static int on_frame_not_sent(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user)
+{
+    struct h2_exchange *exchange = exchange_of(ng, frame->hd.stream_id);
+
+    (void)user;
+    if (frame->hd.type != NGHTTP2_HEADERS || error != NGHTTP2_ERR_FRAME_SIZE_ERROR || exchange == NULL)
+        return 0;
+    exchange->has_upload_failed = true;
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        (void)nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
+    return 0;
+}
+
 static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error_code, void *user)
 {
     struct h2_exchange *exchange = exchange_of(ng, id);
@@ -429,6 +443,7 @@ static nghttp2_session_callbacks *callbacks_new(void)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     return callbacks;

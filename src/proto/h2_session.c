@@ -170,6 +170,7 @@ nghttp2_option *h2_session_options(void)
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_deflate_dynamic_table_size(option, 4096);
     nghttp2_option_set_max_outbound_ack(option, 100);
+    nghttp2_option_set_max_send_header_block_length(option, H2_SENT_HEAD_BYTES_MAX);
     return option;
 }
 

@@ -24,6 +24,10 @@
 #define H2_OUT_BLOCK_BYTES   17408u      /* a frame of any kind fits */
 #define H2_OUT_BLOCKS        4u
 
+/* A head that is sent, by nghttp2's estimate of the worst: names, values, and 12 bytes a field. More than any message has
+ * that was let in; what is larger all the same is not sent, and on_frame_not_send_callback is told. */
+#define H2_SENT_HEAD_BYTES_MAX (256u << 10)
+
 #define H2_MEMORY_CLASSES   6u
 #define H2_MEMORY_FREED_MAX 512u
 

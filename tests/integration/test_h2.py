@@ -428,6 +428,16 @@ def test_more_streams_than_allowed(address, warp, origin):
     assert warp.metric("warp_limit_hits_total", limit="h2_streams") == 1
 
 
+def test_the_largest_head_of_an_answer(h2, origin):
+    """What HTTP/1 clients would get, HTTP/2 clients get."""
+    h2.h2.decoder.max_header_list_size = 1 << 20
+    stream = h2.request("/head")
+    origin.expect("/head").answer(200, [(f"X-A{i:03d}", "v" * 360) for i in range(170)], b"hello")
+    answer = h2.answer(stream)
+    assert (answer.status, answer.body) == (200, b"hello")
+    assert sum(name.startswith("x-a") and value == "v" * 360 for name, value in answer.headers) == 170
+
+
 def test_large_heads(h2, origin, warp):
     assert h2.get("/", [(f"x{i}", "y") for i in range(101)]).status == 431
     assert h2.get("/", [("x", "y" * 16400)]).status == 431

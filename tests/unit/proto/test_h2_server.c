@@ -160,6 +160,63 @@ static void test_large_head(void)
 }
 SEEDED(test_large_head, 1)
 
+static struct asked *answer_fields(struct h2_client *c, unsigned count, size_t value_bytes)
+{
+    static char value[60000];
+    struct fields added;
+    struct reply reply = {.status = 200, .added = &added, .length_bytes = 0};
+    struct asked *asked;
+
+    say_get(c, 1, "/");
+    asked = node_next();
+    memset(value, 'v', sizeof(value));
+    fields_init(&added, &asked->arena);
+    for (unsigned i = 0; i < count; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "x%u", i);
+        assert_true(err_is_ok(fields_add_named(&added, slice_str(name), F_OTHER, slice_of(value, value_bytes))));
+    }
+    stream_respond(asked->stream, &reply, NULL);
+    return asked;
+}
+
+/* As large as an origin's may be: in as many frames as it takes. */
+static void test_largest_head(void)
+{
+    struct h2_client c;
+    struct h2_frame frame;
+    size_t bytes;
+
+    node_open();
+    h2_open(&c);
+    answer_fields(&c, 200, 320);
+    frame = h2_next_of(&c, NGHTTP2_HEADERS);
+    for (bytes = frame.len; (frame.flags & END_HEADERS) == 0; bytes += frame.len) {
+        frame = h2_next(&c);
+        assert_int_equal(frame.type, NGHTTP2_CONTINUATION);
+    }
+    assert_true(bytes > 200 * 320 * 7 / 8); /* Huffman's v has 7 bits */
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_largest_head, 1)
+
+/* What nghttp2 refuses to send is not waited for. */
+static void test_head_that_cannot_be_sent(void)
+{
+    struct h2_client c;
+    struct asked *asked;
+
+    node_open();
+    h2_open(&c);
+    asked = answer_fields(&c, 5, 60000);
+    h2_expect_reset(&c, 1, NGHTTP2_INTERNAL_ERROR);
+    expect_ended(asked, STREAM_END_BODY_FAILED);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_head_that_cannot_be_sent, 1)
+
 static void test_interim_and_expect(void)
 {
     struct h2_client c;
@@ -1117,6 +1174,8 @@ int main(void)
         SEEDED_TEST(test_hundred_streams),
         SEEDED_TEST(test_fields_of_an_answer),
         SEEDED_TEST(test_large_head),
+        SEEDED_TEST(test_largest_head),
+        SEEDED_TEST(test_head_that_cannot_be_sent),
         SEEDED_TEST(test_interim_and_expect),
         SEEDED_TEST(test_call),
         SEEDED_TEST(test_upload_within_windows),
