@@ -336,14 +336,14 @@ static void reset_sent(struct h2_conn *conn, struct h2_stream *stream, uint32_t 
         h2_session_wake(&conn->session); /* conn_after ends it */
 }
 
-/* Bytes that window updates may answer. A frame that is short because there was no more of the body (a gRPC message) may
- * have one for the stream and one for the connection all the same; one that is short because the window was, may not. */
+/* Bytes that window updates and pings may answer. A frame that is short because there was no more of the body (a gRPC message) may
+ * have a window update for the stream, one for the connection and a ping all the same; one that is short because the window was, may not. */
 static uint64_t data_worth(nghttp2_session *ng, const nghttp2_frame *frame)
 {
     bool was_open = nghttp2_session_get_stream_remote_window_size(ng, frame->hd.stream_id) > 0 &&
                     nghttp2_session_get_remote_window_size(ng) > 0;
 
-    return was_open ? MAX(frame->hd.length, (size_t)2 * H2_WINDOW_BYTES) : frame->hd.length;
+    return was_open ? MAX(frame->hd.length, MAX((size_t)2 * H2_WINDOW_BYTES, (size_t)H2_PING_BYTES)) : frame->hd.length;
 }
 
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)

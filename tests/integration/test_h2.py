@@ -394,6 +394,20 @@ def test_abuse_ends_the_connection(address, origin, warp, limit):
     until(lambda: warp.metric("warp_connections", state="active") == 0, "it is gone")
 
 
+def test_pings_for_what_was_received(h2, origin, warp):
+    """A gRPC client measures the path with a ping for each piece."""
+    stream = h2.request("/call", "POST", [("content-type", "application/grpc"), ("te", "trailers")])
+    seen = origin.expect("/call")
+    seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n")
+    answer = h2.answers[stream]
+    for n in range(1, 101):
+        seen.send(chunk(b"m" * 20))
+        h2.until(lambda: len(answer.body) == 20 * n)
+        h2.ping()
+    seen.send(b"0\r\nGrpc-Status: 0\r\n\r\n")
+    assert ("grpc-status", "0") in h2.answer(stream).trailers and h2.goaway is None
+
+
 def test_resets_that_the_client_causes(address, warp, origin):
     with Raw(address) as raw:
         for stream in range(1, 403, 2):

@@ -65,6 +65,33 @@ static void test_pings(void)
 }
 SEEDED(test_pings, 1)
 
+/* A gRPC client measures with a ping for what it has received, as often as answers come back. */
+static void test_pings_for_messages(void)
+{
+    static char text[400];
+    struct reply reply = {.status = 200, .length_bytes = -1};
+    struct asked *asked;
+    struct h2_client c;
+
+    memset(text, 'a', sizeof(text));
+    begin(&c);
+    say_get(&c, 1);
+    asked = node_next();
+    feed_init(&asked->feed, slice_of(text, sizeof(text)));
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    h2_expect_status(&c, 1, 200, false);
+    for (unsigned i = 0; i < sizeof(text); i++) {
+        feed_more(&asked->feed, 1);
+        h2_expect_data(&c, 1, "a", false);
+        h2_say(&c, NGHTTP2_PING, 0, 0, "12345678", 8);
+        assert_int_equal(h2_next_of(&c, NGHTTP2_PING).flags, NGHTTP2_FLAG_ACK);
+    }
+    for (unsigned i = 0; i < 61; i++) /* and no more than those */
+        h2_say(&c, NGHTTP2_PING, 0, 0, "12345678", 8);
+    expect_calm(&c, STREAM_LIMIT_H2_PING);
+}
+SEEDED(test_pings_for_messages, 1)
+
 static void test_priorities(void)
 {
     struct h2_client c;
@@ -561,6 +588,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SEEDED_TEST(test_settings),
         SEEDED_TEST(test_pings),
+        SEEDED_TEST(test_pings_for_messages),
         SEEDED_TEST(test_priorities),
         SEEDED_TEST(test_resets),
         SEEDED_TEST(test_zero_window_update),
