@@ -1,5 +1,6 @@
 #include "h2_wire.h"
 
+#include "http/h1_chunked.h"
 #include "http/h2_message.h"
 
 /* ---- requests and answers ------------------------------------------------------------------------------------- */
@@ -294,6 +295,48 @@ static void test_call(void)
     node_close();
 }
 SEEDED(test_call, 1)
+
+static struct asked *answer_trailers(struct h2_client *c, uint32_t id, const char *value, unsigned count, struct fields *trailers)
+{
+    struct reply reply = {.status = 200, .length_bytes = -1};
+    struct asked *asked;
+
+    say_get(c, id, "/");
+    asked = node_next();
+    fields_init(trailers, &asked->arena);
+    for (unsigned i = 0; i < count; i++)
+        assert_true(err_is_ok(fields_add_named(trailers, SLICE("x"), F_OTHER, slice_str(value))));
+    feed_init(&asked->feed, SLICE(""));
+    asked->feed.trailers = trailers;
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    h2_expect_status(c, id, 200, false);
+    feed_end(&asked->feed);
+    return asked;
+}
+
+/* All that may come from an origin; what is larger is no clean end. */
+static void test_large_trailers(void)
+{
+    char value[9000];
+    struct fields trailers;
+    struct h2_client c;
+
+    node_open();
+    h2_open(&c);
+    memset(value, 'v', sizeof(value));
+    value[TRAILER_BYTES_MAX / TRAILER_FIELDS_MAX - 5] = 0; /* "x: ", CRLF */
+    answer_trailers(&c, 1, value, TRAILER_FIELDS_MAX, &trailers);
+    assert_int_equal(trailers.text_len, TRAILER_BYTES_MAX);
+    h2_expect_head(&c, 1, true);
+    assert_true(strlen(c.head) > TRAILER_BYTES_MAX - 100);
+    value[TRAILER_BYTES_MAX / TRAILER_FIELDS_MAX - 5] = 'v';
+    value[sizeof(value) - 1] = 0;
+    expect_ended(answer_trailers(&c, 3, value, 1, &trailers), STREAM_END_BODY_FAILED);
+    h2_expect_reset(&c, 3, NGHTTP2_INTERNAL_ERROR);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_large_trailers, 1)
 
 #define MEGABYTE (1u << 20)
 static char megabyte[MEGABYTE];
@@ -1178,6 +1221,7 @@ int main(void)
         SEEDED_TEST(test_head_that_cannot_be_sent),
         SEEDED_TEST(test_interim_and_expect),
         SEEDED_TEST(test_call),
+        SEEDED_TEST(test_large_trailers),
         SEEDED_TEST(test_upload_within_windows),
         SEEDED_TEST(test_upload_over_the_window),
         SEEDED_TEST(test_download_through_windows),
