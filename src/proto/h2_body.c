@@ -121,12 +121,16 @@ static ssize_t sender_end(struct h2_sender *sender, uint32_t *flags)
         sender->failed = true; /* fewer bytes than announced */
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
+    trailers = source_trailers(sender->body);
+    if (trailers != NULL && trailers->count > 0) {
+        if (!h2_submit_trailers(sender->session->ng, sender->stream_id, trailers)) {
+            sender->failed = true; /* without a grpc-status, say, the end would not be a clean one */
+            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        }
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    }
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     sender->ended = true;
-    trailers = source_trailers(sender->body);
-    /* Trailers may be dropped where there is no memory for them (RFC 9110 6.5.1). */
-    if (trailers != NULL && trailers->count > 0 && h2_submit_trailers(sender->session->ng, sender->stream_id, trailers))
-        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
     return 0;
 }
 

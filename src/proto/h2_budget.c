@@ -27,6 +27,8 @@ bool h2_budget_take(struct h2_budget *budget, enum h2_budget_kind kind, uint64_t
     }
     if (kind == H2_BUDGET_H2_WINDOW_UPDATE)
         allowed += budget->sent_bytes / H2_WINDOW_BYTES;
+    if (kind == H2_BUDGET_H2_PING)
+        allowed += budget->sent_bytes / H2_PING_BYTES;
     if (budget->used[kind] >= allowed) {
         budget->exceeded = budgets[kind].limit;
         return false;

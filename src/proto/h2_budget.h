@@ -9,6 +9,7 @@
 #define H2_STREAMS_MAX       100u /* at once; a stream that was reset keeps its place until its work has ended */
 #define H2_CONTINUATIONS_MAX 5u   /* of one field block */
 #define H2_WINDOW_BYTES      256u /* that a WINDOW_UPDATE beyond the budget has to stand for */
+#define H2_PING_BYTES        512u /* and a PING: gRPC probes the path's bandwidth with one for what it has received */
 
 /* name of the limit (STREAM_LIMITS), frames a minute */
 #define H2_BUDGETS(X)                                                                                        \
@@ -30,7 +31,7 @@ enum h2_budget_kind {
 
 struct h2_budget {
     uint64_t begun_ns;      /* of this minute */
-    uint64_t sent_bytes;    /* of bodies, in this minute: window updates may answer them */
+    uint64_t sent_bytes;    /* of bodies, in this minute: window updates and pings may answer them */
     uint32_t used[H2_BUDGET_COUNT];
     uint8_t continuations;  /* of this field block */
     uint8_t exceeded;       /* enum stream_limit; STREAM_LIMIT_COUNT: none */

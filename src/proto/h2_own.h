@@ -11,6 +11,7 @@
 #include "http/priority.h"
 #include "proto/h2_body.h"
 #include "proto/h2_budget.h"
+#include "proto/h2_priority.h"
 #include "proto/server_own.h"
 
 #define H2_HEAD_BYTES 4096u /* a head that is decoded, or an answer's until it is compressed */
@@ -42,6 +43,7 @@ struct h2_conn {
     uint64_t framed_bytes; /* of bodies, all streams */
     uint64_t framed_before;
     struct h2_budget budget;
+    struct h2_priorities priorities;
     uint32_t lingered_bytes;
     uint16_t stream_count;
     uint16_t slow_checks; /* in a row */
@@ -64,14 +66,17 @@ struct h2_stream {
     char *head;            /* of the answer, until nghttp2 has compressed it */
     struct arena *arena;
     uint64_t read_before, sent_before; /* at the last look at the rates */
-    struct priority priority;
+    struct priority priority; /* what the client says, the newest; within what the origin leaves open of it: */
+    struct priority low, high;
     char websocket_key[24];
     int32_t id;
     uint32_t head_bytes;
     uint16_t read_checks, send_checks, still_checks; /* too slow, or nothing at all, so many looks in a row */
     uint8_t end; /* enum stream_end, when closed for a reason of our own; STREAM_END_COUNT: none */
     bool asked, responded, closed;
+    bool was_charged; /* a reset that the client brought about was counted */
     bool answered; /* END_STREAM is in the output */
+    bool was_updated;   /* by a PRIORITY_UPDATE, which outranks the request's Priority */
     bool expects_continue, is_websocket, is_tunnel, is_call; /* call: gRPC, whose messages come when they come */
 };
 
@@ -81,8 +86,16 @@ static inline struct loop *h2_loop(const struct h2_conn *conn)
 {
     return conn->h2->server->config.loop;
 }
+/* Resets with that code are the client's doing: as dear as its own. */
+static inline bool h2_is_charged(uint32_t code)
+{
+    return code != NGHTTP2_NO_ERROR && code != NGHTTP2_INTERNAL_ERROR && code != NGHTTP2_CANCEL && code != NGHTTP2_ENHANCE_YOUR_CALM;
+}
 /* The stream has something to tell (ended, bytes): soon, from the loop. */
 void h2_conn_work(struct h2_conn *conn, struct h2_stream *stream);
+/* A reset that the client brought about, counted when it is decided, not when it is sent: a client that reads nothing
+ * would be charged nothing. stream may be NULL. False: too many of them; the connection ends behind this batch. */
+bool h2_conn_charge_reset(struct h2_conn *conn, struct h2_stream *stream);
 /* Too much of something: GOAWAY with ENHANCE_YOUR_CALM, counted. */
 void h2_conn_calm(struct h2_conn *conn, enum stream_limit limit);
 /* All of it, now; streams that are not complete end for that reason. */
@@ -98,6 +111,8 @@ struct h2_stream *h2_stream_new(struct h2_conn *conn, int32_t id);
 void h2_stream_ask(struct h2_stream *stream, struct h2_head *head, bool end_stream);
 /* The second field block: trailers. */
 void h2_stream_trailers(struct h2_stream *stream, struct h2_head *head, bool end_stream);
+/* A PRIORITY_UPDATE for it. */
+void h2_stream_reprioritize(struct h2_stream *stream, struct priority priority);
 void h2_stream_data(struct h2_stream *stream, slice data);
 void h2_stream_data_end(struct h2_stream *stream);
 /* nghttp2 has compressed a head: the answer's, or an interim one's. */

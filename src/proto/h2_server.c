@@ -106,8 +106,18 @@ void h2_conn_terminate(struct h2_conn *conn, uint32_t code, enum stream_end end)
     h2_session_wake(&conn->session);
 }
 
+bool h2_conn_charge_reset(struct h2_conn *conn, struct h2_stream *stream)
+{
+    if (stream != NULL && stream->was_charged)
+        return true;
+    if (stream != NULL)
+        stream->was_charged = true;
+    return h2_budget_take(&conn->budget, H2_BUDGET_H2_RESETS_CAUSED, loop_now_ns(h2_loop(conn)));
+}
+
 void h2_conn_calm(struct h2_conn *conn, enum stream_limit limit)
 {
+    conn->is_deaf = true;
     server_count_limit(conn->h2->server, limit);
     h2_conn_terminate(conn, NGHTTP2_ENHANCE_YOUR_CALM, STREAM_END_CLIENT_LEFT);
 }
@@ -198,6 +208,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 {
     struct h2_conn *conn = conn_of(user);
     struct h2_stream *stream;
+    struct priority priority;
 
     conn_drop_head(conn);
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
@@ -209,9 +220,11 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     stream = h2_stream_new(conn, frame->hd.stream_id);
     if (stream == NULL) {
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
-        return 0;
+        return h2_conn_charge_reset(conn, NULL) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, stream);
+    if (h2_priority_open(&conn->priorities, frame->hd.stream_id, &priority))
+        h2_stream_reprioritize(stream, priority);
     if (conn->state == H2_STATE_IDLE) {
         conn_set_state(conn, H2_STATE_BUSY);
         h2_rates_watch(conn);
@@ -290,16 +303,18 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     }
 }
 
-/* nghttp2 ends the connection itself when it is told of more streams than the client was allowed. */
+/* nghttp2 ends the connection itself when it is told of more streams than the client was allowed, once the client knew;
+ * before that, and for errors of a stream, it has a reset in its queue now. */
 static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user)
 {
     struct h2_conn *conn = conn_of(user);
 
-    (void)ng;
     if (frame->hd.type == NGHTTP2_HEADERS && conn->stream_count >= H2_STREAMS_MAX)
         server_count_limit(conn->h2->server, STREAM_LIMIT_H2_STREAMS);
     log_debug("HTTP/2: frame of type %u on stream %d: %s", frame->hd.type, (int)frame->hd.stream_id, nghttp2_strerror(error));
-    return 0;
+    if (frame->hd.stream_id == 0)
+        return 0;
+    return h2_conn_charge_reset(conn, stream_of(ng, frame->hd.stream_id)) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *user)
@@ -314,24 +329,21 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
     return 0;
 }
 
-/* Resets that the client brought about: as dear as its own, and nghttp2 does not count them. */
-static void reset_sent(struct h2_conn *conn, uint32_t code)
+/* nghttp2's own resets, of which it says nothing before (DATA beyond the window): one for a stream that is there. */
+static void reset_sent(struct h2_conn *conn, struct h2_stream *stream, uint32_t code)
 {
-    bool is_ours = code == NGHTTP2_NO_ERROR || code == NGHTTP2_INTERNAL_ERROR || code == NGHTTP2_CANCEL ||
-                   code == NGHTTP2_ENHANCE_YOUR_CALM;
-
-    if (!is_ours && !h2_budget_take(&conn->budget, H2_BUDGET_H2_RESETS_CAUSED, loop_now_ns(h2_loop(conn))))
+    if (stream != NULL && h2_is_charged(code) && !h2_conn_charge_reset(conn, stream))
         h2_session_wake(&conn->session); /* conn_after ends it */
 }
 
-/* Bytes that window updates may answer. A frame that is short because there was no more of the body (a gRPC message) may
- * have one for the stream and one for the connection all the same; one that is short because the window was, may not. */
+/* Bytes that window updates and pings may answer. A frame that is short because there was no more of the body (a gRPC message) may
+ * have a window update for the stream, one for the connection and a ping all the same; one that is short because the window was, may not. */
 static uint64_t data_worth(nghttp2_session *ng, const nghttp2_frame *frame)
 {
     bool was_open = nghttp2_session_get_stream_remote_window_size(ng, frame->hd.stream_id) > 0 &&
                     nghttp2_session_get_remote_window_size(ng) > 0;
 
-    return was_open ? MAX(frame->hd.length, (size_t)2 * H2_WINDOW_BYTES) : frame->hd.length;
+    return was_open ? MAX(frame->hd.length, MAX((size_t)2 * H2_WINDOW_BYTES, (size_t)H2_PING_BYTES)) : frame->hd.length;
 }
 
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
@@ -341,7 +353,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
 
     switch (frame->hd.type) {
     case NGHTTP2_RST_STREAM:
-        reset_sent(conn, frame->rst_stream.error_code);
+        reset_sent(conn, stream_of(ng, frame->hd.stream_id), frame->rst_stream.error_code);
         return 0;
     case NGHTTP2_DATA:
         conn->framed_bytes += frame->hd.length;
@@ -364,6 +376,20 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
     return 0;
 }
 
+/* A head or trailers that are too large for nghttp2, or cannot be compressed: nobody may wait for them. Of a stream that is
+ * over already nothing is sent, and that is as it should be. */
+static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user)
+{
+    struct h2_stream *stream = stream_of(ng, frame->hd.stream_id);
+    bool is_over = error == NGHTTP2_ERR_STREAM_CLOSED || error == NGHTTP2_ERR_STREAM_CLOSING ||
+                   error == NGHTTP2_ERR_STREAM_SHUT_WR || error == NGHTTP2_ERR_SESSION_CLOSING;
+
+    (void)user;
+    if (frame->hd.type == NGHTTP2_HEADERS && stream != NULL && !is_over)
+        h2_stream_reset(stream, NGHTTP2_INTERNAL_ERROR, STREAM_END_BODY_FAILED);
+    return 0;
+}
+
 static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void *user)
 {
     struct h2_stream *stream = stream_of(ng, id);
@@ -371,6 +397,43 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
     (void)code, (void)user;
     if (stream != NULL)
         h2_stream_closed(stream);
+    return 0;
+}
+
+static int on_extension_chunk(nghttp2_session *ng, const nghttp2_frame_hd *head, const uint8_t *data, size_t len, void *user)
+{
+    (void)ng;
+    if (head->type == NGHTTP2_PRIORITY_UPDATE)
+        h2_priority_chunk(&conn_of(user)->priorities, slice_of((const char *)data, len));
+    return 0;
+}
+
+/* PRIORITY_UPDATE is all the extensions there are; of others it counts that they come. */
+static int on_extension(nghttp2_session *ng, void **ret_payload, const nghttp2_frame_hd *head, void *user)
+{
+    struct h2_conn *conn = conn_of(user);
+    struct priority priority;
+    struct h2_stream *stream;
+    int32_t id;
+
+    *ret_payload = NULL;
+    if (head->type != NGHTTP2_PRIORITY_UPDATE)
+        return NGHTTP2_ERR_CANCEL;
+    switch (h2_priority_end(&conn->priorities, head->stream_id, &id, &priority)) {
+    case H2_PRIORITY_IS:
+        stream = stream_of(ng, id);
+        if (stream != NULL)
+            h2_stream_reprioritize(stream, priority);
+        break;
+    case H2_PRIORITY_IGNORED:
+        break;
+    case H2_PRIORITY_SHORT:
+        h2_conn_terminate(conn, NGHTTP2_FRAME_SIZE_ERROR, STREAM_END_CLIENT_LEFT);
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    case H2_PRIORITY_INVALID:
+        h2_conn_terminate(conn, NGHTTP2_PROTOCOL_ERROR, STREAM_END_CLIENT_LEFT);
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     return 0;
 }
 
@@ -387,7 +450,10 @@ static nghttp2_session_callbacks *callbacks_new(void)
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_send);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(callbacks, on_extension_chunk);
+    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_extension);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, h2_sender_send_data);
     return callbacks;
 }
@@ -402,7 +468,7 @@ static void conn_refuse_bytes(struct h2_conn *conn, ssize_t error)
         h2_conn_calm(conn, STREAM_LIMIT_H2_OUTPUT);
         break;
     case NGHTTP2_ERR_CALLBACK_FAILURE:
-        break; /* the budget: conn_after */
+        break; /* the budget: conn_after; or a callback has said what is wrong */
     case NGHTTP2_ERR_NOMEM:
         h2_conn_terminate(conn, NGHTTP2_INTERNAL_ERROR, STREAM_END_ABORTED);
         break;
@@ -535,12 +601,11 @@ err h2_server_new(struct server *server, struct h2_server **ret_h2)
     pool_init(&h2->head_pool, H2_HEAD_BYTES, KEEP_BLOCKS);
     pool_init(&h2->body_pool, BODY_BLOCK_BYTES, KEEP_BLOCKS);
     h2->callbacks = callbacks_new();
-    h2->options = h2_session_options(true);
+    h2->options = h2_session_options();
     if (h2->callbacks == NULL || h2->options == NULL) {
         h2_server_free(h2);
         return ERR(MEMORY);
     }
-    nghttp2_option_set_builtin_recv_extension_type(h2->options, NGHTTP2_PRIORITY_UPDATE);
     *ret_h2 = h2;
     return ERR_OK;
 }

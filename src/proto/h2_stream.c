@@ -33,6 +33,8 @@ void h2_stream_reset(struct h2_stream *stream, uint32_t code, enum stream_end en
     if (stream->end == STREAM_END_COUNT)
         stream->end = (uint8_t)end;
     nghttp2_submit_rst_stream(ng_of(stream), NGHTTP2_FLAG_NONE, stream->id, code);
+    if (h2_is_charged(code))
+        (void)h2_conn_charge_reset(stream->conn, stream); /* conn_after ends what has had too many */
     h2_session_wake(&stream->conn->session);
 }
 
@@ -159,20 +161,36 @@ static bool answer_list(struct h2_stream *stream, const struct reply *reply, str
     return true;
 }
 
+/* Only ever for a stream that is there: nghttp2 is told of no other. */
+static void priority_apply(struct h2_stream *stream)
+{
+    nghttp2_extpri extpri = {
+        .urgency = MIN(MAX(stream->priority.urgency, stream->low.urgency), stream->high.urgency),
+        .inc = stream->priority.incremental ? stream->high.incremental : stream->low.incremental,
+    };
+
+    if (!is_over(stream))
+        nghttp2_session_change_extpri_stream_priority(ng_of(stream), stream->id, &extpri, 0);
+}
+
+void h2_stream_reprioritize(struct h2_stream *stream, struct priority priority)
+{
+    stream->priority = priority;
+    stream->was_updated = true;
+    priority_apply(stream);
+}
+
 /* RFC 9218 8: the origin may know better than the client how urgent its answer is. */
 static void answer_priority(struct h2_stream *stream, const struct reply *reply)
 {
-    struct priority priority = stream->priority;
     const struct fields *sets[] = {reply->stored, reply->added};
-    nghttp2_extpri extpri;
 
     for (unsigned i = 0; i < ARRAY_LEN(sets); i++)
-        if (sets[i] != NULL)
-            priority_read(sets[i], stream->arena, &priority);
-    if (priority.urgency == stream->priority.urgency && priority.incremental == stream->priority.incremental)
-        return;
-    extpri = (nghttp2_extpri){priority.urgency, priority.incremental};
-    nghttp2_session_change_extpri_stream_priority(ng_of(stream), stream->id, &extpri, 1);
+        if (sets[i] != NULL) {
+            priority_read(sets[i], stream->arena, &stream->low);
+            priority_read(sets[i], stream->arena, &stream->high);
+        }
+    priority_apply(stream);
 }
 
 static void answer_submit(struct h2_stream *stream, const struct reply *reply, struct source *body)
@@ -294,6 +312,8 @@ struct h2_stream *h2_stream_new(struct h2_conn *conn, int32_t id)
     stream->id = id;
     stream->end = STREAM_END_COUNT;
     stream->priority = PRIORITY_DEFAULT;
+    stream->low = (struct priority){0, false};
+    stream->high = (struct priority){7, true};
     stream->stream = (struct server_stream){
         .ops = &ops,
         .loop = server->config.loop,
@@ -318,13 +338,10 @@ static bool is_call(const struct fields *fields)
 
 static void request_priority(struct h2_stream *stream, const struct request *request)
 {
-    nghttp2_extpri extpri;
-
-    if (!fields_has(&request->fields, F_PRIORITY))
+    if (stream->was_updated || !fields_has(&request->fields, F_PRIORITY))
         return;
     priority_read(&request->fields, stream->arena, &stream->priority);
-    extpri = (nghttp2_extpri){stream->priority.urgency, stream->priority.incremental};
-    nghttp2_session_change_extpri_stream_priority(ng_of(stream), stream->id, &extpri, 0);
+    priority_apply(stream);
 }
 
 static void request_body(struct h2_stream *stream, const struct request *request, bool end_stream)

@@ -361,6 +361,32 @@ static void test_upload_fails(void)
 }
 SEEDED(test_upload_fails, 1)
 
+/* Trailers that nghttp2 refuses to send: the upload is not complete, and nobody waits for an answer to it. */
+static void test_trailers_that_cannot_be_sent(void)
+{
+    static char value[60000];
+    struct fields trailers;
+    struct arena large;
+
+    begin();
+    arena_init(&large, NULL, 0, 0);
+    memset(value, 'v', sizeof(value));
+    fields_init(&trailers, &large);
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(err_is_ok(fields_add_named(&trailers, SLICE("x-large"), F_OTHER, slice_of(value, sizeof(value)))));
+    upload_begin(0, "body", -1);
+    uploads[0].trailers = &trailers;
+    feed_all(&uploads[0]);
+    feed_end(&uploads[0]);
+    h2_expect_head(&origin, 1, false);
+    h2_expect_data(&origin, 1, "body", false);
+    h2_expect_reset(&origin, 1, NGHTTP2_INTERNAL_ERROR);
+    expect_failed(0, CLIENT_FAILURE_REQUEST_BODY, true, "");
+    end();
+    arena_done(&large);
+}
+SEEDED(test_trailers_that_cannot_be_sent, 1)
+
 /* ---- windows of answers ---------------------------------------------------------------------------------------------- */
 
 /* What nobody reads fills the stream's own window and nothing else. */
@@ -923,6 +949,7 @@ int main(void)
         SEEDED_TEST(test_upload_as_it_comes),
         SEEDED_TEST(test_upload_waits_for_the_window),
         SEEDED_TEST(test_upload_fails),
+        SEEDED_TEST(test_trailers_that_cannot_be_sent),
         SEEDED_TEST(test_slow_reader),
         SEEDED_TEST(test_window_overrun),
         SEEDED_TEST(test_reset_in_the_body),

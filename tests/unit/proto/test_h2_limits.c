@@ -65,6 +65,33 @@ static void test_pings(void)
 }
 SEEDED(test_pings, 1)
 
+/* A gRPC client measures with a ping for what it has received, as often as answers come back. */
+static void test_pings_for_messages(void)
+{
+    static char text[400];
+    struct reply reply = {.status = 200, .length_bytes = -1};
+    struct asked *asked;
+    struct h2_client c;
+
+    memset(text, 'a', sizeof(text));
+    begin(&c);
+    say_get(&c, 1);
+    asked = node_next();
+    feed_init(&asked->feed, slice_of(text, sizeof(text)));
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    h2_expect_status(&c, 1, 200, false);
+    for (unsigned i = 0; i < sizeof(text); i++) {
+        feed_more(&asked->feed, 1);
+        h2_expect_data(&c, 1, "a", false);
+        h2_say(&c, NGHTTP2_PING, 0, 0, "12345678", 8);
+        assert_int_equal(h2_next_of(&c, NGHTTP2_PING).flags, NGHTTP2_FLAG_ACK);
+    }
+    for (unsigned i = 0; i < 61; i++) /* and no more than those */
+        h2_say(&c, NGHTTP2_PING, 0, 0, "12345678", 8);
+    expect_calm(&c, STREAM_LIMIT_H2_PING);
+}
+SEEDED(test_pings_for_messages, 1)
+
 static void test_priorities(void)
 {
     struct h2_client c;
@@ -346,6 +373,37 @@ static void test_streams_before_the_acknowledgement(void)
 }
 SEEDED(test_streams_before_the_acknowledgement, 1)
 
+/* The same without end: refusals are counted as they are decided, and what waits to be sent is bounded by that. */
+static void test_refusals_before_the_acknowledgement(void)
+{
+    static uint8_t bytes[1000 * 128];
+    struct h2_client c;
+    struct h2_frame frame;
+    uint8_t block[128];
+    size_t block_len = hpack_write(block, GET_LINES("/")), len = 0;
+    unsigned resets = 0;
+
+    node_open();
+    h2_connect(&c);
+    h2_say(&c, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    for (uint32_t i = 0; i < 100; i++)
+        say_get(&c, 2 * i + 1);
+    for (uint32_t i = 100; i < 1000; i++)
+        len += h2_write(bytes + len, NGHTTP2_HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, block, block_len);
+    wire_say_bytes(c.wire, bytes, len);
+    while ((frame = h2_next(&c)).type != NGHTTP2_GOAWAY)
+        if (frame.type == NGHTTP2_RST_STREAM)
+            resets++;
+    assert_int_equal(get_u32(frame.payload + 4), NGHTTP2_ENHANCE_YOUR_CALM);
+    assert_in_range(resets, 1, 201); /* those that were not out yet are given up */
+    wire_expect_end(c.wire);
+    assert_int_equal(node.begun, 100);
+    assert_int_equal(node_limit(STREAM_LIMIT_H2_RESETS_CAUSED), 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_refusals_before_the_acknowledgement, 1)
+
 /* ---- time ------------------------------------------------------------------------------------------------------------ */
 
 static void test_idle_begins_with_the_last_answer(void)
@@ -548,6 +606,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SEEDED_TEST(test_settings),
         SEEDED_TEST(test_pings),
+        SEEDED_TEST(test_pings_for_messages),
         SEEDED_TEST(test_priorities),
         SEEDED_TEST(test_resets),
         SEEDED_TEST(test_zero_window_update),
@@ -562,6 +621,7 @@ int main(void)
         SEEDED_TEST(test_window_updates_by_the_byte),
         SEEDED_TEST(test_streams),
         SEEDED_TEST(test_streams_before_the_acknowledgement),
+        SEEDED_TEST(test_refusals_before_the_acknowledgement),
         SEEDED_TEST(test_idle_begins_with_the_last_answer),
         SEEDED_TEST(test_no_settings),
         SEEDED_TEST(test_head_that_does_not_end),
