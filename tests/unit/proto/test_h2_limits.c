@@ -466,6 +466,70 @@ static void test_window_in_drops(void)
 }
 SEEDED(test_window_in_drops, 1)
 
+/* The same by the connection's window, where it is not the stream that waits which gets the byte. */
+static void test_connection_window_in_drops(void)
+{
+    struct asked *asked[10];
+    struct h2_client c;
+    unsigned ended = 0;
+
+    begin(&c);
+    h2_say_setting(&c, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0x7fffffff);
+    for (uint32_t i = 0; i < 10; i++) {
+        struct reply reply = {.status = 200, .length_bytes = sizeof(large)};
+        say_get(&c, 2 * i + 1);
+        asked[i] = node_next();
+        source_memory_init(&asked[i]->memory, slice_of(large, sizeof(large)));
+        stream_respond(asked[i]->stream, &reply, &asked[i]->memory.source);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        h2_say_window(&c, 0, 1);
+        run_ms(3000);
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        ended += asked[i]->ended;
+        assert_true(asked[i]->ended == 0 || asked[i]->end == STREAM_END_CLIENT_SLOW);
+    }
+    assert_int_equal(ended, 10);
+    assert_int_equal(node_limit(STREAM_LIMIT_SEND_RATE) + node_limit(STREAM_LIMIT_H2_WINDOW), 10);
+    assert_true(node_limit(STREAM_LIMIT_SEND_RATE) >= 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_connection_window_in_drops, 1)
+
+/* Now the network is not read, now the window is shut: each time another reason, and never enough. */
+static void test_window_and_network_in_turns(void)
+{
+    static char huge[4 << 20];
+    struct reply reply = {.status = 200, .length_bytes = sizeof(huge)};
+    struct h2_client c;
+    struct asked *asked;
+
+    begin(&c);
+    node.limits.send_min_bytes_per_s = 30000; /* more than what fits between us is less */
+    h2_say_setting(&c, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0x7fffffff);
+    say_get(&c, 1);
+    asked = node_next();
+    source_memory_init(&asked->memory, slice_of(huge, sizeof(huge)));
+    stream_respond(asked->stream, &reply, &asked->memory.source);
+    for (unsigned i = 0; i < 20 && asked->ended == 0; i++) {
+        run_ms(5000);
+        if (i % 2 == 0) {
+            wire_read_in_pieces(c.wire);
+            h2_say_window(&c, 0, 140000);
+        } else {
+            c.wire->in_pieces = false;
+            wire_read_piece(c.wire);
+        }
+    }
+    expect_ended(asked, STREAM_END_CLIENT_SLOW);
+    assert_int_equal(node_limit(STREAM_LIMIT_SEND_RATE), 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_window_and_network_in_turns, 1)
+
 /* A source that has nothing is not the client's doing. */
 static void test_slow_source(void)
 {
@@ -668,6 +732,8 @@ int main(void)
         SEEDED_TEST(test_window_starved),
         SEEDED_TEST(test_connection_window_starved),
         SEEDED_TEST(test_window_in_drops),
+        SEEDED_TEST(test_connection_window_in_drops),
+        SEEDED_TEST(test_window_and_network_in_turns),
         SEEDED_TEST(test_slow_source),
         SEEDED_TEST(test_slow_reader),
         SEEDED_TEST(test_slow_reader_of_the_last_answer),
