@@ -101,7 +101,7 @@ static void stream_check_body(struct h2_stream *stream)
     bool rate = has_rate(stream);
 
     stream->read_before = stream->reader.moved_bytes;
-    if (!stream->reader.waiting || stream->reader.ended || !is_below(moved, rate ? limits->body_min_bytes_per_s : 1)) {
+    if (!h2_reader_is_waiting(&stream->reader) || !is_below(moved, rate ? limits->body_min_bytes_per_s : 1)) {
         stream->read_checks = 0;
         return;
     }

@@ -693,6 +693,34 @@ static void test_slow_upload(void)
 }
 SEEDED(test_slow_upload, 1)
 
+/* An answer that came early is read on; who read the upload has left, and its bytes fill the window. */
+static void test_upload_that_nobody_reads(void)
+{
+    struct reply reply = {.status = 200, .length_bytes = 1000};
+    struct h2_client c;
+    struct asked *asked;
+    struct taken taken;
+
+    begin(&c);
+    h2_say_head(&c, 1, 0, POST_LINES("/") "content-length\t1000000\n");
+    asked = node_next();
+    take_begin(&taken, asked->stream->body); /* it waits, and leaves */
+    source_set_reader(asked->stream->body, NULL, NULL);
+    feed_init(&asked->feed, slice_of(large, 1000));
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    feed_more(&asked->feed, 1);
+    h2_expect_status(&c, 1, 200, false);
+    h2_say_data(&c, 1, 0, "a little");
+    run_ms(120000);
+    feed_all(&asked->feed);
+    expect_ended(asked, STREAM_END_COMPLETE);
+    assert_int_equal(node_limit(STREAM_LIMIT_BODY_RATE), 0);
+    take_done(&taken);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_upload_that_nobody_reads, 1)
+
 static void test_unknown_frames(void)
 {
     struct h2_client c;
@@ -740,6 +768,7 @@ int main(void)
         SEEDED_TEST(test_no_reader),
         SEEDED_TEST(test_goaway_and_no_reader),
         SEEDED_TEST(test_slow_upload),
+        SEEDED_TEST(test_upload_that_nobody_reads),
         SEEDED_TEST(test_unknown_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
