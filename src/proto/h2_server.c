@@ -642,6 +642,10 @@ void h2_server_adopt(struct h2_server *h2, struct net_stream *stream, slice byte
     net_give(stream, &handler, conn);
     list_push_back(&h2->conns, &conn->link);
     conn_deadline(conn, h2->server->config.limits->head_ms);
+    if (h2->server->draining) {
+        conn->is_draining = true;
+        h2_conn_terminate(conn, NGHTTP2_NO_ERROR, STREAM_END_COMPLETE);
+    }
     if (bytes.len > 0) {
         conn_received_open(conn, bytes);
         return;

@@ -790,6 +790,11 @@ SEEDED(test_websocket_refused, 1)
 
 /* ---- drain and ends ------------------------------------------------------------------------------------------------- */
 
+static void emptied(void *arg)
+{
+    *(bool *)arg = true;
+}
+
 static void test_drain(void)
 {
     struct h2_client idle, busy;
@@ -827,6 +832,36 @@ static void test_drain(void)
     node_close();
 }
 SEEDED(test_drain, 1)
+
+/* A connection that says only now what it speaks is drained like one that was idle. */
+static void test_adopted_in_a_drain(void)
+{
+    struct h2_client c;
+    bool is_empty = false;
+
+    node_open();
+    c = (struct h2_client){.wire = wire_connect(HERE)};
+    assert_int_equal(nghttp2_hd_inflate_new(&c.inflater), 0);
+    wire_say_bytes(c.wire, PREFACE, 10);
+    run_ms(1000);
+    node_unlisten();
+    server_drain(node.server, emptied, &is_empty);
+    run_ms(1000);
+    assert_false(is_empty);
+    wire_say(c.wire, PREFACE + 10);
+    h2_say(&c, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    h2_say_head(&c, 1, END_STREAM, GET_LINES("/"));
+    struct h2_frame frame = h2_next_of(&c, NGHTTP2_GOAWAY);
+    assert_int_equal(get_u32(frame.payload), 0); /* safe to be asked again elsewhere */
+    assert_int_equal(get_u32(frame.payload + 4), NGHTTP2_NO_ERROR);
+    wire_expect_fin(c.wire);
+    wire_finish(c.wire);
+    RUN_UNTIL_TRUE(is_empty);
+    assert_int_equal(node.begun, 0);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_adopted_in_a_drain, 1)
 
 static void test_stop(void)
 {
@@ -941,6 +976,7 @@ int main(void)
         SEEDED_TEST(test_websocket),
         SEEDED_TEST(test_websocket_refused),
         SEEDED_TEST(test_drain),
+        SEEDED_TEST(test_adopted_in_a_drain),
         SEEDED_TEST(test_stop),
         SEEDED_TEST(test_answer_after_the_end),
         SEEDED_TEST(test_no_memory_for_a_request),
