@@ -53,6 +53,7 @@ struct h2_conn {
     bool greeted; /* the preface and SETTINGS were here */
     bool is_leaving; /* the GOAWAY that is the last is queued */
     bool is_deaf; /* a GOAWAY is on its way, and nothing more is read until it is out */
+    bool fin;     /* the client has said all; nothing is received any more */
     bool is_draining, said_goodbye; /* the first, the last GOAWAY of a drain */
 };
 
@@ -109,6 +110,8 @@ void h2_stream_head_sent(struct h2_stream *stream, const nghttp2_headers *header
 void h2_stream_answered(struct h2_stream *stream);
 void h2_stream_closed(struct h2_stream *stream);
 void h2_stream_reset(struct h2_stream *stream, uint32_t code, enum stream_end end);
+/* The client sends nothing any more: ends it, unless the request was complete and its answer is awaited. */
+void h2_stream_fin(struct h2_stream *stream);
 /* Told from the loop: frees it. */
 void h2_stream_end(struct h2_stream *stream);
 

@@ -133,6 +133,8 @@ void h2_rates_check(struct h2_conn *conn)
             continue;
         stream_check_send(stream);
         stream_check_body(stream);
+        if (conn->fin)
+            h2_stream_fin(stream); /* an event stream may have come to a stop since */
     }
     h2_rates_watch(conn);
 }

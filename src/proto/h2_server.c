@@ -88,6 +88,10 @@ void h2_conn_close(struct h2_conn *conn, bool reset, enum stream_end end)
  * overtake it. */
 static void conn_linger(struct h2_conn *conn)
 {
+    if (conn->fin) { /* nothing is to come that an RST could answer */
+        h2_conn_close(conn, false, (enum stream_end)conn->end);
+        return;
+    }
     conn_end_session(conn, (enum stream_end)conn->end);
     conn_set_state(conn, H2_STATE_LINGER);
     net_shutdown(conn->session.net);
@@ -141,7 +145,7 @@ static void conn_idle(struct h2_conn *conn)
     conn_set_state(conn, H2_STATE_IDLE);
     conn->linger = (struct server_linger){0};
     conn_deadline(conn, conn->h2->server->config.limits->idle_ms);
-    if (conn->is_draining)
+    if (conn->is_draining || conn->fin)
         h2_conn_terminate(conn, NGHTTP2_NO_ERROR, STREAM_END_COMPLETE);
 }
 
@@ -429,6 +433,20 @@ static void conn_received_open(struct h2_conn *conn, slice bytes)
         conn_receive(conn);
 }
 
+/* The client has said all: what it has asked in full is answered, as over HTTP/1 (docs/decisions/0003). */
+static void conn_received_fin(struct h2_conn *conn)
+{
+    if (conn->state == H2_STATE_IDLE) {
+        h2_conn_close(conn, false, STREAM_END_CLIENT_LEFT);
+        return;
+    }
+    conn->fin = true;
+    conn_drop_head(conn); /* it will not end */
+    LIST_FOREACH_SAFE(&conn->streams, it)
+        h2_stream_fin(container_of(it, struct h2_stream, link));
+    h2_session_pump(&conn->session);
+}
+
 static void conn_received(struct net_stream *net, int32_t result, const char *data)
 {
     struct h2_conn *conn = net->owner;
@@ -439,8 +457,10 @@ static void conn_received(struct net_stream *net, int32_t result, const char *da
     case H2_STATE_BUSY:
         if (result > 0)
             conn_received_open(conn, slice_of(data, (size_t)result));
-        else /* nobody half-closes HTTP/2: who has sent FIN waits for nothing */
-            h2_conn_close(conn, result < 0, STREAM_END_CLIENT_LEFT);
+        else if (result == 0)
+            conn_received_fin(conn);
+        else
+            h2_conn_close(conn, true, STREAM_END_CLIENT_LEFT);
         break;
     case H2_STATE_LINGER:
         if (server_lingers(&conn->linger, result))
