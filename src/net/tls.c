@@ -662,10 +662,16 @@ static void tls_op_send(struct net_stream *stream, const struct iovec *iov, unsi
         tls_pump_soon(tls);
 }
 
-/* Records that carry no data (session tickets) may come at any time: only application bytes count. */
+/* Nothing anywhere: decrypted, kept for OpenSSL, or in the kernel. A session ticket that comes only now counts, too: what it
+ * is can only be known by reading on, and then it may be the beginning of an answer that nobody asked for. */
 static bool tls_op_is_silent(struct net_stream *stream)
 {
-    return SSL_pending(tls_of(stream)->ssl) == 0;
+    struct net_tls *tls = tls_of(stream);
+
+    if (!tls_has_nothing(tls) || (tls->tcp_receiving && !net_recv_cancel(&tls->tcp.stream)))
+        return false;
+    tls->tcp_receiving = false;
+    return net_is_silent(&tls->tcp.stream);
 }
 
 static uint32_t tls_op_unsent_bytes(const struct net_stream *stream)

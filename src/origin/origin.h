@@ -57,6 +57,7 @@ struct origin_limits {
     uint32_t idle_ms;       /* a pooled connection's life without a request; 0: 25 s */
     uint32_t idle_max;      /* pooled connections per origin and thread */
     uint32_t connections_max; /* per thread, all origins */
+    uint32_t streams_max;   /* requests at once on one HTTP/2 connection, where the origin allows as many; 0: 100 */
 };
 extern const struct origin_limits origin_limits_default;
 

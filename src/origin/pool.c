@@ -29,7 +29,7 @@ struct origin_side *pool_side(struct origin_pool *pool, struct origin *origin)
     if (side == NULL)
         return NULL;
     side->origin = origin;
-    side->room_max = ORIGIN_ROOM_ASSUMED;
+    side->room_max = pool->config.limits->streams_max != 0 ? pool->config.limits->streams_max : ORIGIN_ROOM_ASSUMED;
     list_init(&side->open);
     list_init(&side->waiting);
     list_push_back(&pool->sides, &side->link);
@@ -170,6 +170,7 @@ err pool_connect(struct origin_pool *pool, struct origin_side *side, const struc
         .memory = &side->memory,
         .name = side->origin->host,
         .room_assumed = MAX(1u, side->room_max),
+        .room_max = limits->streams_max,
         .connect_ms = limits->connect_ms,
         .first_byte_ms = limits->first_byte_ms,
         .between_ms = limits->between_ms,

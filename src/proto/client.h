@@ -43,6 +43,7 @@ struct client_config {
     struct net_tls_memory *memory; /* NULL: TLS sessions are not resumed */
     slice name;                    /* for TLS; valid inside client_new */
     unsigned room_assumed; /* exchanges at once over HTTP/2, until the origin has said */
+    unsigned room_max;     /* and never more than that; 0: 100 */
     uint32_t connect_ms, first_byte_ms, between_ms, idle_ms;
     uint32_t slow_body_ms; /* in all, for a body below 500 bytes a second; event streams and tunnels have no such limit; 0: none */
     const struct client_owner *events;

@@ -57,8 +57,10 @@ bool h2_budget_frame(struct h2_budget *budget, const nghttp2_frame_hd *head, uin
             break;
         budget->exceeded = STREAM_LIMIT_H2_CONTINUATION;
         return false;
-    default:
-        return true;
+    case NGHTTP2_DATA:
+        return true; /* what is empty behind its padding shows at its end only */
+    default: /* GOAWAY, and types that nobody knows */
+        return h2_budget_take(budget, H2_BUDGET_H2_OTHER, now_ns);
     }
     return head->length > 0 || h2_budget_take(budget, H2_BUDGET_H2_EMPTY, now_ns);
 }

@@ -18,7 +18,8 @@
     X(H2_PING, 60)                                                                                           \
     X(H2_PRIORITY, 120)                                                                                      \
     X(H2_EMPTY, 100)                                                                                         \
-    X(H2_WINDOW_UPDATE, 1000)
+    X(H2_WINDOW_UPDATE, 1000)                                                                                \
+    X(H2_OTHER, 1000)
 
 enum h2_budget_kind {
 #define X(limit, frames) H2_BUDGET_##limit,

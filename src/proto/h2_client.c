@@ -126,13 +126,14 @@ void h2_client_close(struct h2_client *h2)
 
 unsigned h2_client_room_max(const struct h2_client *h2)
 {
-    uint32_t allowed = h2->of->config.room_assumed;
+    const struct client_config *config = &h2->of->config;
+    uint32_t allowed = config->room_assumed, max = config->room_max != 0 ? config->room_max : H2_CLIENT_STREAMS_MAX;
 
     if (h2->is_over)
         return 0;
     if (h2->has_settings)
         allowed = nghttp2_session_get_remote_settings(h2->session.ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    return MIN(allowed, H2_CLIENT_STREAMS_MAX);
+    return MIN(allowed, MIN(max, H2_CLIENT_STREAMS_MAX));
 }
 
 unsigned h2_client_room(const struct h2_client *h2)
@@ -419,9 +420,9 @@ err h2_client_new(struct client *client, struct h2_client **ret_h2)
 
 static nghttp2_session_callbacks *callbacks_new(void)
 {
-    nghttp2_session_callbacks *callbacks;
+    nghttp2_session_callbacks *callbacks = h2_session_callbacks();
 
-    if (nghttp2_session_callbacks_new(&callbacks) != 0)
+    if (callbacks == NULL)
         return NULL;
     nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
@@ -444,7 +445,7 @@ err client_shared_new(struct client_shared **ret_shared)
     pool_init(&shared->block_pool, BODY_BLOCK_BYTES, KEEP_BLOCKS);
     pool_init(&shared->head_pool, H2_HEAD_BLOCK_BYTES, KEEP_HEADS);
     shared->callbacks = callbacks_new();
-    shared->options = h2_session_options();
+    shared->options = h2_session_options(false);
     if (shared->callbacks == NULL || shared->options == NULL) {
         client_shared_free(shared);
         return ERR(MEMORY);

@@ -387,9 +387,9 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
 
 static nghttp2_session_callbacks *callbacks_new(void)
 {
-    nghttp2_session_callbacks *callbacks;
+    nghttp2_session_callbacks *callbacks = h2_session_callbacks();
 
-    if (nghttp2_session_callbacks_new(&callbacks) != 0)
+    if (callbacks == NULL)
         return NULL;
     nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
@@ -594,7 +594,7 @@ err h2_server_new(struct server *server, struct h2_server **ret_h2)
     pool_init(&h2->head_pool, H2_HEAD_BYTES, KEEP_BLOCKS);
     pool_init(&h2->body_pool, BODY_BLOCK_BYTES, KEEP_BLOCKS);
     h2->callbacks = callbacks_new();
-    h2->options = h2_session_options();
+    h2->options = h2_session_options(true);
     if (h2->callbacks == NULL || h2->options == NULL) {
         h2_server_free(h2);
         return ERR(MEMORY);

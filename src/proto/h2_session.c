@@ -95,7 +95,32 @@ void h2_memory_done(struct h2_memory *memory)
 
 /* ---- the session ------------------------------------------------------------------------------------------------ */
 
-nghttp2_option *h2_session_options(void)
+/* Its payload is dropped. */
+static int ignore_frame(nghttp2_session *ng, void **payload, const nghttp2_frame_hd *head, void *user)
+{
+    (void)ng, (void)payload, (void)head, (void)user;
+    return NGHTTP2_ERR_CANCEL;
+}
+
+/* nghttp2 passes over frames of other types without a word; so it says when they begin, and they can be counted. */
+static void hear_of_all(nghttp2_option *option, bool is_server)
+{
+    for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
+        if (!is_server || type != NGHTTP2_PRIORITY_UPDATE) /* which a server reads */
+            nghttp2_option_set_user_recv_extension_type(option, (uint8_t)type);
+}
+
+nghttp2_session_callbacks *h2_session_callbacks(void)
+{
+    nghttp2_session_callbacks *callbacks;
+
+    if (nghttp2_session_callbacks_new(&callbacks) != 0)
+        return NULL;
+    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, ignore_frame);
+    return callbacks;
+}
+
+nghttp2_option *h2_session_options(bool is_server)
 {
     nghttp2_option *option;
 
@@ -106,6 +131,7 @@ nghttp2_option *h2_session_options(void)
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_deflate_dynamic_table_size(option, 4096);
     nghttp2_option_set_max_outbound_ack(option, 100);
+    hear_of_all(option, is_server);
     return option;
 }
 

@@ -70,8 +70,10 @@ struct h2_session_config {
     void (*after)(struct h2_session *session);
 };
 
-/* The options that both sides want; nghttp2_option_del. NULL: no memory. */
-MUST_USE nghttp2_option *h2_session_options(void);
+/* The options and callbacks that both sides want: on_begin_frame is called for every frame, also of types that nobody knows.
+ * nghttp2_option_del, nghttp2_session_callbacks_del. NULL: no memory. */
+MUST_USE nghttp2_option *h2_session_options(bool is_server);
+MUST_USE nghttp2_session_callbacks *h2_session_callbacks(void);
 MUST_USE err h2_session_init(struct h2_session *session, const struct h2_session_config *config);
 /* Frees nghttp2's side: on_stream_close is not called any more. Blocks that are being sent stay until h2_session_done. */
 void h2_session_end(struct h2_session *session);

@@ -9,6 +9,8 @@
 #include "tests/support/late_tier.h"
 #include "txn/txn.h"
 
+#include <stdio.h>
+
 #define HOUSEKEEP_NS (100 * NS_MS)
 #define DRAIN_NS     (200 * NS_S)
 
@@ -131,12 +133,18 @@ static uint64_t worker_next_ns(void *arg)
 
 static void worker_contexts(struct worker *worker, unsigned index)
 {
-    static const struct origin_limits limits = {
-        .connect_ms = 2000, .first_byte_ms = 15000, .between_ms = 15000, .idle_ms = 1000, .idle_max = 8, .connections_max = 256};
+    static struct origin_limits limits;
     struct metrics_block *metrics = metrics_block_of(node.metrics, index);
     struct origin_pool_config pool = {
         .loop = worker->loop, .resolver = worker->resolver, .limits = &limits, .metrics = metrics};
 
+    limits = (struct origin_limits){.connect_ms = 2000,
+                                    .first_byte_ms = 15000,
+                                    .between_ms = 15000,
+                                    .idle_ms = 1000,
+                                    .idle_max = 8,
+                                    .connections_max = 256,
+                                    .streams_max = run.h2_streams_max};
     INVARIANT(err_is_ok(origin_pool_new(&pool, &worker->origins)));
     worker->fills = (struct fill_context){.loop = worker->loop,
                                           .table = node.fills,
@@ -202,14 +210,17 @@ static void node_open_metrics(void)
 void node_begin(void)
 {
     slice urls[ORIGINS];
+    char texts[ORIGINS][64];
     struct os_address address;
     char why[256];
 
     node = (struct node){.reuse = REUSE_POLICY_DEFAULT};
     if (chance(20))
         node.reuse.honour_client_directives = true;
-    for (unsigned i = 0; i < ORIGINS; i++)
-        urls[i] = slice_str(origin_addresses[i]);
+    for (unsigned i = 0; i < ORIGINS; i++) {
+        snprintf(texts[i], sizeof(texts[i]), "%s%s", run.h2_origins >> i & 1 ? "h2c://" : "", origin_addresses[i]);
+        urls[i] = slice_str(texts[i]);
+    }
     INVARIANT(err_is_ok(origin_group_new(urls, ORIGINS, SLICE(""), NULL, why, sizeof(why), &node.group)));
     INVARIANT(err_is_ok(os_address_parse(SLICE(":8080"), &address)));
     INVARIANT(err_is_ok(os_listen(&address, run.workers, 128, node.listeners)));

@@ -2,6 +2,7 @@
 
 #include "http/date.h"
 #include "tests/sim/cache_client.h"
+#include "tests/sim/cache_trunk.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,7 +26,8 @@ struct answer {
 };
 
 struct conn {
-    struct sim_peer peer;
+    struct sim_peer peer;  /* HTTP/1 */
+    struct branch *branch; /* HTTP/2: a stream, for one request; NULL: HTTP/1 */
     struct sim_timer timer;
     struct list link;
     struct wire wire;
@@ -34,6 +36,7 @@ struct conn {
     uint32_t url, client, request, upload_bytes;
     uint64_t upload_at;
     bool is_upload_bad, is_resume, closed;
+    bool is_early; /* answered before the upload is here */
     bool counts; /* in fetches_open */
     /* the answer */
     struct answer answer;
@@ -49,6 +52,29 @@ static bool is_down[ORIGINS];
 static struct list conns = LIST_INIT(conns);
 static uint32_t posts_seen[1024];
 
+/* ---- what it speaks over ------------------------------------------------------------------------------------- */
+
+static void conn_send(struct conn *conn, const void *bytes, size_t size)
+{
+    if (conn->branch != NULL)
+        branch_send(conn->branch, bytes, size);
+    else
+        sim_send(&conn->peer, bytes, size);
+}
+
+static void conn_finish(struct conn *conn)
+{
+    if (conn->branch != NULL)
+        branch_finish(conn->branch);
+    else
+        sim_finish(&conn->peer);
+}
+
+static size_t conn_unsent(const struct conn *conn)
+{
+    return conn->branch != NULL ? branch_unsent(conn->branch) : conn->peer.out_bytes;
+}
+
 static void conn_over(struct conn *conn, bool reset)
 {
     if (conn->closed)
@@ -59,7 +85,9 @@ static void conn_over(struct conn *conn, bool reset)
         model_urls[conn->url].fetches_open--;
     conn->counts = false;
     sim_timer_stop(&conn->timer);
-    if (reset)
+    if (conn->branch != NULL)
+        branch_over(conn->branch);
+    else if (reset)
         sim_reset(&conn->peer);
     else
         sim_close(&conn->peer);
@@ -361,8 +389,10 @@ static void conn_answered(struct conn *conn)
     conn->counts = false;
     conn->state = IDLE;
     if (conn->answer.is_last) {
-        sim_finish(&conn->peer);
+        conn_finish(conn);
         conn->state = CLOSING_IDLE;
+    } else if (conn->branch != NULL) {
+        conn->state = CLOSING_IDLE; /* what else it may do is up to its trunk */
     } else if (chance(25)) { /* lost interest, perhaps just when the next request comes */
         conn->state = CLOSING_IDLE;
         sim_timer_set(&conn->timer, os_clock_ns() + (chance(50) ? between(0, 200 * NS_MS) : between(0, 3 * NS_S)));
@@ -379,13 +409,18 @@ static void send_junk(struct conn *conn)
     const char *text = junk[sim_random(ARRAY_LEN(junk))];
 
     counts.origin_junk++;
+    if (conn->branch != NULL) {
+        branch_junk(conn->branch);
+        conn->state = CLOSING_IDLE;
+        return;
+    }
     run_trace("origin: junk to client %u request %u: %.40s", conn->client, conn->request, text);
     if (text[0] != '\0')
-        sim_send(&conn->peer, text, strlen(text));
+        conn_send(conn, text, strlen(text));
     if (chance(50))
         conn_over(conn, chance(50));
     else
-        sim_finish(&conn->peer);
+        conn_finish(conn);
     conn->state = CLOSING_IDLE;
 }
 
@@ -395,12 +430,12 @@ static void send_head(struct conn *conn)
     for (unsigned i = 0; i < conn->answer.interims; i++) {
         char early[80];
         int n = snprintf(early, sizeof(early), "HTTP/1.1 103 Early\r\nX-Early: %u\r\n\r\n", conn->answer.mark.owner);
-        sim_send(&conn->peer, early, (size_t)n);
+        conn_send(conn, early, (size_t)n);
     }
     add(conn, "\r\n");
     run_trace("origin: client %u request %u (%s %s): %.*s cut %lld", conn->client, conn->request, conn->method,
               model_urls[conn->url].target, (int)MIN(conn->head_bytes, 400u), conn->head, (long long)conn->answer.cut_at);
-    sim_send(&conn->peer, conn->head, conn->head_bytes);
+    conn_send(conn, conn->head, conn->head_bytes);
 }
 
 static void send_piece(struct conn *conn, size_t n)
@@ -414,7 +449,7 @@ static void send_piece(struct conn *conn, size_t n)
     model_body(&answer->mark, answer->from + conn->sent, bytes + before, n);
     if (answer->framing == FRAMED_CHUNKED)
         memcpy(bytes + before + n, "\r\n", 2);
-    sim_send(&conn->peer, bytes, (size_t)before + n + (answer->framing == FRAMED_CHUNKED ? 2 : 0));
+    conn_send(conn, bytes, (size_t)before + n + (answer->framing == FRAMED_CHUNKED ? 2 : 0));
     conn->sent += n;
 }
 
@@ -425,7 +460,7 @@ static void send_end(struct conn *conn)
     if (answer->framing == FRAMED_CHUNKED && !answer->is_bodiless) {
         const char *end = answer->has_trailers ? "0\r\nX-Sum: 1\r\n\r\n" : "0\r\n\r\n";
         counts.trailers += answer->has_trailers;
-        sim_send(&conn->peer, end, strlen(end));
+        conn_send(conn, end, strlen(end));
     }
     conn_answered(conn);
 }
@@ -438,7 +473,7 @@ static void conn_cut(struct conn *conn)
         conn_over(conn, true);
         return;
     }
-    sim_finish(&conn->peer);
+    conn_finish(conn);
     conn->state = CLOSING_IDLE;
 }
 
@@ -456,10 +491,10 @@ static void conn_step(struct conn *conn)
         send_head(conn);
     n = (size_t)between(1, answer->piece_bytes);
     n = MIN((size_t)(stop - conn->sent), n);
-    if (conn->peer.out_bytes < 32768 && n > 0)
+    if (conn_unsent(conn) < 32768 && n > 0)
         send_piece(conn, n);
-    if (conn->sent < stop || (answer->cut_at != UINT64_MAX && conn->peer.out_bytes > 0))
-        sim_timer_set(&conn->timer, os_clock_ns() + answer->piece_ns + (n == 0 || conn->peer.out_bytes > 0 ? NS_MS : 0));
+    if (conn->sent < stop || (answer->cut_at != UINT64_MAX && conn_unsent(conn) > 0))
+        sim_timer_set(&conn->timer, os_clock_ns() + answer->piece_ns + (n == 0 || conn_unsent(conn) > 0 ? NS_MS : 0));
     else if (stop < size)
         conn_cut(conn);
     else
@@ -477,7 +512,7 @@ static void conn_timer(struct sim_timer *timer)
     case CLOSING_IDLE:
     case HANGING:
         if (model_urls[conn->url].kind == MODEL_CROWD || chance(30))
-            sim_finish(&conn->peer);
+            conn_finish(conn);
         else
             conn_over(conn, chance(30)); /* with what is still under way */
         break;
@@ -485,6 +520,8 @@ static void conn_timer(struct sim_timer *timer)
     case READING:
         break;
     }
+    if (conn->branch != NULL)
+        branch_flush(conn->branch);
 }
 
 /* ---- reading requests -------------------------------------------------------------------------------------------- */
@@ -563,6 +600,9 @@ static enum wire_body request_head(struct wire *wire, uint64_t *ret_length)
     field = wire_field(wire, "X-Upload");
     conn->upload_bytes = field != NULL ? (uint32_t)strtoul(field, NULL, 10) : 0;
     conn->is_upload_bad = wire_field(wire, "X-Bad") != NULL;
+    conn->is_early = conn->branch != NULL && conn->upload_bytes > 0 && !conn->is_upload_bad && chance(10);
+    if (conn->is_early)
+        begin_answer(conn);
     field = wire_field(wire, "Transfer-Encoding");
     if (field != NULL)
         return WIRE_CHUNKED;
@@ -592,8 +632,22 @@ static void request_end(struct wire *wire)
     if (conn->upload_at != conn->upload_bytes || conn->is_upload_bad)
         run_failed((int)conn->url, conn->client, "an upload of %u bytes ended as if complete after %llu",
                    conn->upload_bytes, (unsigned long long)conn->upload_at);
+    if (conn->is_early)
+        return;
     check_crowd(conn);
     begin_answer(conn);
+}
+
+void origin_conn_lost(struct conn *conn)
+{
+    counts.aborted_fetches += conn->state == ANSWERING;
+    conn_over(conn, false);
+}
+
+void origin_conn_feed(struct conn *conn, const char *bytes, size_t size)
+{
+    if (!conn->closed && !wire_feed(&conn->wire, bytes, size))
+        run_failed((int)conn->url, conn->client, "an origin cannot read what it was sent");
 }
 
 static void conn_received(struct sim_peer *peer, const char *data, size_t size)
@@ -602,47 +656,49 @@ static void conn_received(struct sim_peer *peer, const char *data, size_t size)
 
     if (conn->closed)
         return;
-    if (size == 0) {
-        counts.aborted_fetches += conn->state == ANSWERING;
-        conn_over(conn, false);
-    } else if (!wire_feed(&conn->wire, data, size)) {
-        run_failed((int)conn->url, conn->client, "an origin cannot read what it was sent");
-    }
+    if (size == 0)
+        origin_conn_lost(conn);
+    else
+        origin_conn_feed(conn, data, size);
 }
 
 static void conn_reset(struct sim_peer *peer)
 {
-    struct conn *conn = container_of(peer, struct conn, peer);
-
-    counts.aborted_fetches += conn->state == ANSWERING;
-    conn_over(conn, false);
+    origin_conn_lost(container_of(peer, struct conn, peer));
 }
 
 /* ---- the servers ---------------------------------------------------------------------------------------------------- */
 
-static struct sim_peer *server_accepted(struct sim_server *server)
+struct conn *origin_conn_open(struct branch *branch)
 {
     static const struct wire_events events = {request_head, request_body, request_end};
-    struct conn *conn;
+    struct conn *conn = calloc(1, sizeof(*conn));
 
-    (void)server;
+    INVARIANT(conn != NULL);
+    conn->peer = (struct sim_peer){.received = conn_received, .reset = conn_reset};
+    conn->branch = branch;
+    conn->timer.fire = conn_timer;
+    wire_init(&conn->wire, &events);
+    list_push_back(&conns, &conn->link);
+    return conn;
+}
+
+static struct sim_peer *server_accepted(struct sim_server *server)
+{
+    unsigned index = (unsigned)(server - servers);
+
     if (run.has_outages && chance(5)) {
         run.last_outage_ns = os_clock_ns();
         counts.refusals++;
         return NULL;
     }
-    conn = calloc(1, sizeof(*conn));
-    INVARIANT(conn != NULL);
-    conn->peer = (struct sim_peer){.received = conn_received, .reset = conn_reset};
-    conn->timer.fire = conn_timer;
-    wire_init(&conn->wire, &events);
-    list_push_back(&conns, &conn->link);
-    return &conn->peer;
+    return run.h2_origins >> index & 1 ? trunk_accepted(index) : &origin_conn_open(NULL)->peer;
 }
 
 void origins_begin(void)
 {
     list_init(&conns);
+    trunks_begin();
     memset(posts_seen, 0, sizeof(posts_seen));
     for (unsigned i = 0; i < ORIGINS; i++) {
         is_down[i] = true;
@@ -674,6 +730,7 @@ unsigned origins_open(void)
 
 void origins_end(void)
 {
+    trunks_end();
     while (!list_is_empty(&conns)) {
         struct conn *conn = container_of(list_first(&conns), struct conn, link);
         conn_over(conn, false);

@@ -14,4 +14,12 @@ void origin_set_down(unsigned index, bool down);
 /* Every connection that lies idle is closed, as at the end of a run. */
 unsigned origins_open(void);
 
+/* What a script answers on: a connection of HTTP/1 (branch NULL), or a stream (cache_trunk.h), which hands it the request as
+ * text, and says when nobody listens any more. */
+struct conn;
+struct branch;
+struct conn *origin_conn_open(struct branch *branch);
+void origin_conn_feed(struct conn *conn, const char *bytes, size_t size);
+void origin_conn_lost(struct conn *conn);
+
 #endif

@@ -16,7 +16,12 @@
     X(tenant_purges) X(purge_requests) X(invalidations) X(origin_cuts) X(origin_junk) X(origin_hangs)          \
     X(origin_304) X(ranges_at_origin) X(resumes) X(interims) X(trailers) X(left) X(stopped_reading)            \
     X(half_closed) X(malformed) X(crowds) X(herds) X(late_calls) X(evictions) X(outages) X(refusals) X(aborted_fetches) \
-    X(h2_connections) X(h2_streams)
+    X(h2_connections) X(h2_streams) X(origin_h2_connections) X(origin_h2_streams) X(origin_h2_several)             \
+    X(origin_h2_refused) X(origin_h2_over_limit) X(origin_h2_goaways) X(origin_h2_above) X(origin_h2_below)        \
+    X(origin_h2_posts_again) X(origin_h2_limits) X(origin_h2_settings) X(origin_h2_windows) X(origin_h2_pings)     \
+    X(origin_h2_continuations) X(origin_h2_resets) X(origin_h2_ends) X(origin_h2_short) X(origin_h2_malformed)     \
+    X(origin_h2_interims) X(origin_h2_late) X(origin_h2_broken) X(origin_h2_floods) X(origin_h2_overruns) \
+    X(origin_h2_early)
 
 struct run_counts {
 #define X(name) uint64_t name;
@@ -32,6 +37,8 @@ struct run {
     unsigned workers, clients;
     uint64_t memory_bytes;
     bool late_lookups, late_writes, late_purges; /* behind late_tier */
+    unsigned h2_origins; /* those that speak HTTP/2, a bit each */
+    unsigned h2_streams_max; /* WARP's own limit on one of their connections */
     bool has_outages;
     uint64_t last_outage_ns; /* while one lasts and 10 s after, requests may fail */
 };

@@ -207,6 +207,8 @@ static void draw_run(uint64_t seed, bool tracing)
     run.late_writes = tier == 4 && chance(60);
     run.late_purges = tier >= 3 && chance(50);
     run.has_outages = chance(20);
+    run.h2_origins = chance(40) ? 0 : chance(50) ? (1u << ORIGINS) - 1 : 1u << sim_random(ORIGINS);
+    run.h2_streams_max = chance(30) ? (unsigned)between(1, 4) : 0;
 }
 
 static int draw_herd_url(void)
@@ -256,7 +258,9 @@ static void plan_clients(void)
 
     while (at < run.clients) {
         uint64_t begin_ns = os_clock_ns() + between(0, 15 * NS_S);
-        unsigned size = MIN((unsigned)between(3, 10), run.clients - at);
+        unsigned size = (unsigned)between(3, 10);
+
+        size = MIN(size, run.clients - at);
         if (chance(6)) {
             at = plan_crowd(at, begin_ns, size);
         } else if (chance(10)) {
@@ -283,8 +287,9 @@ static uint64_t run_seed(uint64_t seed, bool tracing)
 
     sim_begin(seed);
     draw_run(seed, tracing);
-    run_trace("%u workers, %u clients, %llu bytes, late %d%d%d, outages %d", run.workers, run.clients,
-              (unsigned long long)run.memory_bytes, run.late_lookups, run.late_writes, run.late_purges, run.has_outages);
+    run_trace("%u workers, %u clients, %llu bytes, late %d%d%d, outages %d, HTTP/2 origins %u, streams %u", run.workers, run.clients,
+              (unsigned long long)run.memory_bytes, run.late_lookups, run.late_writes, run.late_purges, run.has_outages,
+              run.h2_origins, run.h2_streams_max);
     ending = false;
     model_begin();
     origins_begin();

@@ -126,7 +126,7 @@ static void origin_greets(uint16_t setting, uint32_t value)
     h2_say(&origin, NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, NULL, 0);
 }
 
-static void begin_with(uint16_t setting, uint32_t value)
+static void begin_limited(unsigned room_max, uint16_t setting, uint32_t value)
 {
     static const struct client_owner owner = {on_connected, on_changed, on_gone};
     struct os_address address = address_of(ORIGIN);
@@ -135,6 +135,7 @@ static void begin_with(uint16_t setting, uint32_t value)
         .address = &address,
         .speaks = CLIENT_H2,
         .room_assumed = 100,
+        .room_max = room_max,
         .connect_ms = 2000,
         .first_byte_ms = 5000,
         .between_ms = 3000,
@@ -157,6 +158,11 @@ static void begin_with(uint16_t setting, uint32_t value)
     origin_greets(setting, value);
     while (h2_next(&origin).type != NGHTTP2_SETTINGS) { /* its ACK: ours are in force */
     }
+}
+
+static void begin_with(uint16_t setting, uint32_t value)
+{
+    begin_limited(0, setting, value);
 }
 
 static void begin(void)
@@ -625,15 +631,33 @@ static void test_room(void)
 }
 SEEDED(test_room, 1)
 
-static void test_control_flood(void)
+/* Whatever the origin allows. */
+static void test_room_of_our_own(void)
+{
+    begin_limited(2, 0, 0);
+    assert_int_equal(client_room(client), 2);
+    ask(0);
+    ask(1);
+    assert_int_equal(client_room(client), 0);
+    h2_say_setting(&origin, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1);
+    finish(0);
+    run_ms(100);
+    assert_int_equal(client_room(client), 0);
+    assert_int_equal(client_room_max(client), 1);
+    finish(1);
+    end();
+}
+SEEDED(test_room_of_our_own, 1)
+
+static void flooded_by(uint8_t type)
 {
     static const uint8_t priority[5];
 
     begin();
     ask(0);
     h2_expect_head(&origin, 1, true);
-    for (unsigned i = 0; i < 1000; i++)
-        h2_say(&origin, NGHTTP2_PRIORITY, 0, 1, priority, sizeof(priority));
+    for (unsigned i = 0; i < 1010; i++)
+        h2_say(&origin, type, 0, 1, priority, sizeof(priority));
     expect_failed(0, CLIENT_FAILURE_INVALID, true, "too many control frames");
     RUN_UNTIL_TRUE(gone);
     run_ms(1000);
@@ -641,7 +665,21 @@ static void test_control_flood(void)
         h2_expect_goaway(&origin, NGHTTP2_ENHANCE_YOUR_CALM);
     end();
 }
+
+static void test_control_flood(void)
+{
+    flooded_by(NGHTTP2_PRIORITY);
+}
 SEEDED(test_control_flood, 1)
+
+/* Of types that nghttp2 passes over. */
+static void test_unknown_flood(void)
+{
+    flooded_by(0x42);
+    flooded_by(NGHTTP2_PRIORITY_UPDATE);
+    flooded_by(NGHTTP2_ALTSVC);
+}
+SEEDED(test_unknown_flood, 1)
 
 /* ---- time ------------------------------------------------------------------------------------------------------------------ */
 
@@ -774,6 +812,50 @@ static void test_leaving_in_a_callback(void)
 }
 SEEDED(test_leaving_in_a_callback, 1)
 
+static void leave_at_the_end(void *reader)
+{
+    struct exchange *a = reader;
+    slice shown[4];
+    unsigned count;
+
+    while (source_peek(a->stream->body, shown, 4, &count) == SOURCE_READY)
+        source_consume(a->stream->body, shown[0].len);
+    if (source_peek(a->stream->body, shown, 4, &count) == SOURCE_END) {
+        a->stream = client_stream_finish(a->stream);
+        a->told = true;
+    }
+}
+
+/* As a fill does, inside the callback that tells of the last byte: the stream is over, and a reset would count against us. */
+static void test_nothing_complete_is_reset(void)
+{
+    begin();
+    ask(0);
+    asked[0].leaves = true;
+    h2_expect_head(&origin, 1, true);
+    h2_say_head(&origin, 1, END_STREAM, ":status\t204\n");
+    RUN_UNTIL_TRUE(asked[0].told);
+    finish(0);
+    ask(0);
+    h2_expect_head(&origin, 3, true);
+    h2_say_head(&origin, 3, 0, OK_LINES);
+    expect_head(0, 200);
+    source_set_reader(asked[0].stream->body, leave_at_the_end, &asked[0]);
+    asked[0].told = false;
+    leave_at_the_end(&asked[0]);
+    h2_say_data(&origin, 3, 0, "hel");
+    h2_say_data(&origin, 3, END_STREAM, "lo");
+    RUN_UNTIL_TRUE(asked[0].told);
+    assert_null(asked[0].stream);
+    finish(0);
+    ask(0);
+    h2_expect_head(&origin, 5, true); /* the next frame */
+    finish(0);
+    h2_expect_reset(&origin, 5, NGHTTP2_CANCEL);
+    end();
+}
+SEEDED(test_nothing_complete_is_reset, 1)
+
 /* Wherever the conversation is: nothing is told any more and nothing stays behind. */
 static void test_finish_at_every_step(void)
 {
@@ -851,13 +933,16 @@ int main(void)
         SEEDED_TEST(test_invalid),
         SEEDED_TEST(test_lengths),
         SEEDED_TEST(test_room),
+        SEEDED_TEST(test_room_of_our_own),
         SEEDED_TEST(test_control_flood),
+        SEEDED_TEST(test_unknown_flood),
         SEEDED_TEST(test_first_byte_timeout),
         SEEDED_TEST(test_between_timeout),
         SEEDED_TEST(test_slow_upload_is_no_timeout),
         SEEDED_TEST(test_grpc_may_be_silent),
         SEEDED_TEST(test_idle),
         SEEDED_TEST(test_leaving_in_a_callback),
+        SEEDED_TEST(test_nothing_complete_is_reset),
         SEEDED_TEST(test_finish_at_every_step),
         SEEDED_TEST(test_cut_at_every_byte),
     };

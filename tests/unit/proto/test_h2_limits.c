@@ -195,6 +195,24 @@ static void test_empty_frames(void)
 }
 SEEDED(test_empty_frames, 1)
 
+/* Of types that nobody knows: ignored, but not for ever. */
+static void test_many_unknown_frames(void)
+{
+    struct h2_client c;
+
+    begin(&c);
+    for (unsigned i = 0; i < 999; i++)
+        h2_say(&c, (uint8_t)(0x20 + i % 200), 0xff, i % 3, "what", i % 5);
+    say_get(&c, 1);
+    answer(node_next(), 200, "x");
+    h2_expect_status(&c, 1, 200, false);
+    h2_expect_data(&c, 1, "x", true);
+    h2_say(&c, NGHTTP2_ALTSVC, 0, 0, "\0\0", 2);
+    h2_say(&c, 0x42, 0, 1, NULL, 0);
+    expect_calm(&c, STREAM_LIMIT_H2_OTHER);
+}
+SEEDED(test_many_unknown_frames, 1)
+
 static void test_continuations(void)
 {
     struct h2_client c;
@@ -748,6 +766,7 @@ int main(void)
         SEEDED_TEST(test_resets_caused_by_trailers),
         SEEDED_TEST(test_data_after_the_end),
         SEEDED_TEST(test_empty_frames),
+        SEEDED_TEST(test_many_unknown_frames),
         SEEDED_TEST(test_continuations),
         SEEDED_TEST(test_window_updates),
         SEEDED_TEST(test_window_updates_for_messages),
