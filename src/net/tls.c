@@ -674,6 +674,13 @@ static bool tls_op_is_silent(struct net_stream *stream)
     return net_is_silent(&tls->tcp.stream);
 }
 
+static uint32_t tls_op_unsent_bytes(const struct net_stream *stream)
+{
+    const struct net_tls *tls = container_of(stream, struct net_tls, stream);
+
+    return tls->out_end - tls->out_start + net_unsent_bytes(&tls->tcp.stream);
+}
+
 static void tls_op_shutdown(struct net_stream *stream)
 {
     struct net_tls *tls = tls_of(stream);
@@ -700,8 +707,8 @@ static void tls_op_close(struct net_stream *stream, bool reset)
     net_close(&tls->tcp.stream, reset);
 }
 
-static const struct net_stream_ops tls_ops = {tls_op_recv, tls_op_recv_cancel, tls_op_is_silent, tls_op_send, tls_op_shutdown,
-                                              tls_op_close};
+static const struct net_stream_ops tls_ops = {tls_op_recv, tls_op_recv_cancel, tls_op_is_silent, tls_op_send, tls_op_unsent_bytes,
+                                              tls_op_shutdown, tls_op_close};
 static const struct net_handler tls_wire = {wire_received, wire_sent, wire_connected, wire_closed};
 
 err net_tls_connect(struct net_tls_config *config, struct loop *loop, const struct net_tls_target *target,

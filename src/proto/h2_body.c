@@ -41,6 +41,7 @@ static void reader_consume(struct source *source, size_t n)
 
 static void reader_close(struct source *source)
 {
+    container_of(source, struct h2_reader, source)->waiting = false;
     source_set_reader(source, NULL, NULL);
 }
 

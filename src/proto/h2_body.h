@@ -40,6 +40,11 @@ MUST_USE bool h2_reader_end(struct h2_reader *reader);
 void h2_reader_cut(struct h2_reader *reader);
 /* Calls on_ready where somebody waits: not from inside nghttp2's callbacks. */
 void h2_reader_tell(struct h2_reader *reader);
+/* Somebody waits for bytes that the peer may send: nobody's reader, and bytes that nobody has read, hold windows shut. */
+static inline bool h2_reader_is_waiting(const struct h2_reader *reader)
+{
+    return reader->waiting && !reader->ended && reader->source.on_ready != NULL && reader->inbox.bytes == 0;
+}
 
 struct h2_sender {
     struct h2_session *session;

@@ -3,7 +3,9 @@
  * A stream:  begun (its HEADERS begin) -> asked (the head is complete: request | refused) -> answered -> closed (nghttp2
  * has done with it) -> ended (told from the loop, the slot is free). A connection:
  *
- *   IDLE <-> BUSY --error, drained--> LINGER (a GOAWAY is out, nothing is read any more) --> CLOSING */
+ *   IDLE <-> BUSY --error, drained--> LINGER (a GOAWAY is out, nothing is read any more) --> CLOSING
+ *
+ * IDLE: no stream, and nothing of ours left to be sent. */
 #ifndef WARP_PROTO_H2_OWN_H
 #define WARP_PROTO_H2_OWN_H
 
@@ -44,14 +46,16 @@ struct h2_conn {
     uint64_t framed_before;
     struct h2_budget budget;
     struct h2_priorities priorities;
-    uint32_t lingered_bytes;
+    struct server_linger linger;
     uint16_t stream_count;
     uint16_t slow_checks; /* in a row */
     uint8_t state;
     uint8_t end; /* enum stream_end of what is cut when the connection closes */
     bool receiving;
     bool greeted; /* the preface and SETTINGS were here */
+    bool is_leaving; /* the GOAWAY that is the last is queued */
     bool is_deaf; /* a GOAWAY is on its way, and nothing more is read until it is out */
+    bool fin;     /* the client has said all; nothing is received any more */
     bool is_draining, said_goodbye; /* the first, the last GOAWAY of a drain */
 };
 
@@ -100,7 +104,7 @@ bool h2_conn_charge_reset(struct h2_conn *conn, struct h2_stream *stream);
 void h2_conn_calm(struct h2_conn *conn, enum stream_limit limit);
 /* All of it, now; streams that are not complete end for that reason. */
 void h2_conn_close(struct h2_conn *conn, bool reset, enum stream_end end);
-/* A GOAWAY with that code, then the end. */
+/* A GOAWAY with that code, then the end: a reset where it cannot leave. */
 void h2_conn_terminate(struct h2_conn *conn, uint32_t code, enum stream_end end);
 
 /* ---- h2_stream.c */
@@ -121,6 +125,8 @@ void h2_stream_head_sent(struct h2_stream *stream, const nghttp2_headers *header
 void h2_stream_answered(struct h2_stream *stream);
 void h2_stream_closed(struct h2_stream *stream);
 void h2_stream_reset(struct h2_stream *stream, uint32_t code, enum stream_end end);
+/* The client sends nothing any more: ends it, unless the request was complete and its answer is awaited. */
+void h2_stream_fin(struct h2_stream *stream);
 /* Told from the loop: frees it. */
 void h2_stream_end(struct h2_stream *stream);
 

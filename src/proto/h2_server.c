@@ -10,8 +10,6 @@
 #define KEEP_STREAMS     4096u
 #define KEEP_BLOCKS      1024u
 #define BODY_BLOCK_BYTES 4096u
-#define LINGER_MS        2000u
-#define LINGER_BYTES_MAX (1u << 20)
 #define GOODBYE_MS       1000u /* between the two GOAWAYs of a drain: what was on its way arrives (RFC 9113 6.8) */
 
 static enum conn_state shown_state(enum h2_state state)
@@ -86,13 +84,19 @@ void h2_conn_close(struct h2_conn *conn, bool reset, enum stream_end end)
     net_close(conn->session.net, reset);
 }
 
-/* The GOAWAY is out: read on for a moment, so that a reset does not overtake it. */
+/* The GOAWAY is out: read on for a moment, and while what was sent before is still being taken, so that a reset does not
+ * overtake it. */
 static void conn_linger(struct h2_conn *conn)
 {
+    if (conn->fin) { /* nothing is to come that an RST could answer */
+        h2_conn_close(conn, false, (enum stream_end)conn->end);
+        return;
+    }
     conn_end_session(conn, (enum stream_end)conn->end);
     conn_set_state(conn, H2_STATE_LINGER);
     net_shutdown(conn->session.net);
-    conn_deadline(conn, LINGER_MS);
+    conn->linger = (struct server_linger){0};
+    conn_deadline(conn, SERVER_LINGER_MS);
     conn_receive(conn);
 }
 
@@ -101,6 +105,11 @@ void h2_conn_terminate(struct h2_conn *conn, uint32_t code, enum stream_end end)
     if (!conn_is_open(conn))
         return;
     conn->end = (uint8_t)end;
+    if (!conn->is_leaving) {
+        conn->is_leaving = true;
+        conn->moved_before = conn->session.moved_bytes;
+        conn_deadline(conn, conn->h2->server->config.limits->send_idle_ms);
+    }
     conn->session.failed = false; /* what was wrong with reading is no reason not to say so */
     nghttp2_session_terminate_session(conn->session.ng, code);
     h2_session_wake(&conn->session);
@@ -143,10 +152,11 @@ static void conn_tell(struct h2_conn *conn)
 
 static void conn_idle(struct h2_conn *conn)
 {
-    if (conn->is_draining)
-        h2_conn_terminate(conn, NGHTTP2_NO_ERROR, STREAM_END_COMPLETE);
     conn_set_state(conn, H2_STATE_IDLE);
+    conn->linger = (struct server_linger){0};
     conn_deadline(conn, conn->h2->server->config.limits->idle_ms);
+    if (conn->is_draining || conn->fin)
+        h2_conn_terminate(conn, NGHTTP2_NO_ERROR, STREAM_END_COMPLETE);
 }
 
 static void conn_after(struct h2_session *session)
@@ -165,7 +175,8 @@ static void conn_after(struct h2_session *session)
         conn->budget.exceeded = STREAM_LIMIT_COUNT;
         return; /* the GOAWAY leaves with the task */
     }
-    if (conn->state == H2_STATE_BUSY && conn->stream_count == 0)
+    /* An answer that lies in the output is not out: until then the rates are looked at. */
+    if (conn->state == H2_STATE_BUSY && conn->stream_count == 0 && session->out_bytes == 0 && !conn->is_leaving)
         conn_idle(conn);
     if (h2_session_is_flushed(session) && !nghttp2_session_want_read(session->ng))
         conn_linger(conn);
@@ -294,7 +305,7 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     case NGHTTP2_DATA:
         return data_received(conn, frame);
     case NGHTTP2_SETTINGS:
-        if (!conn->greeted && conn->state == H2_STATE_IDLE)
+        if (!conn->greeted && conn->state == H2_STATE_IDLE && !conn->is_leaving)
             conn_deadline(conn, conn->h2->server->config.limits->idle_ms);
         conn->greeted = true;
         return 0;
@@ -488,6 +499,20 @@ static void conn_received_open(struct h2_conn *conn, slice bytes)
         conn_receive(conn);
 }
 
+/* The client has said all: what it has asked in full is answered, as over HTTP/1 (docs/decisions/0003). */
+static void conn_received_fin(struct h2_conn *conn)
+{
+    if (conn->state == H2_STATE_IDLE) {
+        h2_conn_close(conn, false, STREAM_END_CLIENT_LEFT);
+        return;
+    }
+    conn->fin = true;
+    conn_drop_head(conn); /* it will not end */
+    LIST_FOREACH_SAFE(&conn->streams, it)
+        h2_stream_fin(container_of(it, struct h2_stream, link));
+    h2_session_pump(&conn->session);
+}
+
 static void conn_received(struct net_stream *net, int32_t result, const char *data)
 {
     struct h2_conn *conn = net->owner;
@@ -498,15 +523,16 @@ static void conn_received(struct net_stream *net, int32_t result, const char *da
     case H2_STATE_BUSY:
         if (result > 0)
             conn_received_open(conn, slice_of(data, (size_t)result));
-        else /* nobody half-closes HTTP/2: who has sent FIN waits for nothing */
-            h2_conn_close(conn, result < 0, STREAM_END_CLIENT_LEFT);
+        else if (result == 0)
+            conn_received_fin(conn);
+        else
+            h2_conn_close(conn, true, STREAM_END_CLIENT_LEFT);
         break;
     case H2_STATE_LINGER:
-        conn->lingered_bytes += result > 0 ? (uint32_t)result : 0;
-        if (result <= 0 || conn->lingered_bytes > LINGER_BYTES_MAX)
-            h2_conn_close(conn, false, (enum stream_end)conn->end);
-        else
+        if (server_lingers(&conn->linger, result))
             conn_receive(conn);
+        else
+            h2_conn_close(conn, false, (enum stream_end)conn->end);
         break;
     case H2_STATE_CLOSING:
         break;
@@ -545,17 +571,47 @@ static void conn_goodbye(struct h2_conn *conn)
     h2_rates_watch(conn);
 }
 
+/* The last GOAWAY waits behind an answer's bytes. They are no more than fit into the output: this comes to an end. */
+static void conn_check_leaving(struct h2_conn *conn)
+{
+    const struct server_limits *limits = conn->h2->server->config.limits;
+    uint64_t moved = conn->session.moved_bytes - conn->moved_before;
+
+    if (moved < (uint64_t)limits->send_min_bytes_per_s * limits->send_idle_ms / 1000) {
+        server_count_limit(conn->h2->server, STREAM_LIMIT_SEND_RATE);
+        h2_conn_close(conn, true, (enum stream_end)conn->end);
+        return;
+    }
+    conn->moved_before = conn->session.moved_bytes;
+    conn_deadline(conn, limits->send_idle_ms);
+}
+
+static void conn_waited_idle(struct h2_conn *conn)
+{
+    struct server *server = conn->h2->server;
+
+    if (server_client_takes(server, conn->session.net, &conn->linger, server->config.limits->idle_ms)) {
+        conn_deadline(conn, server->config.limits->idle_ms);
+        return;
+    }
+    server_count_limit(server, STREAM_LIMIT_IDLE_TIME);
+    if (conn->greeted)
+        h2_conn_terminate(conn, NGHTTP2_NO_ERROR, STREAM_END_COMPLETE);
+    else
+        h2_conn_close(conn, false, STREAM_END_CLIENT_LEFT);
+}
+
 static void conn_timer(struct timer *timer)
 {
     struct h2_conn *conn = container_of(timer, struct h2_conn, timer);
 
+    if (conn_is_open(conn) && conn->is_leaving) {
+        conn_check_leaving(conn);
+        return;
+    }
     switch ((enum h2_state)conn->state) {
     case H2_STATE_IDLE:
-        server_count_limit(conn->h2->server, STREAM_LIMIT_IDLE_TIME);
-        if (conn->greeted)
-            h2_conn_terminate(conn, NGHTTP2_NO_ERROR, STREAM_END_COMPLETE);
-        else
-            h2_conn_close(conn, false, STREAM_END_CLIENT_LEFT);
+        conn_waited_idle(conn);
         break;
     case H2_STATE_BUSY:
         if (conn->is_draining && !conn->said_goodbye)
@@ -564,7 +620,10 @@ static void conn_timer(struct timer *timer)
             h2_rates_check(conn);
         break;
     case H2_STATE_LINGER:
-        h2_conn_close(conn, false, (enum stream_end)conn->end);
+        if (server_client_takes(conn->h2->server, conn->session.net, &conn->linger, SERVER_LINGER_MS))
+            conn_deadline(conn, SERVER_LINGER_MS);
+        else
+            h2_conn_close(conn, false, (enum stream_end)conn->end);
         break;
     case H2_STATE_CLOSING:
         break;
@@ -656,26 +715,22 @@ static struct h2_conn *conn_new(struct h2_server *h2, struct net_stream *net)
     return NULL;
 }
 
-/* No memory for a connection: its stream is all there is of it. */
-static void unserved_closed(struct net_stream *stream)
-{
-    server_connection_gone(stream->owner, &stream->peer, CONN_idle);
-}
-
 void h2_server_adopt(struct h2_server *h2, struct net_stream *stream, slice bytes)
 {
     static const struct net_handler handler = {conn_received, conn_sent, NULL, conn_closed};
-    static const struct net_handler unserved = {.closed = unserved_closed};
     struct h2_conn *conn = conn_new(h2, stream);
 
     if (conn == NULL) {
-        net_give(stream, &unserved, h2->server);
-        net_close(stream, true);
+        server_give_up(h2->server, stream);
         return;
     }
     net_give(stream, &handler, conn);
     list_push_back(&h2->conns, &conn->link);
     conn_deadline(conn, h2->server->config.limits->head_ms);
+    if (h2->server->draining) {
+        conn->is_draining = true;
+        h2_conn_terminate(conn, NGHTTP2_NO_ERROR, STREAM_END_COMPLETE);
+    }
     if (bytes.len > 0) {
         conn_received_open(conn, bytes);
         return;
@@ -692,7 +747,7 @@ void h2_server_drain(struct h2_server *h2)
         conn->is_draining = true;
         if (conn->state == H2_STATE_IDLE) {
             h2_conn_terminate(conn, NGHTTP2_NO_ERROR, STREAM_END_COMPLETE);
-        } else if (conn->state == H2_STATE_BUSY) {
+        } else if (conn->state == H2_STATE_BUSY && !conn->is_leaving) {
             nghttp2_submit_shutdown_notice(conn->session.ng);
             h2_session_wake(&conn->session);
             conn_deadline(conn, GOODBYE_MS);

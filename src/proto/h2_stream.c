@@ -72,6 +72,14 @@ void h2_stream_closed(struct h2_stream *stream)
     h2_conn_work(stream->conn, stream);
 }
 
+void h2_stream_fin(struct h2_stream *stream)
+{
+    bool is_left = stream->stream.leave_on_fin && stream->sender.waiting;
+
+    if (!stream->reader.ended || is_left)
+        h2_stream_reset(stream, NGHTTP2_CANCEL, STREAM_END_CLIENT_LEFT);
+}
+
 static enum stream_end end_of(const struct h2_stream *stream)
 {
     if (stream->answered)

@@ -443,11 +443,15 @@ static void test_backpressure(void)
         sent += (size_t)side.send_result;
         assert_true(sent < sizeof(large));
     }
+    assert_true(net_unsent_bytes(side.stream) > 0);
     sim_pause(&peer.wire->sim, false);
     while (!side_has_sent(&before)) {
         size_t wanted = peer.len + 1;
         run_until(peer_turns, &wanted, "more");
     }
+    sent += (size_t)side.send_result;
+    run_until(peer_turns, &sent, "the rest");
+    assert_int_equal(net_unsent_bytes(side.stream), 0);
     shut_both();
 }
 SEEDED(test_backpressure, 1)

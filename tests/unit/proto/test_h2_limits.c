@@ -542,6 +542,70 @@ static void test_window_in_drops(void)
 }
 SEEDED(test_window_in_drops, 1)
 
+/* The same by the connection's window, where it is not the stream that waits which gets the byte. */
+static void test_connection_window_in_drops(void)
+{
+    struct asked *asked[10];
+    struct h2_client c;
+    unsigned ended = 0;
+
+    begin(&c);
+    h2_say_setting(&c, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0x7fffffff);
+    for (uint32_t i = 0; i < 10; i++) {
+        struct reply reply = {.status = 200, .length_bytes = sizeof(large)};
+        say_get(&c, 2 * i + 1);
+        asked[i] = node_next();
+        source_memory_init(&asked[i]->memory, slice_of(large, sizeof(large)));
+        stream_respond(asked[i]->stream, &reply, &asked[i]->memory.source);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        h2_say_window(&c, 0, 1);
+        run_ms(3000);
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        ended += asked[i]->ended;
+        assert_true(asked[i]->ended == 0 || asked[i]->end == STREAM_END_CLIENT_SLOW);
+    }
+    assert_int_equal(ended, 10);
+    assert_int_equal(node_limit(STREAM_LIMIT_SEND_RATE) + node_limit(STREAM_LIMIT_H2_WINDOW), 10);
+    assert_true(node_limit(STREAM_LIMIT_SEND_RATE) >= 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_connection_window_in_drops, 1)
+
+/* Now the network is not read, now the window is shut: each time another reason, and never enough. */
+static void test_window_and_network_in_turns(void)
+{
+    static char huge[4 << 20];
+    struct reply reply = {.status = 200, .length_bytes = sizeof(huge)};
+    struct h2_client c;
+    struct asked *asked;
+
+    begin(&c);
+    node.limits.send_min_bytes_per_s = 30000; /* more than what fits between us is less */
+    h2_say_setting(&c, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0x7fffffff);
+    say_get(&c, 1);
+    asked = node_next();
+    source_memory_init(&asked->memory, slice_of(huge, sizeof(huge)));
+    stream_respond(asked->stream, &reply, &asked->memory.source);
+    for (unsigned i = 0; i < 20 && asked->ended == 0; i++) {
+        run_ms(5000);
+        if (i % 2 == 0) {
+            wire_read_in_pieces(c.wire);
+            h2_say_window(&c, 0, 140000);
+        } else {
+            c.wire->in_pieces = false;
+            wire_read_piece(c.wire);
+        }
+    }
+    expect_ended(asked, STREAM_END_CLIENT_SLOW);
+    assert_int_equal(node_limit(STREAM_LIMIT_SEND_RATE), 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_window_and_network_in_turns, 1)
+
 /* A source that has nothing is not the client's doing. */
 static void test_slow_source(void)
 {
@@ -565,6 +629,125 @@ static void test_slow_source(void)
 }
 SEEDED(test_slow_source, 1)
 
+/* All of an answer, piece by piece, each after so long; the client opens windows all the while. */
+static void take_in_pieces(struct h2_client *c, size_t bytes, unsigned ms)
+{
+    size_t before = c->wire->len;
+
+    for (unsigned i = 0; i < 500 && c->wire->len < before + bytes && !wire_has_ended(c->wire); i++) {
+        h2_say_window(c, 0, 1000);
+        wire_read_piece(c->wire);
+        run_ms(ms);
+    }
+    assert_false(wire_has_ended(c->wire));
+    c->wire->in_pieces = false;
+    wire_read_piece(c->wire);
+}
+
+/* An answer as large as the windows, and a client that does not read it yet. */
+static struct asked *answer_unread(struct h2_client *c, uint32_t id)
+{
+    struct reply reply = {.status = 200, .length_bytes = 60000};
+    struct asked *asked;
+
+    say_get(c, id);
+    asked = node_next();
+    run_ms(100);
+    wire_read_in_pieces(c->wire);
+    source_memory_init(&asked->memory, slice_of(large, 60000));
+    stream_respond(asked->stream, &reply, &asked->memory.source);
+    return asked;
+}
+
+/* A connection is idle when the client has its answers, not when our blocks or the kernel have them. */
+static void test_slow_reader(void)
+{
+    struct h2_client c;
+
+    begin(&c);
+    node.limits.send_min_bytes_per_s = 1;
+    answer_unread(&c, 1);
+    take_in_pieces(&c, 60000, 5000);
+    h2_expect_status(&c, 1, 200, false);
+    read_window(&c, 60000);
+    assert_int_equal(node_limit(STREAM_LIMIT_IDLE_TIME), 0);
+    say_get(&c, 3);
+    answer(node_next(), 200, "x");
+    h2_expect_status(&c, 3, 200, false);
+    h2_expect_data(&c, 3, "x", true);
+    h2_expect_cut(&c, NGHTTP2_NO_ERROR);
+    assert_int_equal(node_limit(STREAM_LIMIT_IDLE_TIME), 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_slow_reader, 1)
+
+/* The end of the connection waits for it as well. */
+static void test_slow_reader_of_the_last_answer(void)
+{
+    struct h2_client c;
+    size_t got = 0;
+    unsigned goaways = 0;
+
+    begin(&c);
+    node.limits.send_min_bytes_per_s = 1;
+    answer_unread(&c, 1);
+    run_ms(100);
+    node_unlisten();
+    server_drain(node.server, NULL, NULL);
+    take_in_pieces(&c, 60000, 4000);
+    RUN_UNTIL_TRUE(c.wire->fin);
+    wire_finish(c.wire);
+    while (c.wire->read < c.wire->len) {
+        struct h2_frame frame = h2_next(&c);
+        got += frame.type == NGHTTP2_DATA ? frame.len : 0;
+        goaways += frame.type == NGHTTP2_GOAWAY;
+    }
+    assert_int_equal(got, 60000);
+    assert_true(goaways > 0);
+    node_expect_empty();
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_slow_reader_of_the_last_answer, 1)
+
+/* An answer that nobody takes ends its connection, though no stream is left. */
+static void test_no_reader(void)
+{
+    struct h2_client c;
+    struct asked *asked;
+
+    begin(&c);
+    asked = answer_unread(&c, 1);
+    node_expect_empty();
+    expect_ended(asked, STREAM_END_COMPLETE);
+    assert_int_equal(node_limit(STREAM_LIMIT_IDLE_TIME) + node_limit(STREAM_LIMIT_SEND_RATE), 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_no_reader, 1)
+
+/* A GOAWAY that cannot leave is no reason to stay: of the budget, and of a head that does not end. */
+static void test_goaway_and_no_reader(void)
+{
+    struct h2_client c;
+
+    for (unsigned i = 0; i < 2; i++) {
+        begin(&c);
+        answer_unread(&c, 1);
+        if (i == 0)
+            for (unsigned n = 0; n < 61; n++)
+                h2_say(&c, NGHTTP2_PING, 0, 0, "12345678", 8);
+        else
+            h2_say(&c, NGHTTP2_HEADERS, END_STREAM, 3, "\0", 1);
+        node_expect_empty();
+        assert_int_equal(node_limit(i == 0 ? STREAM_LIMIT_H2_PING : STREAM_LIMIT_HEAD_TIME), 1);
+        h2_done(&c);
+        node_close();
+    }
+}
+SEEDED(test_goaway_and_no_reader, 1)
+
 static void test_slow_upload(void)
 {
     struct h2_client c;
@@ -585,6 +768,34 @@ static void test_slow_upload(void)
     node_close();
 }
 SEEDED(test_slow_upload, 1)
+
+/* An answer that came early is read on; who read the upload has left, and its bytes fill the window. */
+static void test_upload_that_nobody_reads(void)
+{
+    struct reply reply = {.status = 200, .length_bytes = 1000};
+    struct h2_client c;
+    struct asked *asked;
+    struct taken taken;
+
+    begin(&c);
+    h2_say_head(&c, 1, 0, POST_LINES("/") "content-length\t1000000\n");
+    asked = node_next();
+    take_begin(&taken, asked->stream->body); /* it waits, and leaves */
+    source_set_reader(asked->stream->body, NULL, NULL);
+    feed_init(&asked->feed, slice_of(large, 1000));
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    feed_more(&asked->feed, 1);
+    h2_expect_status(&c, 1, 200, false);
+    h2_say_data(&c, 1, 0, "a little");
+    run_ms(120000);
+    feed_all(&asked->feed);
+    expect_ended(asked, STREAM_END_COMPLETE);
+    assert_int_equal(node_limit(STREAM_LIMIT_BODY_RATE), 0);
+    take_done(&taken);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_upload_that_nobody_reads, 1)
 
 static void test_unknown_frames(void)
 {
@@ -628,8 +839,15 @@ int main(void)
         SEEDED_TEST(test_window_starved),
         SEEDED_TEST(test_connection_window_starved),
         SEEDED_TEST(test_window_in_drops),
+        SEEDED_TEST(test_connection_window_in_drops),
+        SEEDED_TEST(test_window_and_network_in_turns),
         SEEDED_TEST(test_slow_source),
+        SEEDED_TEST(test_slow_reader),
+        SEEDED_TEST(test_slow_reader_of_the_last_answer),
+        SEEDED_TEST(test_no_reader),
+        SEEDED_TEST(test_goaway_and_no_reader),
         SEEDED_TEST(test_slow_upload),
+        SEEDED_TEST(test_upload_that_nobody_reads),
         SEEDED_TEST(test_unknown_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

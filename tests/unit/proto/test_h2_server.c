@@ -1083,6 +1083,11 @@ SEEDED(test_websocket_refused, 1)
 
 /* ---- drain and ends ------------------------------------------------------------------------------------------------- */
 
+static void emptied(void *arg)
+{
+    *(bool *)arg = true;
+}
+
 static void test_drain(void)
 {
     struct h2_client idle, busy;
@@ -1120,6 +1125,116 @@ static void test_drain(void)
     node_close();
 }
 SEEDED(test_drain, 1)
+
+/* A client that has said all is answered what it asked in full, and no more. */
+static void test_half_closed_client(void)
+{
+    struct h2_client c;
+    struct asked *asked, *upload;
+
+    node_open();
+    h2_open(&c);
+    say_get(&c, 1, "/");
+    asked = node_next();
+    h2_say_head(&c, 3, 0, POST_LINES("/"));
+    upload = node_next();
+    wire_finish(c.wire);
+    expect_ended(upload, STREAM_END_CLIENT_LEFT);
+    h2_expect_reset(&c, 3, NGHTTP2_CANCEL);
+    run_ms(60000);
+    assert_int_equal(asked->ended, 0);
+    answer(asked, 200, "here");
+    h2_expect_status(&c, 1, 200, false);
+    h2_expect_data(&c, 1, "here", true);
+    expect_ended(asked, STREAM_END_COMPLETE);
+    h2_expect_goaway(&c, NGHTTP2_NO_ERROR);
+    wire_expect_fin(c.wire);
+    node_expect_empty();
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_half_closed_client, 1)
+
+/* An endless answer is for somebody who is there; the user says so at any time. */
+static void test_half_closed_client_of_events(void)
+{
+    struct reply reply = {.status = 200, .length_bytes = -1};
+    struct h2_client c;
+    struct asked *asked;
+
+    for (unsigned late = 0; late < 2; late++) {
+        node_open();
+        h2_open(&c);
+        say_get(&c, 1, "/");
+        asked = node_next();
+        if (late) {
+            wire_finish(c.wire);
+            run_ms(1000);
+        }
+        asked->stream->leave_on_fin = true;
+        feed_init(&asked->feed, SLICE("event"));
+        stream_respond(asked->stream, &reply, &asked->feed.source);
+        feed_more(&asked->feed, 5);
+        h2_expect_status(&c, 1, 200, false);
+        h2_expect_data(&c, 1, "event", false);
+        if (!late)
+            wire_finish(c.wire);
+        expect_ended(asked, STREAM_END_CLIENT_LEFT);
+        node_expect_empty();
+        h2_done(&c);
+        node_close();
+    }
+}
+SEEDED(test_half_closed_client_of_events, 1)
+
+/* Half a head, half a preface: nothing to wait for. */
+static void test_half_closed_before_a_request(void)
+{
+    struct h2_client c;
+    uint8_t block[512];
+
+    node_open();
+    h2_open(&c);
+    hpack_write(block, GET_LINES("/"));
+    h2_say(&c, NGHTTP2_HEADERS, END_STREAM, 1, block, 5);
+    wire_finish(c.wire);
+    node_expect_empty();
+    assert_int_equal(node.begun, 0);
+    assert_int_equal(node_limit(STREAM_LIMIT_HEAD_TIME), 0);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_half_closed_before_a_request, 1)
+
+/* A connection that says only now what it speaks is drained like one that was idle. */
+static void test_adopted_in_a_drain(void)
+{
+    struct h2_client c;
+    bool is_empty = false;
+
+    node_open();
+    c = (struct h2_client){.wire = wire_connect(HERE)};
+    assert_int_equal(nghttp2_hd_inflate_new(&c.inflater), 0);
+    wire_say_bytes(c.wire, PREFACE, 10);
+    run_ms(1000);
+    node_unlisten();
+    server_drain(node.server, emptied, &is_empty);
+    run_ms(1000);
+    assert_false(is_empty);
+    wire_say(c.wire, PREFACE + 10);
+    h2_say(&c, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    h2_say_head(&c, 1, END_STREAM, GET_LINES("/"));
+    struct h2_frame frame = h2_next_of(&c, NGHTTP2_GOAWAY);
+    assert_int_equal(get_u32(frame.payload), 0); /* safe to be asked again elsewhere */
+    assert_int_equal(get_u32(frame.payload + 4), NGHTTP2_NO_ERROR);
+    wire_expect_fin(c.wire);
+    wire_finish(c.wire);
+    RUN_UNTIL_TRUE(is_empty);
+    assert_int_equal(node.begun, 0);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_adopted_in_a_drain, 1)
 
 static void test_stop(void)
 {
@@ -1245,6 +1360,10 @@ int main(void)
         SEEDED_TEST(test_websocket),
         SEEDED_TEST(test_websocket_refused),
         SEEDED_TEST(test_drain),
+        SEEDED_TEST(test_half_closed_client),
+        SEEDED_TEST(test_half_closed_client_of_events),
+        SEEDED_TEST(test_half_closed_before_a_request),
+        SEEDED_TEST(test_adopted_in_a_drain),
         SEEDED_TEST(test_stop),
         SEEDED_TEST(test_answer_after_the_end),
         SEEDED_TEST(test_no_memory_for_a_request),
