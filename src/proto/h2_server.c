@@ -197,7 +197,8 @@ static void head_begin(struct h2_conn *conn, struct h2_stream *stream, enum h2_h
 
     conn->head_begun_ns = loop_now_ns(h2_loop(conn));
     if (block == NULL) {
-        h2_stream_reset(stream, NGHTTP2_REFUSED_STREAM, STREAM_END_ABORTED);
+        /* not processed (RFC 9113 8.7), or at the origin already */
+        h2_stream_reset(stream, kind == H2_HEAD_REQUEST ? NGHTTP2_REFUSED_STREAM : NGHTTP2_INTERNAL_ERROR, STREAM_END_ABORTED);
         return;
     }
     conn->head = h2_head_init(block, H2_HEAD_BYTES, kind, limits);
