@@ -194,12 +194,28 @@ static struct h2_stream *stream_of(nghttp2_session *ng, int32_t id)
     return nghttp2_session_get_stream_user_data(ng, id);
 }
 
+/* For a stream that nobody listens to any more. One that opens is remembered. */
+static bool is_late(struct h2_conn *conn, const nghttp2_frame_hd *head)
+{
+    struct h2_stream *stream;
+
+    if (head->type != NGHTTP2_DATA && head->type != NGHTTP2_HEADERS)
+        return false;
+    stream = stream_of(conn->session.ng, head->stream_id);
+    if (stream != NULL)
+        return stream->closed || stream->end != STREAM_END_COUNT;
+    if (head->stream_id <= conn->priorities.last_id)
+        return true;
+    conn->priorities.last_id = head->stream_id;
+    return false;
+}
+
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *head, void *user)
 {
     struct h2_conn *conn = conn_of(user);
 
     (void)ng;
-    return h2_budget_frame(&conn->budget, head, loop_now_ns(h2_loop(conn))) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+    return h2_budget_frame(&conn->budget, head, is_late(conn, head), loop_now_ns(h2_loop(conn))) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 static void head_begin(struct h2_conn *conn, struct h2_stream *stream, enum h2_head_kind kind, const struct h1_limits *limits)
@@ -208,7 +224,8 @@ static void head_begin(struct h2_conn *conn, struct h2_stream *stream, enum h2_h
 
     conn->head_begun_ns = loop_now_ns(h2_loop(conn));
     if (block == NULL) {
-        h2_stream_reset(stream, NGHTTP2_REFUSED_STREAM, STREAM_END_ABORTED);
+        /* not processed (RFC 9113 8.7), or at the origin already */
+        h2_stream_reset(stream, kind == H2_HEAD_REQUEST ? NGHTTP2_REFUSED_STREAM : NGHTTP2_INTERNAL_ERROR, STREAM_END_ABORTED);
         return;
     }
     conn->head = h2_head_init(block, H2_HEAD_BYTES, kind, limits);
@@ -491,8 +508,11 @@ static void conn_refuse_bytes(struct h2_conn *conn, ssize_t error)
 
 static void conn_received_open(struct h2_conn *conn, slice bytes)
 {
+    h2_budget_scan(&conn->budget, bytes);
     if (!h2_session_receive(&conn->session, bytes))
         conn_refuse_bytes(conn, conn->session.error);
+    else if (!h2_budget_unseen(&conn->budget, loop_now_ns(h2_loop(conn))))
+        conn->is_deaf = true; /* conn_after says why */
     conn_tell(conn);
     h2_session_pump(&conn->session); /* may be its end */
     if (conn_is_open(conn) && !conn->is_deaf)

@@ -379,7 +379,7 @@ ABUSE = {
     "h2_priority": frame(PRIORITY, 0, 1, b"\0\0\0\0\x10") * 121,
     "h2_resets": b"".join(one_get(s) + frame(RST_STREAM, 0, s, b"\0\0\0\x08") for s in range(1, 450, 2)),
     "h2_empty": post(1) + frame(DATA, 0, 1) * 101,
-    "h2_other": frame(0x42, 0xFF, 1, b"what") * 1001,
+    "h2_ignored": one_get(1) + frame(RST_STREAM, 0, 1, b"\0\0\0\x08") + frame(DATA, 0, 1) * 5000 + frame(0x77) * 5001,
     "h2_window_update": frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * 1001,
     "h2_continuation": frame(HEADERS, END_STREAM, 1, get_block()[:1]) + b"".join(
         frame(CONTINUATION, 0, 1, get_block()[i:i + 1]) for i in range(1, 8)),

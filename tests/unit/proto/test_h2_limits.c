@@ -222,23 +222,61 @@ static void test_empty_frames(void)
 }
 SEEDED(test_empty_frames, 1)
 
-/* Of types that nobody knows: ignored, but not for ever. */
-static void test_many_unknown_frames(void)
+/* So many frames of one kind in one piece, 10,000 of which are let pass. */
+static void expect_ignored(uint8_t type, uint8_t flags, uint32_t id, const void *payload, size_t len, unsigned count)
 {
+    static uint8_t bytes[10001 * 32];
     struct h2_client c;
+    size_t used = 0;
 
     begin(&c);
-    for (unsigned i = 0; i < 999; i++)
-        h2_say(&c, (uint8_t)(0x20 + i % 200), 0xff, i % 3, "what", i % 5);
     say_get(&c, 1);
     answer(node_next(), 200, "x");
     h2_expect_status(&c, 1, 200, false);
     h2_expect_data(&c, 1, "x", true);
-    h2_say(&c, NGHTTP2_ALTSVC, 0, 0, "\0\0", 2);
-    h2_say(&c, 0x42, 0, 1, NULL, 0);
-    expect_calm(&c, STREAM_LIMIT_H2_OTHER);
+    for (unsigned i = 0; i < count; i++)
+        used += h2_write(bytes + used, type, flags, id, payload, len);
+    wire_say_bytes(c.wire, bytes, used);
+    if (count > 10000) {
+        expect_calm(&c, STREAM_LIMIT_H2_IGNORED);
+        return;
+    }
+    say_get(&c, 3);
+    answer(node_next(), 200, "y");
+    h2_expect_status(&c, 3, 200, false);
+    h2_done(&c);
+    node_close();
 }
-SEEDED(test_many_unknown_frames, 1)
+
+/* What nghttp2 ignores is seen all the same. */
+static void test_ignored_frames(void)
+{
+    for (unsigned count = 10000; count <= 10001; count++) {
+        expect_ignored(NGHTTP2_DATA, 0, 1, NULL, 0, count); /* on a stream that is gone */
+        expect_ignored(NGHTTP2_DATA, 0, 1, "x", 1, count);
+        expect_ignored(0x77, 0, 1, NULL, 0, count);
+        expect_ignored(0x77, 0, 0, "unknown", 7, count);
+        expect_ignored(NGHTTP2_HEADERS, END_HEADERS, 1, "\x82", 1, count);
+    }
+}
+
+/* As long as an answer is under way a client that has said goodbye is listened to. */
+static void test_goaways(void)
+{
+    static uint8_t bytes[10001 * 17];
+    struct h2_client c;
+    size_t used = 0;
+
+    begin(&c);
+    say_get(&c, 1);
+    node_next();
+    for (unsigned i = 0; i < 10001; i++)
+        used += h2_write(bytes + used, NGHTTP2_GOAWAY, 0, 0, "\0\0\0\0\0\0\0\0", 8);
+    wire_say_bytes(c.wire, bytes, used);
+    expect_calm(&c, STREAM_LIMIT_H2_IGNORED);
+}
+SEEDED(test_goaways, 1)
+SEEDED(test_ignored_frames, 1)
 
 static void test_continuations(void)
 {
@@ -736,12 +774,12 @@ static void test_goaway_and_no_reader(void)
         begin(&c);
         answer_unread(&c, 1);
         if (i == 0)
-            for (unsigned n = 0; n < 61; n++)
-                h2_say(&c, NGHTTP2_PING, 0, 0, "12345678", 8);
+            for (unsigned n = 0; n < 15; n++)
+                h2_say(&c, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
         else
             h2_say(&c, NGHTTP2_HEADERS, END_STREAM, 3, "\0", 1);
         node_expect_empty();
-        assert_int_equal(node_limit(i == 0 ? STREAM_LIMIT_H2_PING : STREAM_LIMIT_HEAD_TIME), 1);
+        assert_int_equal(node_limit(i == 0 ? STREAM_LIMIT_H2_SETTINGS : STREAM_LIMIT_HEAD_TIME), 1);
         h2_done(&c);
         node_close();
     }
@@ -825,8 +863,9 @@ int main(void)
         SEEDED_TEST(test_resets_caused_by_trailers),
         SEEDED_TEST(test_data_after_the_end),
         SEEDED_TEST(test_empty_frames),
-        SEEDED_TEST(test_many_unknown_frames),
         SEEDED_TEST(test_continuations),
+        SEEDED_TEST(test_ignored_frames),
+        SEEDED_TEST(test_goaways),
         SEEDED_TEST(test_window_updates),
         SEEDED_TEST(test_window_updates_for_messages),
         SEEDED_TEST(test_window_updates_by_the_byte),
