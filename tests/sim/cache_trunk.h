@@ -5,7 +5,7 @@
  *   accepted -> head --told at once, or held for a while--> the script has it -> answer -> closed
  *                  \--refused, or above the last stream of a GOAWAY--> the script never heard of it
  *
- * cache_trunk.c is what an origin may do, cache_harm.c what it must not. */
+ * cache_trunk.c has the connection and the requests, cache_branch.c the answers, cache_harm.c what an origin must not do. */
 #ifndef WARP_TESTS_SIM_CACHE_TRUNK_H
 #define WARP_TESTS_SIM_CACHE_TRUNK_H
 
@@ -13,6 +13,8 @@
 #include "tests/sim/cache_wire.h"
 
 #include <nghttp2/nghttp2.h>
+
+#define BRANCH_HARMED_NS (10 * NS_S) /* until WARP has reset it: before any time-out of its own */
 
 struct trunk {
     struct sim_peer peer;
@@ -61,9 +63,11 @@ size_t branch_unsent(const struct branch *branch);
 /* What was submitted goes out. */
 void branch_flush(struct branch *branch);
 
-/* ---- between the two files --------------------------------------------------------------------------------------- */
+/* ---- between the three files --------------------------------------------------------------------------------------- */
 
 void trunk_flush(struct trunk *trunk);
+/* Streams above the last one that a script has are not processed, those below are. */
+void trunk_goaway(struct trunk *trunk, uint32_t error);
 /* Ends here and now, without a GOAWAY. */
 void trunk_down(struct trunk *trunk, const char *why);
 /* Whoever asks for a crowd's URL must get it: an end of the whole connection would cut it off. */
