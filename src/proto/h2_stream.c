@@ -391,6 +391,7 @@ void h2_stream_ask(struct h2_stream *stream, struct h2_head *head, bool end_stre
 void h2_stream_data(struct h2_stream *stream, slice data)
 {
     struct h2_session *session = &stream->conn->session;
+    size_t before = stream->reader.inbox.bytes;
 
     if (stream->answered || stream->end != STREAM_END_COUNT || stream->stream.user == NULL) {
         nghttp2_session_consume(session->ng, stream->id, data.len); /* nobody reads it */
@@ -400,7 +401,8 @@ void h2_stream_data(struct h2_stream *stream, slice data)
         h2_conn_work(stream->conn, stream);
         return;
     }
-    nghttp2_session_consume(session->ng, stream->id, data.len);
+    /* what was put is for the reader to give back */
+    nghttp2_session_consume(session->ng, stream->id, data.len - (stream->reader.inbox.bytes - before));
     stream->reader.failed = true;
     h2_stream_reset(stream, NGHTTP2_PROTOCOL_ERROR, STREAM_END_CLIENT_LEFT);
     h2_conn_work(stream->conn, stream);
