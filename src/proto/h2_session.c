@@ -19,7 +19,7 @@ struct memory_head {
 };
 static_assert(sizeof(struct memory_head) == 16, "blocks are aligned as malloc's are");
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef H2_MEMORY_CHECKED
 
 /* Pools would hide from the sanitizer what nghttp2 does with memory that it has given back, and nghttp2 itself is not
  * instrumented. So every block is malloc's; freed ones are filled, wait for a while, and must not have changed then. A
@@ -142,7 +142,7 @@ void h2_memory_init(struct h2_memory *memory)
     for (unsigned class = 0; class < LARGE; class++)
         pool_init(&memory->classes[class], SMALLEST_BYTES << class, KEEP_BYTES / (SMALLEST_BYTES << class));
     pool_init(&memory->out_pool, H2_OUT_BLOCK_BYTES, KEEP_BLOCKS);
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef H2_MEMORY_CHECKED
     memset(memory->freed, 0, sizeof(memory->freed));
     memory->freed_at = 0;
 #endif

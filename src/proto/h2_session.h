@@ -31,12 +31,21 @@
 #define H2_MEMORY_CLASSES   6u
 #define H2_MEMORY_FREED_MAX 512u
 
+/* gcc and clang say it in different ways. */
+#if defined(__SANITIZE_ADDRESS__)
+#define H2_MEMORY_CHECKED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define H2_MEMORY_CHECKED 1
+#endif
+#endif
+
 /* One thread's memory for sessions. */
 struct h2_memory {
     struct pool classes[H2_MEMORY_CLASSES];
     struct pool out_pool;
     nghttp2_mem mem;
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef H2_MEMORY_CHECKED
     void *freed[H2_MEMORY_FREED_MAX]; /* the last ones, to see whether nghttp2 still writes to them */
     unsigned freed_at;
 #endif
