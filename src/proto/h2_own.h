@@ -95,6 +95,10 @@ static inline bool h2_is_charged(uint32_t code)
 {
     return code != NGHTTP2_NO_ERROR && code != NGHTTP2_INTERNAL_ERROR && code != NGHTTP2_CANCEL && code != NGHTTP2_ENHANCE_YOUR_CALM;
 }
+void h2_conn_set_state(struct h2_conn *conn, enum h2_state state);
+void h2_conn_deadline(struct h2_conn *conn, uint32_t ms);
+/* The field block that was being received is nobody's. */
+void h2_conn_drop_head(struct h2_conn *conn);
 /* The stream has something to tell (ended, bytes): soon, from the loop. */
 void h2_conn_work(struct h2_conn *conn, struct h2_stream *stream);
 /* A reset that the client brought about, counted when it is decided, not when it is sent: a client that reads nothing
@@ -106,6 +110,11 @@ void h2_conn_calm(struct h2_conn *conn, enum stream_limit limit);
 void h2_conn_close(struct h2_conn *conn, bool reset, enum stream_end end);
 /* A GOAWAY with that code, then the end: a reset where it cannot leave. */
 void h2_conn_terminate(struct h2_conn *conn, uint32_t code, enum stream_end end);
+
+/* ---- h2_events.c */
+
+/* For all sessions of a thread. nghttp2_session_callbacks_del; NULL: no memory. */
+MUST_USE nghttp2_session_callbacks *h2_events_callbacks(void);
 
 /* ---- h2_stream.c */
 

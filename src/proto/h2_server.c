@@ -2,8 +2,6 @@
  * buffer: bytes arrive in the thread's own, and leave from blocks that are taken when there are some. */
 #include "proto/h2_own.h"
 
-#include "base/log.h"
-
 #include <stdlib.h>
 
 #define KEEP_CONNS       1024u
@@ -26,7 +24,7 @@ static enum conn_state shown_state(enum h2_state state)
     return CONN_closing;
 }
 
-static void conn_set_state(struct h2_conn *conn, enum h2_state state)
+void h2_conn_set_state(struct h2_conn *conn, enum h2_state state)
 {
     server_count_connection(conn->h2->server, shown_state((enum h2_state)conn->state), shown_state(state));
     conn->state = (uint8_t)state;
@@ -37,7 +35,7 @@ static bool conn_is_open(const struct h2_conn *conn)
     return conn->state == H2_STATE_IDLE || conn->state == H2_STATE_BUSY;
 }
 
-static void conn_deadline(struct h2_conn *conn, uint32_t ms)
+void h2_conn_deadline(struct h2_conn *conn, uint32_t ms)
 {
     loop_timer_set(h2_loop(conn), &conn->timer, loop_now_ns(h2_loop(conn)) + ms * H2_MS);
 }
@@ -52,7 +50,7 @@ static void conn_receive(struct h2_conn *conn)
 
 /* ---- ends --------------------------------------------------------------------------------------------------------- */
 
-static void conn_drop_head(struct h2_conn *conn)
+void h2_conn_drop_head(struct h2_conn *conn)
 {
     if (conn->head == NULL)
         return;
@@ -68,7 +66,7 @@ static void conn_end_session(struct h2_conn *conn, enum stream_end end)
     conn->end = (uint8_t)end;
     loop_timer_stop(h2_loop(conn), &conn->timer);
     h2_session_end(&conn->session);
-    conn_drop_head(conn);
+    h2_conn_drop_head(conn);
     LIST_FOREACH(&conn->streams, it)
         h2_reader_cut(&container_of(it, struct h2_stream, link)->reader);
 }
@@ -79,7 +77,7 @@ void h2_conn_close(struct h2_conn *conn, bool reset, enum stream_end end)
         return;
     if (conn_is_open(conn))
         conn_end_session(conn, end);
-    conn_set_state(conn, H2_STATE_CLOSING);
+    h2_conn_set_state(conn, H2_STATE_CLOSING);
     loop_timer_stop(h2_loop(conn), &conn->timer);
     net_close(conn->session.net, reset);
 }
@@ -93,10 +91,10 @@ static void conn_linger(struct h2_conn *conn)
         return;
     }
     conn_end_session(conn, (enum stream_end)conn->end);
-    conn_set_state(conn, H2_STATE_LINGER);
+    h2_conn_set_state(conn, H2_STATE_LINGER);
     net_shutdown(conn->session.net);
     conn->linger = (struct server_linger){0};
-    conn_deadline(conn, SERVER_LINGER_MS);
+    h2_conn_deadline(conn, SERVER_LINGER_MS);
     conn_receive(conn);
 }
 
@@ -108,7 +106,7 @@ void h2_conn_terminate(struct h2_conn *conn, uint32_t code, enum stream_end end)
     if (!conn->is_leaving) {
         conn->is_leaving = true;
         conn->moved_before = conn->session.moved_bytes;
-        conn_deadline(conn, conn->h2->server->config.limits->send_idle_ms);
+        h2_conn_deadline(conn, conn->h2->server->config.limits->send_idle_ms);
     }
     conn->session.failed = false; /* what was wrong with reading is no reason not to say so */
     nghttp2_session_terminate_session(conn->session.ng, code);
@@ -152,9 +150,9 @@ static void conn_tell(struct h2_conn *conn)
 
 static void conn_idle(struct h2_conn *conn)
 {
-    conn_set_state(conn, H2_STATE_IDLE);
+    h2_conn_set_state(conn, H2_STATE_IDLE);
     conn->linger = (struct server_linger){0};
-    conn_deadline(conn, conn->h2->server->config.limits->idle_ms);
+    h2_conn_deadline(conn, conn->h2->server->config.limits->idle_ms);
     if (conn->is_draining || conn->fin)
         h2_conn_terminate(conn, NGHTTP2_NO_ERROR, STREAM_END_COMPLETE);
 }
@@ -180,310 +178,6 @@ static void conn_after(struct h2_session *session)
         conn_idle(conn);
     if (h2_session_is_flushed(session) && !nghttp2_session_want_read(session->ng))
         conn_linger(conn);
-}
-
-/* ---- nghttp2's callbacks: none of them sends ------------------------------------------------------------------------- */
-
-static struct h2_conn *conn_of(void *user)
-{
-    return ((struct h2_session *)user)->owner;
-}
-
-static struct h2_stream *stream_of(nghttp2_session *ng, int32_t id)
-{
-    return nghttp2_session_get_stream_user_data(ng, id);
-}
-
-/* For a stream that nobody listens to any more. One that opens is remembered. */
-static bool is_late(struct h2_conn *conn, const nghttp2_frame_hd *head)
-{
-    struct h2_stream *stream;
-
-    if (head->type != NGHTTP2_DATA && head->type != NGHTTP2_HEADERS)
-        return false;
-    stream = stream_of(conn->session.ng, head->stream_id);
-    if (stream != NULL)
-        return stream->closed || stream->end != STREAM_END_COUNT;
-    if (head->stream_id <= conn->priorities.last_id)
-        return true;
-    conn->priorities.last_id = head->stream_id;
-    return false;
-}
-
-static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *head, void *user)
-{
-    struct h2_conn *conn = conn_of(user);
-
-    (void)ng;
-    return h2_budget_frame(&conn->budget, head, is_late(conn, head), loop_now_ns(h2_loop(conn))) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
-}
-
-static void head_begin(struct h2_conn *conn, struct h2_stream *stream, enum h2_head_kind kind, const struct h1_limits *limits)
-{
-    void *block = pool_get(&conn->h2->head_pool);
-
-    conn->head_begun_ns = loop_now_ns(h2_loop(conn));
-    if (block == NULL) {
-        /* not processed (RFC 9113 8.7), or at the origin already */
-        h2_stream_reset(stream, kind == H2_HEAD_REQUEST ? NGHTTP2_REFUSED_STREAM : NGHTTP2_INTERNAL_ERROR, STREAM_END_ABORTED);
-        return;
-    }
-    conn->head = h2_head_init(block, H2_HEAD_BYTES, kind, limits);
-    conn->head_stream = stream;
-}
-
-static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
-{
-    struct h2_conn *conn = conn_of(user);
-    struct h2_stream *stream;
-    struct priority priority;
-
-    conn_drop_head(conn);
-    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
-        stream = stream_of(ng, frame->hd.stream_id);
-        if (stream != NULL && stream->asked)
-            head_begin(conn, stream, H2_HEAD_TRAILERS, &h2_trailer_limits);
-        return 0;
-    }
-    stream = h2_stream_new(conn, frame->hd.stream_id);
-    if (stream == NULL) {
-        nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
-        return h2_conn_charge_reset(conn, NULL) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
-    }
-    nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, stream);
-    if (h2_priority_open(&conn->priorities, frame->hd.stream_id, &priority))
-        h2_stream_reprioritize(stream, priority);
-    if (conn->state == H2_STATE_IDLE) {
-        conn_set_state(conn, H2_STATE_BUSY);
-        h2_rates_watch(conn);
-    }
-    head_begin(conn, stream, H2_HEAD_REQUEST, &conn->h2->server->config.limits->head);
-    return 0;
-}
-
-static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rcbuf *name, nghttp2_rcbuf *value,
-                     uint8_t flags, void *user)
-{
-    struct h2_conn *conn = conn_of(user);
-    nghttp2_vec n, v;
-
-    (void)ng, (void)frame, (void)flags;
-    if (conn->head == NULL)
-        return 0;
-    n = nghttp2_rcbuf_get_buf(name);
-    v = nghttp2_rcbuf_get_buf(value);
-    h2_head_add(conn->head, slice_of((const char *)n.base, n.len), slice_of((const char *)v.base, v.len));
-    return 0;
-}
-
-static void headers_received(struct h2_conn *conn, const nghttp2_frame *frame)
-{
-    struct h2_stream *stream = conn->head_stream;
-    struct h2_head *head = conn->head;
-    bool end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-
-    if (head == NULL || stream == NULL) {
-        conn_drop_head(conn);
-        return;
-    }
-    conn->head = NULL; /* ours, whatever the request leads to */
-    conn->head_stream = NULL;
-    if (head->kind == H2_HEAD_REQUEST)
-        h2_stream_ask(stream, head, end_stream);
-    else
-        h2_stream_trailers(stream, head, end_stream);
-    h2_head_done(head);
-    pool_put(&conn->h2->head_pool, head);
-}
-
-/* RFC 9113 10.5: frames that carry nothing. */
-static int data_received(struct h2_conn *conn, const nghttp2_frame *frame)
-{
-    struct h2_stream *stream = stream_of(conn->session.ng, frame->hd.stream_id);
-    bool end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-
-    if (!end_stream && frame->hd.length == frame->data.padlen &&
-        !h2_budget_take(&conn->budget, H2_BUDGET_H2_EMPTY, loop_now_ns(h2_loop(conn))))
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
-    if (end_stream && stream != NULL)
-        h2_stream_data_end(stream);
-    return 0;
-}
-
-static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
-{
-    struct h2_conn *conn = conn_of(user);
-
-    (void)ng;
-    switch (frame->hd.type) {
-    case NGHTTP2_HEADERS:
-        headers_received(conn, frame);
-        return 0;
-    case NGHTTP2_DATA:
-        return data_received(conn, frame);
-    case NGHTTP2_SETTINGS:
-        if (!conn->greeted && conn->state == H2_STATE_IDLE && !conn->is_leaving)
-            conn_deadline(conn, conn->h2->server->config.limits->idle_ms);
-        conn->greeted = true;
-        return 0;
-    default:
-        return 0;
-    }
-}
-
-/* nghttp2 ends the connection itself when it is told of more streams than the client was allowed, once the client knew;
- * before that, and for errors of a stream, it has a reset in its queue now. */
-static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user)
-{
-    struct h2_conn *conn = conn_of(user);
-
-    if (frame->hd.type == NGHTTP2_HEADERS && conn->stream_count >= H2_STREAMS_MAX)
-        server_count_limit(conn->h2->server, STREAM_LIMIT_H2_STREAMS);
-    log_debug("HTTP/2: frame of type %u on stream %d: %s", frame->hd.type, (int)frame->hd.stream_id, nghttp2_strerror(error));
-    if (frame->hd.stream_id == 0)
-        return 0;
-    return h2_conn_charge_reset(conn, stream_of(ng, frame->hd.stream_id)) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
-}
-
-static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *user)
-{
-    struct h2_stream *stream = stream_of(ng, id);
-
-    (void)flags, (void)user;
-    if (stream == NULL)
-        nghttp2_session_consume(ng, id, len);
-    else
-        h2_stream_data(stream, slice_of((const char *)data, len));
-    return 0;
-}
-
-/* nghttp2's own resets, of which it says nothing before (DATA beyond the window): one for a stream that is there. */
-static void reset_sent(struct h2_conn *conn, struct h2_stream *stream, uint32_t code)
-{
-    if (stream != NULL && h2_is_charged(code) && !h2_conn_charge_reset(conn, stream))
-        h2_session_wake(&conn->session); /* conn_after ends it */
-}
-
-/* Bytes that window updates and pings may answer. A frame that is short because there was no more of the body (a gRPC message) may
- * have a window update for the stream, one for the connection and a ping all the same; one that is short because the window was, may not. */
-static uint64_t data_worth(nghttp2_session *ng, const nghttp2_frame *frame)
-{
-    bool was_open = nghttp2_session_get_stream_remote_window_size(ng, frame->hd.stream_id) > 0 &&
-                    nghttp2_session_get_remote_window_size(ng) > 0;
-
-    return was_open ? MAX(frame->hd.length, MAX((size_t)2 * H2_WINDOW_BYTES, (size_t)H2_PING_BYTES)) : frame->hd.length;
-}
-
-static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
-{
-    struct h2_conn *conn = conn_of(user);
-    struct h2_stream *stream;
-
-    switch (frame->hd.type) {
-    case NGHTTP2_RST_STREAM:
-        reset_sent(conn, stream_of(ng, frame->hd.stream_id), frame->rst_stream.error_code);
-        return 0;
-    case NGHTTP2_DATA:
-        conn->framed_bytes += frame->hd.length;
-        conn->budget.sent_bytes += data_worth(ng, frame);
-        break;
-    case NGHTTP2_HEADERS:
-        break;
-    default:
-        return 0;
-    }
-    if (frame->hd.type == NGHTTP2_DATA && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
-        return 0;
-    stream = stream_of(ng, frame->hd.stream_id);
-    if (stream == NULL)
-        return 0;
-    if (frame->hd.type == NGHTTP2_HEADERS)
-        h2_stream_head_sent(stream, &frame->headers);
-    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
-        h2_stream_answered(stream);
-    return 0;
-}
-
-/* A head or trailers that are too large for nghttp2, or cannot be compressed: nobody may wait for them. Of a stream that is
- * over already nothing is sent, and that is as it should be. */
-static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user)
-{
-    struct h2_stream *stream = stream_of(ng, frame->hd.stream_id);
-    bool is_over = error == NGHTTP2_ERR_STREAM_CLOSED || error == NGHTTP2_ERR_STREAM_CLOSING ||
-                   error == NGHTTP2_ERR_STREAM_SHUT_WR || error == NGHTTP2_ERR_SESSION_CLOSING;
-
-    (void)user;
-    if (frame->hd.type == NGHTTP2_HEADERS && stream != NULL && !is_over)
-        h2_stream_reset(stream, NGHTTP2_INTERNAL_ERROR, STREAM_END_BODY_FAILED);
-    return 0;
-}
-
-static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void *user)
-{
-    struct h2_stream *stream = stream_of(ng, id);
-
-    (void)code, (void)user;
-    if (stream != NULL)
-        h2_stream_closed(stream);
-    return 0;
-}
-
-static int on_extension_chunk(nghttp2_session *ng, const nghttp2_frame_hd *head, const uint8_t *data, size_t len, void *user)
-{
-    (void)ng;
-    if (head->type == NGHTTP2_PRIORITY_UPDATE)
-        h2_priority_chunk(&conn_of(user)->priorities, slice_of((const char *)data, len));
-    return 0;
-}
-
-/* PRIORITY_UPDATE is all the extensions there are; of others it counts that they come. */
-static int on_extension(nghttp2_session *ng, void **ret_payload, const nghttp2_frame_hd *head, void *user)
-{
-    struct h2_conn *conn = conn_of(user);
-    struct priority priority;
-    struct h2_stream *stream;
-    int32_t id;
-
-    *ret_payload = NULL;
-    if (head->type != NGHTTP2_PRIORITY_UPDATE)
-        return NGHTTP2_ERR_CANCEL;
-    switch (h2_priority_end(&conn->priorities, head->stream_id, &id, &priority)) {
-    case H2_PRIORITY_IS:
-        stream = stream_of(ng, id);
-        if (stream != NULL)
-            h2_stream_reprioritize(stream, priority);
-        break;
-    case H2_PRIORITY_IGNORED:
-        break;
-    case H2_PRIORITY_SHORT:
-        h2_conn_terminate(conn, NGHTTP2_FRAME_SIZE_ERROR, STREAM_END_CLIENT_LEFT);
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
-    case H2_PRIORITY_INVALID:
-        h2_conn_terminate(conn, NGHTTP2_PROTOCOL_ERROR, STREAM_END_CLIENT_LEFT);
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
-    }
-    return 0;
-}
-
-static nghttp2_session_callbacks *callbacks_new(void)
-{
-    nghttp2_session_callbacks *callbacks = h2_session_callbacks();
-
-    if (callbacks == NULL)
-        return NULL;
-    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
-    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
-    nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
-    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
-    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
-    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_send);
-    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
-    nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(callbacks, on_extension_chunk);
-    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_extension);
-    nghttp2_session_callbacks_set_send_data_callback(callbacks, h2_sender_send_data);
-    return callbacks;
 }
 
 /* ---- what the network and the clock say ---------------------------------------------------------------------------- */
@@ -527,7 +221,7 @@ static void conn_received_fin(struct h2_conn *conn)
         return;
     }
     conn->fin = true;
-    conn_drop_head(conn); /* it will not end */
+    h2_conn_drop_head(conn); /* it will not end */
     LIST_FOREACH_SAFE(&conn->streams, it)
         h2_stream_fin(container_of(it, struct h2_stream, link));
     h2_session_pump(&conn->session);
@@ -603,7 +297,7 @@ static void conn_check_leaving(struct h2_conn *conn)
         return;
     }
     conn->moved_before = conn->session.moved_bytes;
-    conn_deadline(conn, limits->send_idle_ms);
+    h2_conn_deadline(conn, limits->send_idle_ms);
 }
 
 static void conn_waited_idle(struct h2_conn *conn)
@@ -611,7 +305,7 @@ static void conn_waited_idle(struct h2_conn *conn)
     struct server *server = conn->h2->server;
 
     if (server_client_takes(server, conn->session.net, &conn->linger, server->config.limits->idle_ms)) {
-        conn_deadline(conn, server->config.limits->idle_ms);
+        h2_conn_deadline(conn, server->config.limits->idle_ms);
         return;
     }
     server_count_limit(server, STREAM_LIMIT_IDLE_TIME);
@@ -641,7 +335,7 @@ static void conn_timer(struct timer *timer)
         break;
     case H2_STATE_LINGER:
         if (server_client_takes(conn->h2->server, conn->session.net, &conn->linger, SERVER_LINGER_MS))
-            conn_deadline(conn, SERVER_LINGER_MS);
+            h2_conn_deadline(conn, SERVER_LINGER_MS);
         else
             h2_conn_close(conn, false, (enum stream_end)conn->end);
         break;
@@ -679,7 +373,7 @@ err h2_server_new(struct server *server, struct h2_server **ret_h2)
     pool_init(&h2->stream_pool, sizeof(struct h2_stream), KEEP_STREAMS);
     pool_init(&h2->head_pool, H2_HEAD_BYTES, KEEP_BLOCKS);
     pool_init(&h2->body_pool, BODY_BLOCK_BYTES, KEEP_BLOCKS);
-    h2->callbacks = callbacks_new();
+    h2->callbacks = h2_events_callbacks();
     h2->options = h2_session_options();
     if (h2->callbacks == NULL || h2->options == NULL) {
         h2_server_free(h2);
@@ -746,7 +440,7 @@ void h2_server_adopt(struct h2_server *h2, struct net_stream *stream, slice byte
     }
     net_give(stream, &handler, conn);
     list_push_back(&h2->conns, &conn->link);
-    conn_deadline(conn, h2->server->config.limits->head_ms);
+    h2_conn_deadline(conn, h2->server->config.limits->head_ms);
     if (h2->server->draining) {
         conn->is_draining = true;
         h2_conn_terminate(conn, NGHTTP2_NO_ERROR, STREAM_END_COMPLETE);
@@ -770,7 +464,7 @@ void h2_server_drain(struct h2_server *h2)
         } else if (conn->state == H2_STATE_BUSY && !conn->is_leaving) {
             nghttp2_submit_shutdown_notice(conn->session.ng);
             h2_session_wake(&conn->session);
-            conn_deadline(conn, GOODBYE_MS);
+            h2_conn_deadline(conn, GOODBYE_MS);
         }
     }
 }
