@@ -28,6 +28,20 @@ const char *err_text(err e)
     return e.code < ERR_COUNT ? texts[e.code] : "unknown error";
 }
 
+const char *err_file_text(err e)
+{
+    switch ((enum err_code)e.code) {
+    case ERR_NOT_FOUND:
+        return "is not there";
+    case ERR_LIMIT:
+        return "is larger than 1 MiB";
+    case ERR_INVALID:
+        return "is not a plain file";
+    default:
+        return err_text(e);
+    }
+}
+
 bool slice_to_u64(slice s, uint64_t *ret_value)
 {
     uint64_t value = 0;

@@ -55,5 +55,7 @@ static inline bool err_is_ok(err e)
 
 /* Text for logs: the table's, or strerror's for ERR_SYSTEM. Valid until the thread's next call. */
 const char *err_text(err e);
+/* The same of a file that was to be read whole, of at most 1 MiB: what is wrong with it. */
+const char *err_file_text(err e);
 
 #endif

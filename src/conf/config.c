@@ -259,20 +259,6 @@ MUST_USE static err environment_read(struct config_build *build, char *const *en
 /* ---- file and defaults
  * ---------------------------------------------------------------------------------------- */
 
-static const char *file_problem(err failed)
-{
-    switch ((enum err_code)failed.code) {
-    case ERR_NOT_FOUND:
-        return "is not there";
-    case ERR_LIMIT:
-        return "is larger than 1 MiB";
-    case ERR_INVALID:
-        return "is not a plain file";
-    default:
-        return err_text(failed);
-    }
-}
-
 MUST_USE static err file_read(struct config_build *build, const char *path, config_file_reader *read_file)
 {
     char *text = NULL;
@@ -281,7 +267,7 @@ MUST_USE static err file_read(struct config_build *build, const char *path, conf
 
     if (!err_is_ok(result))
         return config_fail(build, path, "cannot be read: %s; name a plain file of at most 1 MiB",
-                           file_problem(result));
+                           err_file_text(result));
     result = config_file_parse(build, path, slice_of(text, len));
     free(text);
     return result;

@@ -136,6 +136,11 @@ static err fields_append(struct fields *fields, slice name, enum field_id id, sl
     return ERR_OK;
 }
 
+err fields_add_seen(struct fields *fields, slice name, enum field_id id, slice value)
+{
+    return fields_append(fields, name, id, value);
+}
+
 err fields_add_named(struct fields *fields, slice name, enum field_id id, slice value)
 {
     assert(token_is_valid(name));

@@ -122,6 +122,8 @@ void fields_init(struct fields *fields, struct arena *arena);
 /* Names and values must be valid already (the parser's, or our own text): asserted in debug builds. */
 MUST_USE err fields_add(struct fields *fields, enum field_id id, slice value);
 MUST_USE err fields_add_named(struct fields *fields, slice name, enum field_id id, slice value);
+/* The same without a look at them: a parser that has just looked. */
+MUST_USE err fields_add_seen(struct fields *fields, slice name, enum field_id id, slice value);
 /* At most 1023 bytes of value: ERR_LIMIT. */
 MUST_USE err fields_addf(struct fields *fields, enum field_id id, const char *format, ...) PRINTF(3, 4);
 /* Copies field i of from. */

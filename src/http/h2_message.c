@@ -166,7 +166,7 @@ static enum h2_error regular_add(struct h2_head *head, slice name, slice value)
         return cookie_add(head, value);
     if (head->fields.count + (head->cookie != NULL ? 1u : 0u) >= head->limits->fields_max)
         return shared(H1_TOO_MANY_FIELDS);
-    return err_is_ok(fields_add_named(&head->fields, name, id, value)) ? H2_OK : shared(H1_MEMORY);
+    return err_is_ok(fields_add_seen(&head->fields, name, id, value)) ? H2_OK : shared(H1_MEMORY);
 }
 
 void h2_head_add(struct h2_head *head, slice name, slice value)

@@ -13,5 +13,7 @@ struct priority {
 /* What the Priority field says over what was known; a parameter that is not there, or not valid, changes nothing.
  * arena: for what the parser may have to copy. */
 void priority_read(const struct fields *fields, struct arena *arena, struct priority *priority);
+/* The same of the value alone, as PRIORITY_UPDATE frames have it. False: it is no dictionary, nothing is changed. */
+bool priority_parse(slice text, struct priority *priority);
 
 #endif

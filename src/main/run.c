@@ -289,6 +289,22 @@ static int supervise(struct supervisor *supervisor)
     return code;
 }
 
+/* An ACME client may make it later; a name that is misspelled shows here. */
+static void warn_of_acme_dir(const char *path)
+{
+    char **names;
+    unsigned count;
+    err found;
+
+    if (path == NULL)
+        return;
+    found = os_dir_names(path, &names, &count);
+    if (err_is_ok(found))
+        os_dir_names_free(names, count);
+    else
+        log_warn("--acme-dir: %s: %s; until it is there challenges are passed to the origin", path, err_file_text(found));
+}
+
 /* Asked for by name: better no start than another one than was meant. */
 static int check_io(const struct config *config)
 {
@@ -315,6 +331,7 @@ static int prepare(struct supervisor *supervisor, int argc, char **argv)
         return code;
     log_level_max = plan->config.log_level;
     say_what_is_missing(&plan->config);
+    warn_of_acme_dir(plan->config.acme_dir);
     if (!origins_check(&plan->config, message, sizeof(message)))
         return usage_error("%s%s", message, "");
     plan_sizes(plan);

@@ -191,6 +191,9 @@ void net_send(struct net_stream *stream, const struct iovec *iov, unsigned iov_c
 /* Nothing has arrived that was not received yet: asks the kernel (one system call). For a kept connection,
  * before it is used again, with no receive under way. */
 MUST_USE bool net_is_silent(struct net_stream *stream);
+/* Bytes that were taken to be sent and that the peer has not acknowledged, TLS's own among them: asks the kernel. 0 where
+ * unknown. */
+MUST_USE uint32_t net_unsent_bytes(const struct net_stream *stream);
 void net_shutdown(struct net_stream *stream); /* FIN (TLS: close_notify first) */
 /* What is under way is dropped without received()/sent(); closed() follows. */
 void net_close(struct net_stream *stream, bool reset);

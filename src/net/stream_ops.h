@@ -9,6 +9,7 @@ struct net_stream_ops {
     bool (*recv_cancel)(struct net_stream *stream);
     bool (*is_silent)(struct net_stream *stream);
     void (*send)(struct net_stream *stream, const struct iovec *iov, unsigned iov_count, bool more);
+    uint32_t (*unsent_bytes)(const struct net_stream *stream);
     void (*shutdown)(struct net_stream *stream);
     void (*close)(struct net_stream *stream, bool reset);
 };

@@ -20,6 +20,11 @@ void net_send(struct net_stream *stream, const struct iovec *iov, unsigned iov_c
     stream->ops->send(stream, iov, iov_count, more);
 }
 
+uint32_t net_unsent_bytes(const struct net_stream *stream)
+{
+    return stream->ops->unsent_bytes(stream);
+}
+
 void net_shutdown(struct net_stream *stream)
 {
     stream->ops->shutdown(stream);
@@ -100,6 +105,11 @@ static void tcp_send(struct net_stream *stream, const struct iovec *iov, unsigne
     os_socket_send(&tcp->socket, &tcp->send);
 }
 
+static uint32_t tcp_unsent_bytes(const struct net_stream *stream)
+{
+    return os_socket_unsent_bytes(&container_of(stream, struct net_tcp, stream)->socket);
+}
+
 static void tcp_shutdown(struct net_stream *stream)
 {
     os_socket_shutdown(&tcp_of(stream)->socket);
@@ -112,7 +122,8 @@ static void tcp_close(struct net_stream *stream, bool reset)
 
 static void tcp_init(struct net_tcp *tcp, struct loop *loop, const struct net_handler *handler)
 {
-    static const struct net_stream_ops ops = {tcp_recv, tcp_recv_cancel, tcp_is_silent, tcp_send, tcp_shutdown, tcp_close};
+    static const struct net_stream_ops ops = {tcp_recv, tcp_recv_cancel, tcp_is_silent, tcp_send, tcp_unsent_bytes, tcp_shutdown,
+                                              tcp_close};
 
     tcp->stream = (struct net_stream){.ops = &ops, .handler = handler, .loop = loop, .scheme = NET_PLAIN};
     tcp->socket.closed = tcp_closed;

@@ -200,6 +200,13 @@ BIO_METHOD *net_tls_bio_method_new(void)
 /* ---- errors
  * ------------------------------------------------------------------------------------------------ */
 
+/* SSL_get_error looks at the queue. Emptying it walks all of its sixteen places, also where there is nothing. */
+static void errors_clear(void)
+{
+    if (UNLIKELY(ERR_peek_error() != 0))
+        ERR_clear_error();
+}
+
 /* What a result <= 0 of OpenSSL means: 0 it waits for the wire, else -errno. */
 static int32_t tls_error(struct net_tls *tls, int result)
 {
@@ -324,7 +331,7 @@ static void tls_write(struct net_tls *tls)
 
         if (n == 0 || n < MIN(left, (size_t)RECORD_WORTH_BYTES))
             return; /* a short send: the caller brings the rest */
-        ERR_clear_error();
+        errors_clear();
         result = SSL_write(tls->ssl, iov_show(tls, n, scratch), (int)n);
         if (result <= 0) {
             tls->error = tls_error(tls, result);
@@ -445,7 +452,7 @@ static bool tls_read(struct net_tls *tls)
         tls_received(tls, tls->error != 0 ? tls->error : -ECONNRESET, into);
         return true;
     }
-    ERR_clear_error();
+    errors_clear();
     result = SSL_read(tls->ssl, into, (int)size);
     if (result <= 0 && SSL_get_error(tls->ssl, result) == SSL_ERROR_ZERO_RETURN) {
         result = 0; /* close_notify; not a fatal alert, which counts as a shutdown, too */
@@ -655,10 +662,23 @@ static void tls_op_send(struct net_stream *stream, const struct iovec *iov, unsi
         tls_pump_soon(tls);
 }
 
-/* Records that carry no data (session tickets) may come at any time: only application bytes count. */
+/* Nothing anywhere: decrypted, kept for OpenSSL, or in the kernel. A session ticket that comes only now counts, too: what it
+ * is can only be known by reading on, and then it may be the beginning of an answer that nobody asked for. */
 static bool tls_op_is_silent(struct net_stream *stream)
 {
-    return SSL_pending(tls_of(stream)->ssl) == 0;
+    struct net_tls *tls = tls_of(stream);
+
+    if (!tls_has_nothing(tls) || (tls->tcp_receiving && !net_recv_cancel(&tls->tcp.stream)))
+        return false;
+    tls->tcp_receiving = false;
+    return net_is_silent(&tls->tcp.stream);
+}
+
+static uint32_t tls_op_unsent_bytes(const struct net_stream *stream)
+{
+    const struct net_tls *tls = container_of(stream, struct net_tls, stream);
+
+    return tls->out_end - tls->out_start + net_unsent_bytes(&tls->tcp.stream);
 }
 
 static void tls_op_shutdown(struct net_stream *stream)
@@ -687,8 +707,8 @@ static void tls_op_close(struct net_stream *stream, bool reset)
     net_close(&tls->tcp.stream, reset);
 }
 
-static const struct net_stream_ops tls_ops = {tls_op_recv, tls_op_recv_cancel, tls_op_is_silent, tls_op_send, tls_op_shutdown,
-                                              tls_op_close};
+static const struct net_stream_ops tls_ops = {tls_op_recv, tls_op_recv_cancel, tls_op_is_silent, tls_op_send, tls_op_unsent_bytes,
+                                              tls_op_shutdown, tls_op_close};
 static const struct net_handler tls_wire = {wire_received, wire_sent, wire_connected, wire_closed};
 
 err net_tls_connect(struct net_tls_config *config, struct loop *loop, const struct net_tls_target *target,

@@ -18,7 +18,18 @@
 #define PATH_BYTES      4096u
 #define FOR_OTHERS_MODE 044u /* bits that let the group or all read */
 
+#define KNOWN_MAX       8u
+
+/* An authority's certificate, of which many chains have the same: parsed once, as 3.0 takes 0.1 ms for it. */
+struct known {
+    char *der;
+    long len;
+    X509 *x509;
+};
+
 struct certificate_reader {
+    struct known known[KNOWN_MAX];
+    unsigned known_next; /* the oldest: the next one goes there */
     char *message;
     size_t message_size;
     OSSL_DECODER_CTX *decoder;
@@ -59,30 +70,25 @@ err certificate_reader_new(char *message, size_t message_size, struct certificat
     return ERR_OK;
 }
 
+static void known_done(struct known *known)
+{
+    OPENSSL_free(known->der);
+    X509_free(known->x509);
+    *known = (struct known){0};
+}
+
 struct certificate_reader *certificate_reader_free(struct certificate_reader *reader)
 {
     if (reader == NULL)
         return NULL;
+    for (unsigned i = 0; i < KNOWN_MAX; i++)
+        known_done(&reader->known[i]);
     OSSL_DECODER_CTX_free(reader->decoder);
     free(reader);
     return NULL;
 }
 
 /* ---- files -------------------------------------------------------------------------------------------------------- */
-
-static const char *file_problem(err failed)
-{
-    switch ((enum err_code)failed.code) {
-    case ERR_NOT_FOUND:
-        return "is not there";
-    case ERR_LIMIT:
-        return "is larger than 1 MiB";
-    case ERR_INVALID:
-        return "is not a plain file";
-    default:
-        return err_text(failed);
-    }
-}
 
 MUST_USE static err file_read(struct certificate_reader *reader, const char *path, BIO **ret_bio, char **ret_text,
                               unsigned *ret_mode)
@@ -91,7 +97,7 @@ MUST_USE static err file_read(struct certificate_reader *reader, const char *pat
     err result = os_file_read_named(path, FILE_BYTES_MAX, ret_text, &len, ret_mode);
 
     if (!err_is_ok(result))
-        return certificate_fail(reader, "%s: cannot be read: %s", path, file_problem(result));
+        return certificate_fail(reader, "%s: cannot be read: %s", path, err_file_text(result));
     *ret_bio = BIO_new_mem_buf(*ret_text, (int)len);
     if (*ret_bio == NULL) {
         free(*ret_text);
@@ -109,6 +115,47 @@ static void file_done(BIO *bio, char *text)
 
 /* ---- chain and key -------------------------------------------------------------------------------------------------- */
 
+/* Takes der over. NULL: it is no certificate. */
+static X509 *chain_certificate(struct certificate_reader *reader, char *der, long len)
+{
+    const unsigned char *at = (const unsigned char *)der;
+    struct known *known = &reader->known[reader->known_next];
+
+    for (unsigned i = 0; i < KNOWN_MAX; i++) {
+        X509 *x509 = reader->known[i].x509;
+        if (x509 == NULL || reader->known[i].len != len || memcmp(reader->known[i].der, der, (size_t)len) != 0)
+            continue;
+        OPENSSL_free(der);
+        X509_up_ref(x509);
+        return x509;
+    }
+    known_done(known);
+    known->x509 = d2i_X509(NULL, &at, len);
+    if (known->x509 == NULL) {
+        OPENSSL_free(der);
+        return NULL;
+    }
+    known->der = der;
+    known->len = len;
+    reader->known_next = (reader->known_next + 1) % KNOWN_MAX;
+    X509_up_ref(known->x509);
+    return known->x509;
+}
+
+/* The next certificate in the file; keys and parameters between are passed over. False: there is none, or it is damaged
+ * (*ret_x509 NULL, with an error in OpenSSL's queue that says which). */
+static bool chain_next(struct certificate_reader *reader, BIO *bio, X509 **ret_x509)
+{
+    unsigned char *der;
+    long len;
+
+    *ret_x509 = NULL;
+    if (PEM_bytes_read_bio(&der, &len, NULL, PEM_STRING_X509, bio, no_pass_phrase, NULL) != 1)
+        return false;
+    *ret_x509 = chain_certificate(reader, (char *)der, len);
+    return *ret_x509 != NULL;
+}
+
 MUST_USE static err chain_read(struct certificate_reader *reader, struct tls_certificate *certificate, BIO *bio)
 {
     X509 *more;
@@ -117,7 +164,7 @@ MUST_USE static err chain_read(struct certificate_reader *reader, struct tls_cer
     if (certificate->x509 == NULL)
         return certificate_fail(reader, "%s: no certificate in it; write the server's certificate in PEM form, then its chain",
                                 certificate->path);
-    while ((more = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL)) != NULL) {
+    while (chain_next(reader, bio, &more)) {
         if (certificate->chain == NULL)
             certificate->chain = sk_X509_new_null();
         if (certificate->chain == NULL || sk_X509_num(certificate->chain) == CHAIN_MAX ||
@@ -151,7 +198,7 @@ static EVP_PKEY *key_decode(struct certificate_reader *reader, BIO *bio)
 
 MUST_USE static err key_read(struct certificate_reader *reader, struct tls_certificate *certificate, const char *path)
 {
-    BIO *bio;
+    BIO *bio = NULL;
     char *text;
     unsigned mode;
     bool is_encrypted;
@@ -380,7 +427,7 @@ static bool ocsp_read(struct tls_certificate *certificate, const char *path)
 
     if (result.code == ERR_NOT_FOUND)
         return false;
-    problem = err_is_ok(result) ? ocsp_check(certificate, slice_of(der, len), &certificate->ocsp_until_s) : file_problem(result);
+    problem = err_is_ok(result) ? ocsp_check(certificate, slice_of(der, len), &certificate->ocsp_until_s) : err_file_text(result);
     if (problem != NULL) {
         log_warn("%s: %s: it is not stapled to %s", path, problem, certificate->path);
         if (err_is_ok(result))
@@ -411,7 +458,7 @@ static void ocsp_find(struct tls_certificate *certificate)
 MUST_USE static err certificate_fill(struct certificate_reader *reader, struct tls_certificate *certificate,
                                      const char *key_path)
 {
-    BIO *bio;
+    BIO *bio = NULL;
     char *text;
     unsigned mode;
     err result;

@@ -8,8 +8,6 @@
 
 #define HEAD_BUFFER_BYTES  4096u
 #define PIPELINE_BYTES_MAX (64u << 10) /* of one connection, received ahead of their turn */
-#define LINGER_MS          2000u
-#define LINGER_BYTES_MAX   (1u << 20)
 #define RATE_CHECK_NS      UINT64_C(10000000000)
 #define MS                 UINT64_C(1000000)
 
@@ -40,7 +38,7 @@ struct h1_conn {
     struct list link; /* in server->conns */
     struct timer timer;
     uint64_t head_begun_ns;
-    uint32_t lingered_bytes;
+    struct server_linger linger;
     uint8_t state;
     bool receiving; /* a receive of the connection's own, not of the body's reader */
     bool fin;
@@ -173,7 +171,8 @@ static void conn_linger(struct h1_conn *conn)
     conn_set_state(conn, H1_STATE_LINGER);
     h1_inbuf_done(&conn->in);
     net_shutdown(conn->net);
-    conn_deadline(conn, LINGER_MS);
+    conn->linger = (struct server_linger){0};
+    conn_deadline(conn, SERVER_LINGER_MS);
     if (!conn->receiving) {
         conn->receiving = true;
         net_recv(conn->net, NULL, 0);
@@ -606,6 +605,7 @@ static void conn_next(struct h1_conn *conn)
         if (conn_try_head(conn, h1_inbuf_slice(&conn->in), true))
             return;
     } else {
+        conn->linger = (struct server_linger){0};
         conn_deadline(conn, conn->server->config.limits->idle_ms);
     }
     conn_receive(conn);
@@ -647,15 +647,6 @@ static void conn_received_busy(struct h1_conn *conn, int32_t result, const char 
     }
 }
 
-static void conn_received_linger(struct h1_conn *conn, int32_t result)
-{
-    conn->lingered_bytes += result > 0 ? (uint32_t)result : 0;
-    if (result <= 0 || conn->lingered_bytes > LINGER_BYTES_MAX)
-        conn_close(conn, false);
-    else
-        conn_receive(conn);
-}
-
 static void conn_received(struct net_stream *stream, int32_t result, const char *data)
 {
     struct h1_conn *conn = stream->owner;
@@ -677,7 +668,10 @@ static void conn_received(struct net_stream *stream, int32_t result, const char 
         conn_received_busy(conn, result, data);
         break;
     case H1_STATE_LINGER:
-        conn_received_linger(conn, result);
+        if (server_lingers(&conn->linger, result))
+            conn_receive(conn);
+        else
+            conn_close(conn, false);
         break;
     case H1_STATE_CLOSING:
         break;
@@ -755,14 +749,25 @@ static void conn_check_rates(struct h1_conn *conn)
     conn_watch_rates(conn);
 }
 
+/* Nobody has asked for anything, or reads on behind the end, for so long: unless the last answer is still on its way. */
+static void conn_waited(struct h1_conn *conn, uint32_t ms)
+{
+    if (server_client_takes(conn->server, conn->net, &conn->linger, ms)) {
+        conn_deadline(conn, ms);
+        return;
+    }
+    if (conn->state == H1_STATE_IDLE)
+        server_count_limit(conn->server, STREAM_LIMIT_IDLE_TIME);
+    conn_close(conn, false);
+}
+
 static void conn_timer(struct timer *timer)
 {
     struct h1_conn *conn = container_of(timer, struct h1_conn, timer);
 
     switch ((enum h1_state)conn->state) {
     case H1_STATE_IDLE:
-        server_count_limit(conn->server, STREAM_LIMIT_IDLE_TIME);
-        conn_close(conn, false);
+        conn_waited(conn, conn->server->config.limits->idle_ms);
         break;
     case H1_STATE_HEAD:
         conn_refuse_timeout(conn);
@@ -771,7 +776,7 @@ static void conn_timer(struct timer *timer)
         conn_check_rates(conn);
         break;
     case H1_STATE_LINGER:
-        conn_close(conn, false);
+        conn_waited(conn, SERVER_LINGER_MS);
         break;
     case H1_STATE_CLOSING:
         break;
@@ -811,21 +816,13 @@ struct h1_server *h1_server_free(struct h1_server *h1)
     return NULL;
 }
 
-/* No memory for a connection: its stream is all there is of it. */
-static void unserved_closed(struct net_stream *stream)
-{
-    server_connection_gone(stream->owner, &stream->peer, CONN_idle);
-}
-
 void h1_server_adopt(struct h1_server *h1, struct net_stream *stream)
 {
     static const struct net_handler handler = {conn_received, conn_sent, NULL, conn_closed};
-    static const struct net_handler unserved = {.closed = unserved_closed};
     struct h1_conn *conn = pool_get(&h1->conn_pool);
 
     if (conn == NULL) {
-        net_give(stream, &unserved, h1->server);
-        net_close(stream, true);
+        server_give_up(h1->server, stream);
         return;
     }
     memset(conn, 0, sizeof(*conn));

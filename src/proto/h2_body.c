@@ -4,28 +4,18 @@
 
 /* ---- received -------------------------------------------------------------------------------------------------- */
 
-struct h2_body_block {
-    struct h2_body_block *next;
-    uint32_t start, end;
-    char bytes[];
-};
-#define BLOCK_ROOM (H2_BODY_BLOCK_BYTES - (uint32_t)sizeof(struct h2_body_block))
-
 static enum source_state reader_peek(struct source *source, slice *ret_slices, unsigned max, unsigned *ret_count)
 {
     struct h2_reader *reader = container_of(source, struct h2_reader, source);
-    unsigned count = 0;
 
     if (!reader->pulled) {
         reader->pulled = true;
         if (reader->first_pull != NULL)
             reader->first_pull(reader);
     }
-    for (struct h2_body_block *at = reader->first; at != NULL && count < max; at = at->next)
-        ret_slices[count++] = slice_of(at->bytes + at->start, at->end - at->start);
-    *ret_count = count;
-    reader->waiting = count == 0;
-    if (count > 0)
+    *ret_count = h2_inbox_peek(&reader->inbox, ret_slices, max);
+    reader->waiting = *ret_count == 0;
+    if (*ret_count > 0)
         return SOURCE_READY;
     if (reader->failed)
         return SOURCE_FAILED;
@@ -41,36 +31,17 @@ static void reader_open_windows(struct h2_reader *reader, size_t n)
     h2_session_wake(reader->session);
 }
 
-static void reader_drop_first(struct h2_reader *reader)
-{
-    struct h2_body_block *block = reader->first;
-
-    reader->first = block->next;
-    if (reader->first == NULL)
-        reader->last = NULL;
-    pool_put(reader->pool, block);
-}
-
 static void reader_consume(struct source *source, size_t n)
 {
     struct h2_reader *reader = container_of(source, struct h2_reader, source);
-    size_t left = n;
 
-    INVARIANT(n <= reader->held_bytes);
-    while (left > 0) {
-        struct h2_body_block *block = reader->first;
-        uint32_t taken = (uint32_t)MIN(left, (size_t)(block->end - block->start));
-        block->start += taken;
-        left -= taken;
-        if (block->start == block->end)
-            reader_drop_first(reader);
-    }
-    reader->held_bytes -= (uint32_t)n;
+    h2_inbox_drop(&reader->inbox, reader->pool, n);
     reader_open_windows(reader, n);
 }
 
 static void reader_close(struct source *source)
 {
+    container_of(source, struct h2_reader, source)->waiting = false;
     source_set_reader(source, NULL, NULL);
 }
 
@@ -94,30 +65,9 @@ void h2_reader_init(struct h2_reader *reader, struct h2_session *session, struct
 
 void h2_reader_done(struct h2_reader *reader)
 {
-    reader_open_windows(reader, reader->held_bytes); /* the connection's: others share it */
+    reader_open_windows(reader, reader->inbox.bytes); /* the connection's: others share it */
     reader->session = NULL;
-    while (reader->first != NULL)
-        reader_drop_first(reader);
-    reader->held_bytes = 0;
-}
-
-static struct h2_body_block *reader_block(struct h2_reader *reader)
-{
-    struct h2_body_block *block = reader->last;
-
-    if (block != NULL && block->end < BLOCK_ROOM)
-        return block;
-    block = pool_get(reader->pool);
-    if (block == NULL)
-        return NULL;
-    block->next = NULL;
-    block->start = block->end = 0;
-    if (reader->last != NULL)
-        reader->last->next = block;
-    else
-        reader->first = block;
-    reader->last = block;
-    return block;
+    h2_inbox_done(&reader->inbox, reader->pool);
 }
 
 bool h2_reader_add(struct h2_reader *reader, slice data)
@@ -127,18 +77,7 @@ bool h2_reader_add(struct h2_reader *reader, slice data)
     if (reader->left_bytes >= 0)
         reader->left_bytes -= (int64_t)data.len;
     reader->moved_bytes += data.len;
-    while (data.len > 0) {
-        struct h2_body_block *block = reader_block(reader);
-        uint32_t n;
-        if (block == NULL)
-            return false;
-        n = (uint32_t)MIN(data.len, (size_t)(BLOCK_ROOM - block->end));
-        memcpy(block->bytes + block->end, data.data, n);
-        block->end += n;
-        reader->held_bytes += n;
-        data = slice_from(data, n);
-    }
-    return true;
+    return h2_inbox_put(&reader->inbox, reader->pool, data);
 }
 
 bool h2_reader_end(struct h2_reader *reader)
@@ -157,7 +96,7 @@ void h2_reader_cut(struct h2_reader *reader)
 
 void h2_reader_tell(struct h2_reader *reader)
 {
-    if (reader->waiting && (reader->first != NULL || reader->ended || reader->failed) && reader->source.on_ready != NULL) {
+    if (reader->waiting && (reader->inbox.bytes > 0 || reader->ended || reader->failed) && reader->source.on_ready != NULL) {
         reader->waiting = false;
         reader->source.on_ready(reader->source.reader);
     }
@@ -183,12 +122,16 @@ static ssize_t sender_end(struct h2_sender *sender, uint32_t *flags)
         sender->failed = true; /* fewer bytes than announced */
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
+    trailers = source_trailers(sender->body);
+    if (trailers != NULL && trailers->count > 0) {
+        if (!h2_submit_trailers(sender->session->ng, sender->stream_id, trailers)) {
+            sender->failed = true; /* without a grpc-status, say, the end would not be a clean one */
+            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        }
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    }
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     sender->ended = true;
-    trailers = source_trailers(sender->body);
-    /* Trailers may be dropped where there is no memory for them (RFC 9110 6.5.1). */
-    if (trailers != NULL && trailers->count > 0 && h2_submit_trailers(sender->session->ng, sender->stream_id, trailers))
-        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
     return 0;
 }
 

@@ -9,24 +9,20 @@
 #include "base/list.h"
 #include "base/source.h"
 #include "http/field.h"
+#include "proto/h2_inbox.h"
 #include "proto/h2_session.h"
-
-#define H2_BODY_BLOCK_BYTES 4096u
-
-struct h2_body_block;
 
 struct h2_reader {
     struct source source;       /* closed by nobody: it belongs to the stream */
     struct h2_session *session; /* NULL: the stream is over, and windows are nobody's concern */
-    struct pool *pool;          /* of H2_BODY_BLOCK_BYTES */
-    struct h2_body_block *first, *last;
+    struct pool *pool;          /* the inbox's */
+    struct h2_inbox inbox;
     void *owner;                                  /* the stream's own */
     void (*first_pull)(struct h2_reader *reader); /* 100-continue; may be NULL */
     const struct fields *trailers;                /* once complete, when there were any */
     uint64_t moved_bytes;                         /* received */
     int64_t left_bytes;   /* announced and not yet received; -1: unknown */
     int32_t stream_id;
-    uint32_t held_bytes;  /* received, not consumed */
     bool pulled, waiting; /* waiting: the last peek found nothing */
     bool ended;           /* END_STREAM was seen */
     bool failed;
@@ -44,6 +40,11 @@ MUST_USE bool h2_reader_end(struct h2_reader *reader);
 void h2_reader_cut(struct h2_reader *reader);
 /* Calls on_ready where somebody waits: not from inside nghttp2's callbacks. */
 void h2_reader_tell(struct h2_reader *reader);
+/* Somebody waits for bytes that the peer may send: nobody's reader, and bytes that nobody has read, hold windows shut. */
+static inline bool h2_reader_is_waiting(const struct h2_reader *reader)
+{
+    return reader->waiting && !reader->ended && reader->source.on_ready != NULL && reader->inbox.bytes == 0;
+}
 
 struct h2_sender {
     struct h2_session *session;

@@ -12,13 +12,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define MS             UINT64_C(1000000)
-#define KEEP_EXCHANGES 64u
-#define KEEP_BLOCKS    64u /* 1 MiB */
-#define KEEP_HEADS     16u
-#define CALM_MAX       1000 /* control frames beyond those that go with useful ones */
-#define CALM_PER_FRAME 2
-#define LAST_WORDS_MS  5000u
+#define MS               UINT64_C(1000000)
+#define KEEP_EXCHANGES   64u
+#define KEEP_BLOCKS      64u /* 1 MiB */
+#define BODY_BLOCK_BYTES 16384u
+#define KEEP_HEADS       16u
+#define CALM_MAX         1000 /* control frames beyond those that go with useful ones */
+#define CALM_PER_FRAME   2
+#define LAST_WORDS_MS    5000u
 #define LAST_STREAM    (INT32_MAX / 2) /* a new connection, long before the numbers end */
 
 static struct h2_client *h2_of(void *user)
@@ -261,6 +262,20 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *
     return 0;
 }
 
+/* Trailers that are too large for nghttp2: the request will never be complete. (A head that is has its stream closed.) */
+static int on_frame_not_sent(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user)
+{
+    struct h2_exchange *exchange = exchange_of(ng, frame->hd.stream_id);
+
+    (void)user;
+    if (frame->hd.type != NGHTTP2_HEADERS || error != NGHTTP2_ERR_FRAME_SIZE_ERROR || exchange == NULL)
+        return 0;
+    exchange->has_upload_failed = true;
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        (void)nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
+    return 0;
+}
+
 static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error_code, void *user)
 {
     struct h2_exchange *exchange = exchange_of(ng, id);
@@ -429,6 +444,7 @@ static nghttp2_session_callbacks *callbacks_new(void)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     return callbacks;
@@ -441,10 +457,10 @@ err client_shared_new(struct client_shared **ret_shared)
     ENSURE(shared != NULL, MEMORY);
     h2_memory_init(&shared->memory);
     pool_init(&shared->exchange_pool, sizeof(struct h2_exchange), KEEP_EXCHANGES);
-    pool_init(&shared->block_pool, sizeof(struct h2_inbox_block), KEEP_BLOCKS);
+    pool_init(&shared->block_pool, BODY_BLOCK_BYTES, KEEP_BLOCKS);
     pool_init(&shared->head_pool, H2_HEAD_BLOCK_BYTES, KEEP_HEADS);
     shared->callbacks = callbacks_new();
-    shared->options = h2_session_options(false);
+    shared->options = h2_session_options();
     if (shared->callbacks == NULL || shared->options == NULL) {
         client_shared_free(shared);
         return ERR(MEMORY);

@@ -37,7 +37,7 @@ static void exchange_drop_head(struct h2_exchange *exchange)
     exchange->head = NULL;
 }
 
-/* A stream that the origin still has is reset; nobody is told. */
+/* A stream that the origin still has something to do with is reset; nobody is told. */
 static void exchange_free(struct h2_exchange *exchange, uint32_t error_code)
 {
     struct h2_client *h2 = exchange->h2;
@@ -50,8 +50,10 @@ static void exchange_free(struct h2_exchange *exchange, uint32_t error_code)
     list_remove(&exchange->link);
     if (exchange->is_open) {
         (void)nghttp2_session_set_stream_user_data(h2->session.ng, exchange->id, NULL);
-        (void)nghttp2_submit_rst_stream(h2->session.ng, NGHTTP2_FLAG_NONE, exchange->id, error_code);
-        h2_session_wake(&h2->session);
+        if (!exchange->is_complete || !exchange->is_uploaded) {
+            (void)nghttp2_submit_rst_stream(h2->session.ng, NGHTTP2_FLAG_NONE, exchange->id, error_code);
+            h2_session_wake(&h2->session);
+        }
     }
     pool_put(&shared->exchange_pool, exchange);
 }
@@ -494,14 +496,13 @@ static void exchange_response(struct h2_exchange *exchange, bool end_stream)
 static void exchange_trailers(struct h2_exchange *exchange, bool end_stream)
 {
     struct fields *trailers = arena_zalloc(exchange->request.arena, sizeof(*trailers));
-    enum h2_error error = !end_stream ? H2_TRAILERS
-                          : trailers == NULL ? (enum h2_error)H1_MEMORY
-                                             : h2_trailers_end(exchange->head, exchange->request.arena, trailers);
+    bool is_good = end_stream && trailers != NULL &&
+                   h2_trailers_end(exchange->head, exchange->request.arena, trailers) == H2_OK;
 
     exchange_drop_head(exchange);
     if (exchange->is_failed)
         return;
-    if (error != H2_OK) {
+    if (!is_good) {
         exchange_fail_body(exchange, NGHTTP2_PROTOCOL_ERROR);
         return;
     }

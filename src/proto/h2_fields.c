@@ -1,5 +1,7 @@
 #include "proto/h2_fields.h"
 
+#include "http/h1_chunked.h"
+
 void h2_list_add(struct h2_list *list, slice name, slice value)
 {
     INVARIANT(list->count < H2_FIELDS_MAX);
@@ -45,9 +47,9 @@ bool h2_list_copy(struct h2_list *list, const struct fields *fields, char **text
 bool h2_submit_trailers(nghttp2_session *ng, int32_t stream_id, const struct fields *trailers)
 {
     struct h2_list list = {.count = 0};
-    char small[2048], *text = small;
+    char copy[TRAILER_BYTES_MAX + 2 * TRAILER_FIELDS_MAX], *text = copy; /* ": " may have been ":", CRLF have been LF */
 
-    if (trailers->text_len > sizeof(small) || !h2_list_copy(&list, trailers, &text))
+    if (trailers->text_len > sizeof(copy) || !h2_list_copy(&list, trailers, &text))
         return false;
     for (unsigned i = 0; i < list.count; i++)
         list.list[i].flags = NGHTTP2_NV_FLAG_NONE; /* nghttp2 copies: trailers are few and rare */

@@ -22,7 +22,7 @@ MUST_USE bool h2_list_copy(struct h2_list *list, const struct fields *fields, ch
 /* name and value stay where they are. */
 void h2_list_add(struct h2_list *list, slice name, slice value);
 
-/* False: no memory. */
+/* False: no memory, or more than trailers may be. */
 MUST_USE bool h2_submit_trailers(nghttp2_session *ng, int32_t stream_id, const struct fields *trailers);
 
 #endif

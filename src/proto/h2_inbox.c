@@ -1,10 +1,15 @@
 #include "proto/h2_inbox.h"
 
+static uint32_t block_room(const struct pool *pool)
+{
+    return pool->block_bytes - (uint32_t)sizeof(struct h2_inbox_block);
+}
+
 static struct h2_inbox_block *inbox_room(struct h2_inbox *inbox, struct pool *pool)
 {
     struct h2_inbox_block *block = inbox->last;
 
-    if (block != NULL && block->end < sizeof(block->bytes))
+    if (block != NULL && block->end < block_room(pool))
         return block;
     block = pool_get(pool);
     if (block == NULL)
@@ -27,7 +32,7 @@ bool h2_inbox_put(struct h2_inbox *inbox, struct pool *pool, slice bytes)
 
         if (block == NULL)
             return false;
-        n = MIN(bytes.len, sizeof(block->bytes) - block->end);
+        n = MIN(bytes.len, (size_t)(block_room(pool) - block->end));
         memcpy(block->bytes + block->end, bytes.data, n);
         block->end += (uint32_t)n;
         inbox->bytes += n;

@@ -6,12 +6,10 @@
 #include "base/pool.h"
 #include "base/slice.h"
 
-#define H2_INBOX_BLOCK_BYTES 16384u
-
 struct h2_inbox_block {
     struct h2_inbox_block *next;
     uint32_t start, end;
-    char bytes[H2_INBOX_BLOCK_BYTES - 16];
+    char bytes[]; /* as many as the pool's blocks have room for */
 };
 
 struct h2_inbox {
@@ -19,7 +17,8 @@ struct h2_inbox {
     size_t bytes;
 };
 
-/* pool: of struct h2_inbox_block. False: no memory; some may have been put. */
+/* pool: the same one in all calls; its blocks are larger than a struct h2_inbox_block. False: no memory; some may have been
+ * put. */
 MUST_USE bool h2_inbox_put(struct h2_inbox *inbox, struct pool *pool, slice bytes);
 /* Up to max slices of what was put first; the number of them. */
 unsigned h2_inbox_peek(const struct h2_inbox *inbox, slice *ret_slices, unsigned max);

@@ -19,30 +19,43 @@ static bool is_below(uint64_t bytes, uint32_t bytes_per_s)
     return bytes < (uint64_t)bytes_per_s * CHECK_MS / 1000;
 }
 
-/* The network takes nothing, or next to nothing. */
-static bool connection_is_slow(struct h2_conn *conn)
+static uint32_t send_min(const struct h2_conn *conn)
 {
-    const struct server_limits *limits = conn->h2->server->config.limits;
-
-    if (!conn->session.sending || !is_below(conn->session.moved_bytes - conn->moved_before, limits->send_min_bytes_per_s)) {
-        conn->slow_checks = 0;
-        return false;
-    }
-    conn->slow_checks++;
-    return IS_LONG(conn->slow_checks, limits->send_idle_ms);
+    return conn->h2->server->config.limits->send_min_bytes_per_s;
 }
 
-/* Bytes wait and the client's windows hold them back: not other streams, not the network. */
+/* Bytes wait and the client's windows hold them back: not other streams, which take all that it lets through. */
 static bool is_held_back(const struct h2_stream *stream)
 {
     const struct h2_conn *conn = stream->conn;
     nghttp2_session *ng = conn->session.ng;
 
-    if (!stream->responded || stream->answered || stream->sender.body == NULL || stream->sender.waiting || conn->session.sending)
+    if (stream->closed || !stream->responded || stream->answered || stream->sender.body == NULL || stream->sender.waiting)
         return false;
     if (nghttp2_session_get_stream_remote_window_size(ng, stream->id) <= 0)
         return true;
-    return nghttp2_session_get_remote_window_size(ng) <= 0 && conn->framed_bytes == conn->framed_before;
+    return nghttp2_session_get_remote_window_size(ng) <= 0 && is_below(conn->framed_bytes - conn->framed_before, send_min(conn));
+}
+
+static bool has_held_back(const struct h2_conn *conn)
+{
+    LIST_FOREACH(&conn->streams, it)
+        if (is_held_back(container_of(it, struct h2_stream, link)))
+            return true;
+    return false;
+}
+
+/* The network takes nothing, or next to nothing. A look at which windows hold everything back says nothing about the network:
+ * neither way of not taking bytes pardons the other. */
+static bool connection_is_slow(struct h2_conn *conn)
+{
+    if (!is_below(conn->session.moved_bytes - conn->moved_before, send_min(conn)))
+        conn->slow_checks = 0;
+    else if (conn->session.sending)
+        conn->slow_checks++;
+    else if (!has_held_back(conn))
+        conn->slow_checks = 0;
+    return IS_LONG(conn->slow_checks, conn->h2->server->config.limits->send_idle_ms);
 }
 
 static void stream_check_send(struct h2_stream *stream)
@@ -51,12 +64,18 @@ static void stream_check_send(struct h2_stream *stream)
     uint64_t moved = stream->sender.sent_bytes - stream->sent_before;
 
     stream->sent_before = stream->sender.sent_bytes;
+    if (moved > 0)
+        stream->still_checks = 0;
+    if (!is_below(moved, limits->send_min_bytes_per_s))
+        stream->send_checks = 0;
+    if (stream->conn->session.sending)
+        return; /* the network's turn: connection_is_slow */
     if (!is_held_back(stream)) {
         stream->send_checks = stream->still_checks = 0;
         return;
     }
-    stream->still_checks = moved == 0 ? stream->still_checks + 1 : 0;
-    stream->send_checks = is_below(moved, limits->send_min_bytes_per_s) ? stream->send_checks + 1 : 0;
+    stream->still_checks += moved == 0;
+    stream->send_checks += is_below(moved, limits->send_min_bytes_per_s);
     if (stream->is_tunnel) {
         if (IS_LONG(stream->still_checks, limits->tunnel_idle_ms))
             h2_stream_reset(stream, NGHTTP2_CANCEL, STREAM_END_CLIENT_SLOW);
@@ -82,7 +101,7 @@ static void stream_check_body(struct h2_stream *stream)
     bool rate = has_rate(stream);
 
     stream->read_before = stream->reader.moved_bytes;
-    if (!stream->reader.waiting || stream->reader.ended || !is_below(moved, rate ? limits->body_min_bytes_per_s : 1)) {
+    if (!h2_reader_is_waiting(&stream->reader) || !is_below(moved, rate ? limits->body_min_bytes_per_s : 1)) {
         stream->read_checks = 0;
         return;
     }
@@ -114,6 +133,8 @@ void h2_rates_check(struct h2_conn *conn)
             continue;
         stream_check_send(stream);
         stream_check_body(stream);
+        if (conn->fin)
+            h2_stream_fin(stream); /* an event stream may have come to a stop since */
     }
     h2_rates_watch(conn);
 }

@@ -19,17 +19,75 @@ struct memory_head {
 };
 static_assert(sizeof(struct memory_head) == 16, "blocks are aligned as malloc's are");
 
+#ifdef H2_MEMORY_CHECKED
+
+/* Pools would hide from the sanitizer what nghttp2 does with memory that it has given back, and nghttp2 itself is not
+ * instrumented. So every block is malloc's; freed ones are filled, wait for a while, and must not have changed then. A
+ * pointer read from one leads nowhere. */
+#define FREED_BYTE 0xdf
+
+static bool is_pooled(unsigned class)
+{
+    (void)class;
+    return false;
+}
+
+static void freed_check(struct memory_head *head)
+{
+    if (head == NULL)
+        return;
+    for (size_t i = 0; i < head->bytes; i++)
+        INVARIANT(((const unsigned char *)(head + 1))[i] == FREED_BYTE);
+    free(head);
+}
+
+static void memory_free(struct h2_memory *memory, struct memory_head *head)
+{
+    void **slot = &memory->freed[memory->freed_at++ % H2_MEMORY_FREED_MAX];
+
+    freed_check(*slot);
+    memset(head + 1, FREED_BYTE, head->bytes);
+    *slot = head;
+}
+
+static void memory_done(struct h2_memory *memory)
+{
+    for (unsigned i = 0; i < H2_MEMORY_FREED_MAX; i++)
+        freed_check(memory->freed[i]);
+}
+
+#else
+
+static bool is_pooled(unsigned class)
+{
+    return class < LARGE;
+}
+
+static void memory_free(struct h2_memory *memory, struct memory_head *head)
+{
+    (void)memory;
+    free(head);
+}
+
+static void memory_done(struct h2_memory *memory)
+{
+    (void)memory;
+}
+
+#endif
+
 static void *memory_get(size_t size, void *user)
 {
     struct h2_memory *memory = user;
-    unsigned class = 0;
+    unsigned class;
     struct memory_head *head;
 
     if (size > SIZE_MAX / 2)
         return NULL;
     size += sizeof(*head);
-    while (class < LARGE && size > (size_t)SMALLEST_BYTES << class)
-        class++;
+    class = size <= SMALLEST_BYTES ? 0 : MIN(LARGE, (unsigned)(64 - __builtin_clzl((size - 1) / SMALLEST_BYTES)));
+    if (!is_pooled(class))
+        class = LARGE;
     head = class < LARGE ? pool_get(&memory->classes[class]) : malloc(size);
     if (head == NULL)
         return NULL;
@@ -49,7 +107,7 @@ static void memory_put(void *block, void *user)
     if (head->size_class < LARGE)
         pool_put(&memory->classes[head->size_class], head);
     else
-        free(head);
+        memory_free(memory, head);
 }
 
 static void *memory_get_zeroed(size_t count, size_t size, void *user)
@@ -84,11 +142,16 @@ void h2_memory_init(struct h2_memory *memory)
     for (unsigned class = 0; class < LARGE; class++)
         pool_init(&memory->classes[class], SMALLEST_BYTES << class, KEEP_BYTES / (SMALLEST_BYTES << class));
     pool_init(&memory->out_pool, H2_OUT_BLOCK_BYTES, KEEP_BLOCKS);
+#ifdef H2_MEMORY_CHECKED
+    memset(memory->freed, 0, sizeof(memory->freed));
+    memory->freed_at = 0;
+#endif
     memory->mem = (nghttp2_mem){memory, memory_get, memory_put, memory_get_zeroed, memory_resize};
 }
 
 void h2_memory_done(struct h2_memory *memory)
 {
+    memory_done(memory);
     for (unsigned class = 0; class < LARGE; class++)
         pool_done(&memory->classes[class]);
     pool_done(&memory->out_pool);
@@ -104,11 +167,10 @@ static int ignore_frame(nghttp2_session *ng, void **payload, const nghttp2_frame
 }
 
 /* nghttp2 passes over frames of other types without a word; so it says when they begin, and they can be counted. */
-static void hear_of_all(nghttp2_option *option, bool is_server)
+static void hear_of_all(nghttp2_option *option)
 {
     for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
-        if (!is_server || type != NGHTTP2_PRIORITY_UPDATE) /* which a server reads */
-            nghttp2_option_set_user_recv_extension_type(option, (uint8_t)type);
+        nghttp2_option_set_user_recv_extension_type(option, (uint8_t)type);
 }
 
 nghttp2_session_callbacks *h2_session_callbacks(void)
@@ -121,7 +183,7 @@ nghttp2_session_callbacks *h2_session_callbacks(void)
     return callbacks;
 }
 
-nghttp2_option *h2_session_options(bool is_server)
+nghttp2_option *h2_session_options(void)
 {
     nghttp2_option *option;
 
@@ -132,7 +194,8 @@ nghttp2_option *h2_session_options(bool is_server)
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_deflate_dynamic_table_size(option, 4096);
     nghttp2_option_set_max_outbound_ack(option, 100);
-    hear_of_all(option, is_server);
+    hear_of_all(option);
+    nghttp2_option_set_max_send_header_block_length(option, H2_SENT_HEAD_BYTES_MAX);
     return option;
 }
 

@@ -24,13 +24,31 @@
 #define H2_OUT_BLOCK_BYTES   17408u      /* a frame of any kind fits */
 #define H2_OUT_BLOCKS        4u
 
-#define H2_MEMORY_CLASSES 6u
+/* A head that is sent, by nghttp2's estimate of the worst: names, values, and 12 bytes a field. More than any message has
+ * that was let in; what is larger all the same is not sent, and on_frame_not_send_callback is told. */
+#define H2_SENT_HEAD_BYTES_MAX (256u << 10)
+
+#define H2_MEMORY_CLASSES   6u
+#define H2_MEMORY_FREED_MAX 512u
+
+/* gcc and clang say it in different ways. */
+#if defined(__SANITIZE_ADDRESS__)
+#define H2_MEMORY_CHECKED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define H2_MEMORY_CHECKED 1
+#endif
+#endif
 
 /* One thread's memory for sessions. */
 struct h2_memory {
     struct pool classes[H2_MEMORY_CLASSES];
     struct pool out_pool;
     nghttp2_mem mem;
+#ifdef H2_MEMORY_CHECKED
+    void *freed[H2_MEMORY_FREED_MAX]; /* the last ones, to see whether nghttp2 still writes to them */
+    unsigned freed_at;
+#endif
 };
 void h2_memory_init(struct h2_memory *memory);
 void h2_memory_done(struct h2_memory *memory);
@@ -72,7 +90,7 @@ struct h2_session_config {
 
 /* The options and callbacks that both sides want: on_begin_frame is called for every frame, also of types that nobody knows.
  * nghttp2_option_del, nghttp2_session_callbacks_del. NULL: no memory. */
-MUST_USE nghttp2_option *h2_session_options(bool is_server);
+MUST_USE nghttp2_option *h2_session_options(void);
 MUST_USE nghttp2_session_callbacks *h2_session_callbacks(void);
 MUST_USE err h2_session_init(struct h2_session *session, const struct h2_session_config *config);
 /* Frees nghttp2's side: on_stream_close is not called any more. Blocks that are being sent stay until h2_session_done. */

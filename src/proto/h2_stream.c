@@ -33,6 +33,8 @@ void h2_stream_reset(struct h2_stream *stream, uint32_t code, enum stream_end en
     if (stream->end == STREAM_END_COUNT)
         stream->end = (uint8_t)end;
     nghttp2_submit_rst_stream(ng_of(stream), NGHTTP2_FLAG_NONE, stream->id, code);
+    if (h2_is_charged(code))
+        (void)h2_conn_charge_reset(stream->conn, stream); /* conn_after ends what has had too many */
     h2_session_wake(&stream->conn->session);
 }
 
@@ -68,6 +70,14 @@ void h2_stream_closed(struct h2_stream *stream)
     if (stream->conn->head_stream == stream)
         stream->conn->head_stream = NULL;
     h2_conn_work(stream->conn, stream);
+}
+
+void h2_stream_fin(struct h2_stream *stream)
+{
+    bool is_left = stream->stream.leave_on_fin && stream->sender.waiting;
+
+    if (!stream->reader.ended || is_left)
+        h2_stream_reset(stream, NGHTTP2_CANCEL, STREAM_END_CLIENT_LEFT);
 }
 
 static enum stream_end end_of(const struct h2_stream *stream)
@@ -159,20 +169,36 @@ static bool answer_list(struct h2_stream *stream, const struct reply *reply, str
     return true;
 }
 
+/* Only ever for a stream that is there: nghttp2 is told of no other. */
+static void priority_apply(struct h2_stream *stream)
+{
+    nghttp2_extpri extpri = {
+        .urgency = MIN(MAX(stream->priority.urgency, stream->low.urgency), stream->high.urgency),
+        .inc = stream->priority.incremental ? stream->high.incremental : stream->low.incremental,
+    };
+
+    if (!is_over(stream))
+        nghttp2_session_change_extpri_stream_priority(ng_of(stream), stream->id, &extpri, 0);
+}
+
+void h2_stream_reprioritize(struct h2_stream *stream, struct priority priority)
+{
+    stream->priority = priority;
+    stream->was_updated = true;
+    priority_apply(stream);
+}
+
 /* RFC 9218 8: the origin may know better than the client how urgent its answer is. */
 static void answer_priority(struct h2_stream *stream, const struct reply *reply)
 {
-    struct priority priority = stream->priority;
     const struct fields *sets[] = {reply->stored, reply->added};
-    nghttp2_extpri extpri;
 
     for (unsigned i = 0; i < ARRAY_LEN(sets); i++)
-        if (sets[i] != NULL)
-            priority_read(sets[i], stream->arena, &priority);
-    if (priority.urgency == stream->priority.urgency && priority.incremental == stream->priority.incremental)
-        return;
-    extpri = (nghttp2_extpri){priority.urgency, priority.incremental};
-    nghttp2_session_change_extpri_stream_priority(ng_of(stream), stream->id, &extpri, 1);
+        if (sets[i] != NULL) {
+            priority_read(sets[i], stream->arena, &stream->low);
+            priority_read(sets[i], stream->arena, &stream->high);
+        }
+    priority_apply(stream);
 }
 
 static void answer_submit(struct h2_stream *stream, const struct reply *reply, struct source *body)
@@ -294,6 +320,8 @@ struct h2_stream *h2_stream_new(struct h2_conn *conn, int32_t id)
     stream->id = id;
     stream->end = STREAM_END_COUNT;
     stream->priority = PRIORITY_DEFAULT;
+    stream->low = (struct priority){0, false};
+    stream->high = (struct priority){7, true};
     stream->stream = (struct server_stream){
         .ops = &ops,
         .loop = server->config.loop,
@@ -318,13 +346,10 @@ static bool is_call(const struct fields *fields)
 
 static void request_priority(struct h2_stream *stream, const struct request *request)
 {
-    nghttp2_extpri extpri;
-
-    if (!fields_has(&request->fields, F_PRIORITY))
+    if (stream->was_updated || !fields_has(&request->fields, F_PRIORITY))
         return;
     priority_read(&request->fields, stream->arena, &stream->priority);
-    extpri = (nghttp2_extpri){stream->priority.urgency, stream->priority.incremental};
-    nghttp2_session_change_extpri_stream_priority(ng_of(stream), stream->id, &extpri, 0);
+    priority_apply(stream);
 }
 
 static void request_body(struct h2_stream *stream, const struct request *request, bool end_stream)
@@ -374,6 +399,7 @@ void h2_stream_ask(struct h2_stream *stream, struct h2_head *head, bool end_stre
 void h2_stream_data(struct h2_stream *stream, slice data)
 {
     struct h2_session *session = &stream->conn->session;
+    size_t before = stream->reader.inbox.bytes;
 
     if (stream->answered || stream->end != STREAM_END_COUNT || stream->stream.user == NULL) {
         nghttp2_session_consume(session->ng, stream->id, data.len); /* nobody reads it */
@@ -383,7 +409,8 @@ void h2_stream_data(struct h2_stream *stream, slice data)
         h2_conn_work(stream->conn, stream);
         return;
     }
-    nghttp2_session_consume(session->ng, stream->id, data.len);
+    /* what was put is for the reader to give back */
+    nghttp2_session_consume(session->ng, stream->id, data.len - (stream->reader.inbox.bytes - before));
     stream->reader.failed = true;
     h2_stream_reset(stream, NGHTTP2_PROTOCOL_ERROR, STREAM_END_CLIENT_LEFT);
     h2_conn_work(stream->conn, stream);

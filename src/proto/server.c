@@ -5,9 +5,10 @@
 
 #include <stdlib.h>
 
-#define KEEP_STREAMS    4096u
-#define KEEP_HANDSHAKES 64u
-#define MS              UINT64_C(1000000)
+#define KEEP_STREAMS     4096u
+#define KEEP_HANDSHAKES  64u
+#define LINGER_BYTES_MAX (1u << 20)
+#define MS               UINT64_C(1000000)
 
 const struct server_limits server_limits_default = {
     .head = {32768, 16384, 8192, 100}, /* H1_LIMITS_REQUEST */
@@ -57,6 +58,36 @@ void server_connection_gone(struct server *server, const struct os_peer *peer, e
     server->connections--;
     if (server->connections == 0 && server->on_empty != NULL)
         server->on_empty(server->on_empty_arg);
+}
+
+bool server_client_takes(const struct server *server, const struct net_stream *net, struct server_linger *linger, uint32_t ms)
+{
+    const struct server_limits *limits = server->config.limits;
+    uint32_t before = linger->unsent_bytes, left = net_unsent_bytes(net);
+    bool is_slow = left > 0 && before > 0 && (uint64_t)left + (uint64_t)limits->send_min_bytes_per_s * ms / 1000 > before;
+
+    linger->unsent_bytes = left;
+    linger->slow_ms = is_slow ? linger->slow_ms + ms : 0;
+    return (left > 0 || before > 0) && linger->slow_ms < limits->send_idle_ms;
+}
+
+bool server_lingers(struct server_linger *linger, int32_t received)
+{
+    linger->received_bytes += received > 0 ? (uint32_t)received : 0;
+    return received > 0 && linger->received_bytes <= LINGER_BYTES_MAX;
+}
+
+static void unserved_closed(struct net_stream *stream)
+{
+    server_connection_gone(stream->owner, &stream->peer, CONN_idle);
+}
+
+void server_give_up(struct server *server, struct net_stream *stream)
+{
+    static const struct net_handler unserved = {.closed = unserved_closed};
+
+    net_give(stream, &unserved, server);
+    net_close(stream, true);
 }
 
 /* False: refused, counted, fd closed. */

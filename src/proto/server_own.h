@@ -25,6 +25,22 @@ void server_count_limit(struct server *server, enum stream_limit limit);
 /* In closed() of a connection's stream: it is no more. */
 void server_connection_gone(struct server *server, const struct os_peer *peer, enum conn_state last);
 
+/* A connection that has nothing more to say, and a client that may still be taking what was said. Zeroed when that begins. */
+struct server_linger {
+    uint32_t unsent_bytes; /* at the last look */
+    uint32_t slow_ms;      /* so long next to nothing of them was taken */
+    uint32_t received_bytes;
+};
+#define SERVER_LINGER_MS 2000u
+/* The time of waiting (ms since the last look) is over. True: another one is due, for bytes lie in the kernel that the
+ * client takes at the least rate, or they were there at the last look. Ended now, what it sends would be answered by RST,
+ * which destroys them. */
+MUST_USE bool server_client_takes(const struct server *server, const struct net_stream *net, struct server_linger *linger, uint32_t ms);
+/* Received behind a FIN of ours, to no end. False: that was the last, or enough. */
+MUST_USE bool server_lingers(struct server_linger *linger, int32_t received);
+/* No memory for a connection: its stream, which is all there is of it, is reset. */
+void server_give_up(struct server *server, struct net_stream *stream);
+
 /* What serves a protocol. The stream is idle, with nothing under way, and counted as CONN_idle; from here on it is the
  * callee's, which ends it with server_connection_gone. On no memory the callee closes it, and that is told later. */
 

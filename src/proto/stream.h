@@ -152,9 +152,9 @@ struct client_request {
     X(H2_EMPTY, "h2_empty")                                                                                  \
     X(H2_CONTINUATION, "h2_continuation")                                                                    \
     X(H2_WINDOW_UPDATE, "h2_window_update")                                                                  \
-    X(H2_OTHER, "h2_other")                                                                                  \
     X(H2_WINDOW, "h2_window")                                                                                \
-    X(H2_OUTPUT, "h2_output")
+    X(H2_OUTPUT, "h2_output")                                                                                \
+    X(H2_IGNORED, "h2_ignored")
 
 enum stream_limit {
 #define X(name, word) STREAM_LIMIT_##name,

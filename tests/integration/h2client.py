@@ -12,6 +12,7 @@ from wait import TIMEOUT
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PRIORITY_UPDATE = 0x10
 ENHANCE_YOUR_CALM = 0xb
 
 
@@ -124,6 +125,13 @@ class H2Client:
     def until(self, condition):
         while not condition():
             self.receive()
+
+    def ping(self):
+        """There and back: what was sent before has been seen."""
+        seen = self.acks
+        self.h2.ping(b"numbered")
+        self.flush()
+        self.until(lambda: self.acks > seen)
 
     def answer(self, stream):
         answer = self.answers[stream]

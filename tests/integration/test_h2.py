@@ -4,12 +4,13 @@ import hashlib
 import json
 import signal
 import socket
+import struct
 import subprocess
 
 import pytest
 
 from h2client import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PADDED, PING, PRIORITY, RST_STREAM,
-                      SETTINGS, WINDOW_UPDATE, H2Client, Raw, block, frame, get_block)
+                      SETTINGS, WINDOW_UPDATE, PRIORITY_UPDATE, H2Client, Raw, block, frame, get_block)
 from origin import chunk
 from wait import TIMEOUT, until
 
@@ -343,6 +344,20 @@ def test_no_websocket(start_warp, origin):
         assert origin.silent()
 
 
+def test_priority_updates_before_and_after(address, origin, warp):
+    """Each for a stream that is not open yet; then that stream comes and goes."""
+    with Raw(address) as raw:
+        for stream in range(1, 41, 2):
+            raw.say(frame(PRIORITY_UPDATE, 0, 0, struct.pack(">I", stream) + b"u=1"))
+            raw.say(frame(HEADERS, END_HEADERS | END_STREAM, stream, get_block("/page")))
+            if stream == 1:
+                origin.expect("/page").answer(200, FRESH, b"x")
+            while raw.expect(DATA)[1] & END_STREAM == 0:
+                pass
+        raw.say(frame(PRIORITY_UPDATE, 0, 0, b"\0\0\0\0u=1"))
+        assert raw.expect_goaway() == 1  # RFC 9218 7.1: the connection is no stream
+
+
 # ---- limits -----------------------------------------------------------------------------------------------------------------
 
 
@@ -364,7 +379,7 @@ ABUSE = {
     "h2_priority": frame(PRIORITY, 0, 1, b"\0\0\0\0\x10") * 121,
     "h2_resets": b"".join(one_get(s) + frame(RST_STREAM, 0, s, b"\0\0\0\x08") for s in range(1, 450, 2)),
     "h2_empty": post(1) + frame(DATA, 0, 1) * 101,
-    "h2_other": frame(0x42, 0xFF, 1, b"what") * 1001,
+    "h2_ignored": one_get(1) + frame(RST_STREAM, 0, 1, b"\0\0\0\x08") + frame(DATA, 0, 1) * 5000 + frame(0x77) * 5001,
     "h2_window_update": frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * 1001,
     "h2_continuation": frame(HEADERS, END_STREAM, 1, get_block()[:1]) + b"".join(
         frame(CONTINUATION, 0, 1, get_block()[i:i + 1]) for i in range(1, 8)),
@@ -380,6 +395,20 @@ def test_abuse_ends_the_connection(address, origin, warp, limit):
     until(lambda: warp.metric("warp_connections", state="active") == 0, "it is gone")
 
 
+def test_pings_for_what_was_received(h2, origin, warp):
+    """A gRPC client measures the path with a ping for each piece."""
+    stream = h2.request("/call", "POST", [("content-type", "application/grpc"), ("te", "trailers")])
+    seen = origin.expect("/call")
+    seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n")
+    answer = h2.answers[stream]
+    for n in range(1, 101):
+        seen.send(chunk(b"m" * 20))
+        h2.until(lambda: len(answer.body) == 20 * n)
+        h2.ping()
+    seen.send(b"0\r\nGrpc-Status: 0\r\n\r\n")
+    assert ("grpc-status", "0") in h2.answer(stream).trailers and h2.goaway is None
+
+
 def test_resets_that_the_client_causes(address, warp, origin):
     with Raw(address) as raw:
         for stream in range(1, 403, 2):
@@ -387,6 +416,15 @@ def test_resets_that_the_client_causes(address, warp, origin):
             assert raw.expect(RST_STREAM)[2] == stream
         assert raw.expect_goaway() == ENHANCE_YOUR_CALM
     assert warp.metric("warp_limit_hits_total", limit="h2_resets_caused") == 1
+
+
+def test_refusals_before_the_acknowledgement(address, warp, origin):
+    """A client that does not know the limit yet is refused what goes beyond, but not for ever."""
+    with Raw(address) as raw:
+        raw.say(b"".join(post(s) for s in range(1, 803, 2)))
+        assert raw.expect_goaway() == ENHANCE_YOUR_CALM
+    assert warp.metric("warp_limit_hits_total", limit="h2_resets_caused") == 1
+    assert 200 <= warp.metric("warp_limit_hits_total", limit="h2_streams") <= 201
 
 
 def test_acknowledgements_that_nobody_reads(address, warp, origin):
@@ -403,6 +441,16 @@ def test_more_streams_than_allowed(address, warp, origin):
         raw.say(frame(SETTINGS, ACK) + b"".join(post(s) for s in range(1, 203, 2)))
         assert raw.expect_goaway() == 1
     assert warp.metric("warp_limit_hits_total", limit="h2_streams") == 1
+
+
+def test_the_largest_head_of_an_answer(h2, origin):
+    """What HTTP/1 clients would get, HTTP/2 clients get."""
+    h2.h2.decoder.max_header_list_size = 1 << 20
+    stream = h2.request("/head")
+    origin.expect("/head").answer(200, [(f"X-A{i:03d}", "v" * 360) for i in range(170)], b"hello")
+    answer = h2.answer(stream)
+    assert (answer.status, answer.body) == (200, b"hello")
+    assert sum(name.startswith("x-a") and value == "v" * 360 for name, value in answer.headers) == 170
 
 
 def test_large_heads(h2, origin, warp):

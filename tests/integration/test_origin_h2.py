@@ -110,17 +110,15 @@ def test_the_origins_limit_of_streams_is_kept(start_warp, h2_origins):
         assert [future.result() for future in futures] == [200] * 20
 
 
-def test_more_streams_than_allowed_before_the_limit_is_known(start_warp, h2_origins):
-    """Those that the origin refuses are sent again; h2, as the origin, would end the connection."""
-    origin = h2_origins(settings={SettingCodes.MAX_CONCURRENT_STREAMS: 100})
-    warp = start_warp(origin)
-    refused = []
+def test_refused_streams_are_sent_again(warp, origin):
+    """Whatever their method."""
+    refused = set()
 
     def handler(stream):
         with stream.connection.changed:
-            refuse = len(refused) < 10
+            refuse = len(refused) < 10 and stream.path not in refused
             if refuse:
-                refused.append(stream.path)
+                refused.add(stream.path)
         stream.reset(ErrorCodes.REFUSED_STREAM) if refuse else stream.answer(200, {}, b"x")
 
     origin.serve(handler)
@@ -237,8 +235,13 @@ def test_no_error_behind_a_complete_answer_is_fine(client, origin):
     client.send(request_bytes("POST", "/x", {"Content-Length": "100000"}) + b"a" * 1000)
     stream = origin.expect("/x")
     stream.wait_bytes(1000)
-    stream.answer(413, {}, b"too large")
-    stream.reset(ErrorCodes.NO_ERROR)
+
+    def refuse(h2):
+        h2.send_headers(stream.id, [(":status", "413")])
+        h2.send_data(stream.id, b"too large", end_stream=True)
+        h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
+
+    stream.connection.do(refuse)
     response = client.read_response()
     assert response.status == 413 and response.body == b"too large"
 

@@ -127,6 +127,19 @@ static void wire_received(struct sim_peer *peer, const char *data, size_t size)
     memcpy(wire->got + wire->len, data, size);
     wire->len += size;
     wire->got[wire->len] = '\0';
+    if (wire->in_pieces)
+        sim_pause(peer, true);
+}
+
+void wire_read_in_pieces(struct wire *wire)
+{
+    wire->in_pieces = true;
+    sim_pause(&wire->sim, true);
+}
+
+void wire_read_piece(struct wire *wire)
+{
+    sim_pause(&wire->sim, false);
 }
 
 static void wire_was_reset(struct sim_peer *peer)

@@ -42,6 +42,7 @@ struct wire {
     char *got;
     size_t len, room, read; /* got[0..read) was expected already */
     bool connected, refused, fin, reset, closed;
+    bool in_pieces; /* wire_read_piece */
 };
 
 struct wire *wire_connect(const char *to);
@@ -50,6 +51,9 @@ void wire_say_bytes(struct wire *wire, const void *bytes, size_t len);
 void wire_finish(struct wire *wire);
 void wire_reset(struct wire *wire);
 void wire_close(struct wire *wire);
+/* From now on it reads only when it is told to: one piece then, a few kilobytes at most. */
+void wire_read_in_pieces(struct wire *wire);
+void wire_read_piece(struct wire *wire);
 /* Waits until exactly that comes next. */
 void wire_expect(struct wire *wire, const char *text);
 void wire_expect_bytes(struct wire *wire, const void *bytes, size_t len);

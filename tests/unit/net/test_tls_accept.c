@@ -55,7 +55,8 @@ static void side_received(struct net_stream *stream, int32_t result, const char 
     assert_true(side.len + (size_t)result <= sizeof(side.got));
     memcpy(side.got + side.len, data, (size_t)result);
     side.len += (size_t)result;
-    side_read();
+    if (side.reads)
+        side_read();
 }
 
 static void side_sent(struct net_stream *stream, int32_t result)
@@ -308,6 +309,32 @@ static void test_both_ways(void)
 }
 SEEDED(test_both_ways, 1)
 
+/* Two records in one segment, of which one is read: wherever the other is now, the stream is not fit for another user. */
+static void test_what_nobody_has_read_is_not_silence(void)
+{
+    open_both();
+    side.reads = false;
+    peer.holds = true;
+    peer_says("one", 3);
+    peer_says("two", 3);
+    peer.holds = false;
+    peer_flush();
+    side_expects("one", 3);
+    run_ms(100);
+    assert_int_equal(side.len, 3);
+    assert_false(net_is_silent(side.stream));
+    side.reads = true;
+    side_read();
+    side_expects("two", 3);
+    assert_true(net_recv_cancel(side.stream));
+    assert_true(net_is_silent(side.stream));
+    side_read();
+    peer_says("three", 5); /* it is as good as before */
+    side_expects("three", 5);
+    shut_both();
+}
+SEEDED(test_what_nobody_has_read_is_not_silence, 1)
+
 /* One send of 256 KiB in pieces of all kinds; taken in as many sends as the stream likes. */
 static void test_send_of_pieces(void)
 {
@@ -416,11 +443,15 @@ static void test_backpressure(void)
         sent += (size_t)side.send_result;
         assert_true(sent < sizeof(large));
     }
+    assert_true(net_unsent_bytes(side.stream) > 0);
     sim_pause(&peer.wire->sim, false);
     while (!side_has_sent(&before)) {
         size_t wanted = peer.len + 1;
         run_until(peer_turns, &wanted, "more");
     }
+    sent += (size_t)side.send_result;
+    run_until(peer_turns, &sent, "the rest");
+    assert_int_equal(net_unsent_bytes(side.stream), 0);
     shut_both();
 }
 SEEDED(test_backpressure, 1)
@@ -732,6 +763,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SEEDED_TEST(test_both_ways),
+        SEEDED_TEST(test_what_nobody_has_read_is_not_silence),
         SEEDED_TEST(test_send_of_pieces),
         SEEDED_TEST(test_a_head_and_its_body_are_one_record),
         SEEDED_TEST(test_backpressure),

@@ -13,7 +13,7 @@
 struct h2_client {
     struct wire *wire;
     nghttp2_hd_inflater *inflater;
-    char head[8192]; /* the last one: "name: value\n" lines */
+    char head[16384]; /* the last one: "name: value\n" lines */
 };
 
 struct h2_frame {

@@ -4,6 +4,8 @@
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: example.com\r\n\r\n"
 
+static char large[20000];
+
 /* ---- keep-alive, order, framing ---------------------------------------------------------------------------- */
 
 static void test_keep_alive(void)
@@ -748,6 +750,60 @@ static void test_idle_timeout(void)
 }
 SEEDED(test_idle_timeout, 1)
 
+/* Idle begins when the client has the answer, not when the kernel has it. */
+static void test_idle_and_a_slow_reader(void)
+{
+    struct reply reply = {.status = 200, .length_bytes = sizeof(large)};
+    struct wire *client;
+    struct asked *asked;
+
+    node_open();
+    node.limits.send_min_bytes_per_s = 1;
+    client = wire_connect(HERE);
+    wire_say(client, GET("/"));
+    asked = node_next();
+    wire_read_in_pieces(client);
+    source_memory_init(&asked->memory, slice_of(large, sizeof(large)));
+    stream_respond(asked->stream, &reply, &asked->memory.source);
+    for (unsigned i = 0; i < 500 && client->len < sizeof(large); i++) {
+        wire_read_piece(client);
+        run_ms(9000);
+    }
+    client->in_pieces = false;
+    wire_read_piece(client);
+    wire_expect_head(client);
+    wire_expect_any(client, sizeof(large));
+    assert_int_equal(node_limit(STREAM_LIMIT_IDLE_TIME), 0);
+    wire_say(client, GET("/2"));
+    answer(node_expect("GET", "/2"), 200, "");
+    wire_expect_head(client);
+    wire_expect_fin(client);
+    assert_int_equal(node_limit(STREAM_LIMIT_IDLE_TIME), 1);
+    node_expect_empty();
+    node_close();
+}
+SEEDED(test_idle_and_a_slow_reader, 1)
+
+/* What lies there for ever is not waited for. */
+static void test_idle_and_no_reader(void)
+{
+    struct reply reply = {.status = 200, .length_bytes = sizeof(large)};
+    struct wire *client;
+    struct asked *asked;
+
+    node_open();
+    client = wire_connect(HERE);
+    wire_say(client, GET("/"));
+    asked = node_next();
+    wire_read_in_pieces(client);
+    source_memory_init(&asked->memory, slice_of(large, sizeof(large)));
+    stream_respond(asked->stream, &reply, &asked->memory.source);
+    node_expect_empty();
+    assert_int_equal(node_limit(STREAM_LIMIT_IDLE_TIME) + node_limit(STREAM_LIMIT_SEND_RATE), 1);
+    node_close();
+}
+SEEDED(test_idle_and_no_reader, 1)
+
 /* One who does not read is cut after 30 s, and not before. */
 static void test_slow_reader(void)
 {
@@ -959,6 +1015,8 @@ int main(void)
         SEEDED_TEST(test_stop),
         SEEDED_TEST(test_head_timeout),
         SEEDED_TEST(test_idle_timeout),
+        SEEDED_TEST(test_idle_and_a_slow_reader),
+        SEEDED_TEST(test_idle_and_no_reader),
         SEEDED_TEST(test_slow_reader),
         SEEDED_TEST(test_bursty_reader),
         SEEDED_TEST(test_slow_source_is_not_the_client),

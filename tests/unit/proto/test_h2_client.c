@@ -361,6 +361,32 @@ static void test_upload_fails(void)
 }
 SEEDED(test_upload_fails, 1)
 
+/* Trailers that nghttp2 refuses to send: the upload is not complete, and nobody waits for an answer to it. */
+static void test_trailers_that_cannot_be_sent(void)
+{
+    static char value[60000];
+    struct fields trailers;
+    struct arena large;
+
+    begin();
+    arena_init(&large, NULL, 0, 0);
+    memset(value, 'v', sizeof(value));
+    fields_init(&trailers, &large);
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(err_is_ok(fields_add_named(&trailers, SLICE("x-large"), F_OTHER, slice_of(value, sizeof(value)))));
+    upload_begin(0, "body", -1);
+    uploads[0].trailers = &trailers;
+    feed_all(&uploads[0]);
+    feed_end(&uploads[0]);
+    h2_expect_head(&origin, 1, false);
+    h2_expect_data(&origin, 1, "body", false);
+    h2_expect_reset(&origin, 1, NGHTTP2_INTERNAL_ERROR);
+    expect_failed(0, CLIENT_FAILURE_REQUEST_BODY, true, "");
+    end();
+    arena_done(&large);
+}
+SEEDED(test_trailers_that_cannot_be_sent, 1)
+
 /* ---- windows of answers ---------------------------------------------------------------------------------------------- */
 
 /* What nobody reads fills the stream's own window and nothing else. */
@@ -812,6 +838,50 @@ static void test_leaving_in_a_callback(void)
 }
 SEEDED(test_leaving_in_a_callback, 1)
 
+static void leave_at_the_end(void *reader)
+{
+    struct exchange *a = reader;
+    slice shown[4];
+    unsigned count;
+
+    while (source_peek(a->stream->body, shown, 4, &count) == SOURCE_READY)
+        source_consume(a->stream->body, shown[0].len);
+    if (source_peek(a->stream->body, shown, 4, &count) == SOURCE_END) {
+        a->stream = client_stream_finish(a->stream);
+        a->told = true;
+    }
+}
+
+/* As a fill does, inside the callback that tells of the last byte: the stream is over, and a reset would count against us. */
+static void test_nothing_complete_is_reset(void)
+{
+    begin();
+    ask(0);
+    asked[0].leaves = true;
+    h2_expect_head(&origin, 1, true);
+    h2_say_head(&origin, 1, END_STREAM, ":status\t204\n");
+    RUN_UNTIL_TRUE(asked[0].told);
+    finish(0);
+    ask(0);
+    h2_expect_head(&origin, 3, true);
+    h2_say_head(&origin, 3, 0, OK_LINES);
+    expect_head(0, 200);
+    source_set_reader(asked[0].stream->body, leave_at_the_end, &asked[0]);
+    asked[0].told = false;
+    leave_at_the_end(&asked[0]);
+    h2_say_data(&origin, 3, 0, "hel");
+    h2_say_data(&origin, 3, END_STREAM, "lo");
+    RUN_UNTIL_TRUE(asked[0].told);
+    assert_null(asked[0].stream);
+    finish(0);
+    ask(0);
+    h2_expect_head(&origin, 5, true); /* the next frame */
+    finish(0);
+    h2_expect_reset(&origin, 5, NGHTTP2_CANCEL);
+    end();
+}
+SEEDED(test_nothing_complete_is_reset, 1)
+
 /* Wherever the conversation is: nothing is told any more and nothing stays behind. */
 static void test_finish_at_every_step(void)
 {
@@ -879,6 +949,7 @@ int main(void)
         SEEDED_TEST(test_upload_as_it_comes),
         SEEDED_TEST(test_upload_waits_for_the_window),
         SEEDED_TEST(test_upload_fails),
+        SEEDED_TEST(test_trailers_that_cannot_be_sent),
         SEEDED_TEST(test_slow_reader),
         SEEDED_TEST(test_window_overrun),
         SEEDED_TEST(test_reset_in_the_body),
@@ -898,6 +969,7 @@ int main(void)
         SEEDED_TEST(test_grpc_may_be_silent),
         SEEDED_TEST(test_idle),
         SEEDED_TEST(test_leaving_in_a_callback),
+        SEEDED_TEST(test_nothing_complete_is_reset),
         SEEDED_TEST(test_finish_at_every_step),
         SEEDED_TEST(test_cut_at_every_byte),
     };

@@ -65,6 +65,33 @@ static void test_pings(void)
 }
 SEEDED(test_pings, 1)
 
+/* A gRPC client measures with a ping for what it has received, as often as answers come back. */
+static void test_pings_for_messages(void)
+{
+    static char text[400];
+    struct reply reply = {.status = 200, .length_bytes = -1};
+    struct asked *asked;
+    struct h2_client c;
+
+    memset(text, 'a', sizeof(text));
+    begin(&c);
+    say_get(&c, 1);
+    asked = node_next();
+    feed_init(&asked->feed, slice_of(text, sizeof(text)));
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    h2_expect_status(&c, 1, 200, false);
+    for (unsigned i = 0; i < sizeof(text); i++) {
+        feed_more(&asked->feed, 1);
+        h2_expect_data(&c, 1, "a", false);
+        h2_say(&c, NGHTTP2_PING, 0, 0, "12345678", 8);
+        assert_int_equal(h2_next_of(&c, NGHTTP2_PING).flags, NGHTTP2_FLAG_ACK);
+    }
+    for (unsigned i = 0; i < 61; i++) /* and no more than those */
+        h2_say(&c, NGHTTP2_PING, 0, 0, "12345678", 8);
+    expect_calm(&c, STREAM_LIMIT_H2_PING);
+}
+SEEDED(test_pings_for_messages, 1)
+
 static void test_priorities(void)
 {
     struct h2_client c;
@@ -195,23 +222,61 @@ static void test_empty_frames(void)
 }
 SEEDED(test_empty_frames, 1)
 
-/* Of types that nobody knows: ignored, but not for ever. */
-static void test_many_unknown_frames(void)
+/* So many frames of one kind in one piece, 10,000 of which are let pass. */
+static void expect_ignored(uint8_t type, uint8_t flags, uint32_t id, const void *payload, size_t len, unsigned count)
 {
+    static uint8_t bytes[10001 * 32];
     struct h2_client c;
+    size_t used = 0;
 
     begin(&c);
-    for (unsigned i = 0; i < 999; i++)
-        h2_say(&c, (uint8_t)(0x20 + i % 200), 0xff, i % 3, "what", i % 5);
     say_get(&c, 1);
     answer(node_next(), 200, "x");
     h2_expect_status(&c, 1, 200, false);
     h2_expect_data(&c, 1, "x", true);
-    h2_say(&c, NGHTTP2_ALTSVC, 0, 0, "\0\0", 2);
-    h2_say(&c, 0x42, 0, 1, NULL, 0);
-    expect_calm(&c, STREAM_LIMIT_H2_OTHER);
+    for (unsigned i = 0; i < count; i++)
+        used += h2_write(bytes + used, type, flags, id, payload, len);
+    wire_say_bytes(c.wire, bytes, used);
+    if (count > 10000) {
+        expect_calm(&c, STREAM_LIMIT_H2_IGNORED);
+        return;
+    }
+    say_get(&c, 3);
+    answer(node_next(), 200, "y");
+    h2_expect_status(&c, 3, 200, false);
+    h2_done(&c);
+    node_close();
 }
-SEEDED(test_many_unknown_frames, 1)
+
+/* What nghttp2 ignores is seen all the same. */
+static void test_ignored_frames(void)
+{
+    for (unsigned count = 10000; count <= 10001; count++) {
+        expect_ignored(NGHTTP2_DATA, 0, 1, NULL, 0, count); /* on a stream that is gone */
+        expect_ignored(NGHTTP2_DATA, 0, 1, "x", 1, count);
+        expect_ignored(0x77, 0, 1, NULL, 0, count);
+        expect_ignored(0x77, 0, 0, "unknown", 7, count);
+        expect_ignored(NGHTTP2_HEADERS, END_HEADERS, 1, "\x82", 1, count);
+    }
+}
+
+/* As long as an answer is under way a client that has said goodbye is listened to. */
+static void test_goaways(void)
+{
+    static uint8_t bytes[10001 * 17];
+    struct h2_client c;
+    size_t used = 0;
+
+    begin(&c);
+    say_get(&c, 1);
+    node_next();
+    for (unsigned i = 0; i < 10001; i++)
+        used += h2_write(bytes + used, NGHTTP2_GOAWAY, 0, 0, "\0\0\0\0\0\0\0\0", 8);
+    wire_say_bytes(c.wire, bytes, used);
+    expect_calm(&c, STREAM_LIMIT_H2_IGNORED);
+}
+SEEDED(test_goaways, 1)
+SEEDED(test_ignored_frames, 1)
 
 static void test_continuations(void)
 {
@@ -247,6 +312,61 @@ static void test_window_updates(void)
     expect_calm(&c, STREAM_LIMIT_H2_WINDOW_UPDATE);
 }
 SEEDED(test_window_updates, 1)
+
+/* A stream of small messages (gRPC): each may be answered by an update for the stream and one for the connection. */
+static void test_window_updates_for_messages(void)
+{
+    static char text[1200];
+    struct reply reply = {.status = 200, .length_bytes = -1};
+    struct asked *asked;
+    struct h2_client c;
+
+    memset(text, 'a', sizeof(text));
+    begin(&c);
+    say_get(&c, 1);
+    asked = node_next();
+    feed_init(&asked->feed, slice_of(text, sizeof(text)));
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    h2_expect_status(&c, 1, 200, false);
+    for (unsigned i = 0; i < sizeof(text); i++) {
+        feed_more(&asked->feed, 1);
+        h2_expect_data(&c, 1, "a", false);
+        h2_say_window(&c, 0, 1);
+        h2_say_window(&c, 1, 1);
+    }
+    feed_end(&asked->feed);
+    h2_expect_data(&c, 1, "", true);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_window_updates_for_messages, 1)
+
+/* A window that is opened byte by byte: as many frames for us as for the client, and nothing in them. */
+static void test_window_updates_by_the_byte(void)
+{
+    static char text[2000];
+    struct reply reply = {.status = 200, .length_bytes = -1};
+    struct asked *asked;
+    struct h2_client c;
+
+    memset(text, 'a', sizeof(text));
+    begin(&c);
+    h2_say_setting(&c, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
+    say_get(&c, 1);
+    asked = node_next();
+    feed_init(&asked->feed, slice_of(text, sizeof(text)));
+    feed_all(&asked->feed);
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    h2_expect_status(&c, 1, 200, false);
+    for (unsigned i = 0; i < 1000; i++) {
+        h2_say_window(&c, 1, 1);
+        h2_expect_data(&c, 1, "a", false);
+    }
+    for (unsigned i = 0; i < 10; i++) /* a few more, for the bytes themselves */
+        h2_say_window(&c, 1, 1);
+    expect_calm(&c, STREAM_LIMIT_H2_WINDOW_UPDATE);
+}
+SEEDED(test_window_updates_by_the_byte, 1)
 
 /* A hundred streams at once; one that was reset has its place until its work has ended, which is at once here. */
 static void test_streams(void)
@@ -290,6 +410,37 @@ static void test_streams_before_the_acknowledgement(void)
     node_close();
 }
 SEEDED(test_streams_before_the_acknowledgement, 1)
+
+/* The same without end: refusals are counted as they are decided, and what waits to be sent is bounded by that. */
+static void test_refusals_before_the_acknowledgement(void)
+{
+    static uint8_t bytes[1000 * 128];
+    struct h2_client c;
+    struct h2_frame frame;
+    uint8_t block[128];
+    size_t block_len = hpack_write(block, GET_LINES("/")), len = 0;
+    unsigned resets = 0;
+
+    node_open();
+    h2_connect(&c);
+    h2_say(&c, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    for (uint32_t i = 0; i < 100; i++)
+        say_get(&c, 2 * i + 1);
+    for (uint32_t i = 100; i < 1000; i++)
+        len += h2_write(bytes + len, NGHTTP2_HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, block, block_len);
+    wire_say_bytes(c.wire, bytes, len);
+    while ((frame = h2_next(&c)).type != NGHTTP2_GOAWAY)
+        if (frame.type == NGHTTP2_RST_STREAM)
+            resets++;
+    assert_int_equal(get_u32(frame.payload + 4), NGHTTP2_ENHANCE_YOUR_CALM);
+    assert_in_range(resets, 1, 201); /* those that were not out yet are given up */
+    wire_expect_end(c.wire);
+    assert_int_equal(node.begun, 100);
+    assert_int_equal(node_limit(STREAM_LIMIT_H2_RESETS_CAUSED), 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_refusals_before_the_acknowledgement, 1)
 
 /* ---- time ------------------------------------------------------------------------------------------------------------ */
 
@@ -429,6 +580,70 @@ static void test_window_in_drops(void)
 }
 SEEDED(test_window_in_drops, 1)
 
+/* The same by the connection's window, where it is not the stream that waits which gets the byte. */
+static void test_connection_window_in_drops(void)
+{
+    struct asked *asked[10];
+    struct h2_client c;
+    unsigned ended = 0;
+
+    begin(&c);
+    h2_say_setting(&c, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0x7fffffff);
+    for (uint32_t i = 0; i < 10; i++) {
+        struct reply reply = {.status = 200, .length_bytes = sizeof(large)};
+        say_get(&c, 2 * i + 1);
+        asked[i] = node_next();
+        source_memory_init(&asked[i]->memory, slice_of(large, sizeof(large)));
+        stream_respond(asked[i]->stream, &reply, &asked[i]->memory.source);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        h2_say_window(&c, 0, 1);
+        run_ms(3000);
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        ended += asked[i]->ended;
+        assert_true(asked[i]->ended == 0 || asked[i]->end == STREAM_END_CLIENT_SLOW);
+    }
+    assert_int_equal(ended, 10);
+    assert_int_equal(node_limit(STREAM_LIMIT_SEND_RATE) + node_limit(STREAM_LIMIT_H2_WINDOW), 10);
+    assert_true(node_limit(STREAM_LIMIT_SEND_RATE) >= 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_connection_window_in_drops, 1)
+
+/* Now the network is not read, now the window is shut: each time another reason, and never enough. */
+static void test_window_and_network_in_turns(void)
+{
+    static char huge[4 << 20];
+    struct reply reply = {.status = 200, .length_bytes = sizeof(huge)};
+    struct h2_client c;
+    struct asked *asked;
+
+    begin(&c);
+    node.limits.send_min_bytes_per_s = 30000; /* more than what fits between us is less */
+    h2_say_setting(&c, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0x7fffffff);
+    say_get(&c, 1);
+    asked = node_next();
+    source_memory_init(&asked->memory, slice_of(huge, sizeof(huge)));
+    stream_respond(asked->stream, &reply, &asked->memory.source);
+    for (unsigned i = 0; i < 20 && asked->ended == 0; i++) {
+        run_ms(5000);
+        if (i % 2 == 0) {
+            wire_read_in_pieces(c.wire);
+            h2_say_window(&c, 0, 140000);
+        } else {
+            c.wire->in_pieces = false;
+            wire_read_piece(c.wire);
+        }
+    }
+    expect_ended(asked, STREAM_END_CLIENT_SLOW);
+    assert_int_equal(node_limit(STREAM_LIMIT_SEND_RATE), 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_window_and_network_in_turns, 1)
+
 /* A source that has nothing is not the client's doing. */
 static void test_slow_source(void)
 {
@@ -452,6 +667,125 @@ static void test_slow_source(void)
 }
 SEEDED(test_slow_source, 1)
 
+/* All of an answer, piece by piece, each after so long; the client opens windows all the while. */
+static void take_in_pieces(struct h2_client *c, size_t bytes, unsigned ms)
+{
+    size_t before = c->wire->len;
+
+    for (unsigned i = 0; i < 500 && c->wire->len < before + bytes && !wire_has_ended(c->wire); i++) {
+        h2_say_window(c, 0, 1000);
+        wire_read_piece(c->wire);
+        run_ms(ms);
+    }
+    assert_false(wire_has_ended(c->wire));
+    c->wire->in_pieces = false;
+    wire_read_piece(c->wire);
+}
+
+/* An answer as large as the windows, and a client that does not read it yet. */
+static struct asked *answer_unread(struct h2_client *c, uint32_t id)
+{
+    struct reply reply = {.status = 200, .length_bytes = 60000};
+    struct asked *asked;
+
+    say_get(c, id);
+    asked = node_next();
+    run_ms(100);
+    wire_read_in_pieces(c->wire);
+    source_memory_init(&asked->memory, slice_of(large, 60000));
+    stream_respond(asked->stream, &reply, &asked->memory.source);
+    return asked;
+}
+
+/* A connection is idle when the client has its answers, not when our blocks or the kernel have them. */
+static void test_slow_reader(void)
+{
+    struct h2_client c;
+
+    begin(&c);
+    node.limits.send_min_bytes_per_s = 1;
+    answer_unread(&c, 1);
+    take_in_pieces(&c, 60000, 5000);
+    h2_expect_status(&c, 1, 200, false);
+    read_window(&c, 60000);
+    assert_int_equal(node_limit(STREAM_LIMIT_IDLE_TIME), 0);
+    say_get(&c, 3);
+    answer(node_next(), 200, "x");
+    h2_expect_status(&c, 3, 200, false);
+    h2_expect_data(&c, 3, "x", true);
+    h2_expect_cut(&c, NGHTTP2_NO_ERROR);
+    assert_int_equal(node_limit(STREAM_LIMIT_IDLE_TIME), 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_slow_reader, 1)
+
+/* The end of the connection waits for it as well. */
+static void test_slow_reader_of_the_last_answer(void)
+{
+    struct h2_client c;
+    size_t got = 0;
+    unsigned goaways = 0;
+
+    begin(&c);
+    node.limits.send_min_bytes_per_s = 1;
+    answer_unread(&c, 1);
+    run_ms(100);
+    node_unlisten();
+    server_drain(node.server, NULL, NULL);
+    take_in_pieces(&c, 60000, 4000);
+    RUN_UNTIL_TRUE(c.wire->fin);
+    wire_finish(c.wire);
+    while (c.wire->read < c.wire->len) {
+        struct h2_frame frame = h2_next(&c);
+        got += frame.type == NGHTTP2_DATA ? frame.len : 0;
+        goaways += frame.type == NGHTTP2_GOAWAY;
+    }
+    assert_int_equal(got, 60000);
+    assert_true(goaways > 0);
+    node_expect_empty();
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_slow_reader_of_the_last_answer, 1)
+
+/* An answer that nobody takes ends its connection, though no stream is left. */
+static void test_no_reader(void)
+{
+    struct h2_client c;
+    struct asked *asked;
+
+    begin(&c);
+    asked = answer_unread(&c, 1);
+    node_expect_empty();
+    expect_ended(asked, STREAM_END_COMPLETE);
+    assert_int_equal(node_limit(STREAM_LIMIT_IDLE_TIME) + node_limit(STREAM_LIMIT_SEND_RATE), 1);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_no_reader, 1)
+
+/* A GOAWAY that cannot leave is no reason to stay: of the budget, and of a head that does not end. */
+static void test_goaway_and_no_reader(void)
+{
+    struct h2_client c;
+
+    for (unsigned i = 0; i < 2; i++) {
+        begin(&c);
+        answer_unread(&c, 1);
+        if (i == 0)
+            for (unsigned n = 0; n < 15; n++)
+                h2_say(&c, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+        else
+            h2_say(&c, NGHTTP2_HEADERS, END_STREAM, 3, "\0", 1);
+        node_expect_empty();
+        assert_int_equal(node_limit(i == 0 ? STREAM_LIMIT_H2_SETTINGS : STREAM_LIMIT_HEAD_TIME), 1);
+        h2_done(&c);
+        node_close();
+    }
+}
+SEEDED(test_goaway_and_no_reader, 1)
+
 static void test_slow_upload(void)
 {
     struct h2_client c;
@@ -473,6 +807,34 @@ static void test_slow_upload(void)
 }
 SEEDED(test_slow_upload, 1)
 
+/* An answer that came early is read on; who read the upload has left, and its bytes fill the window. */
+static void test_upload_that_nobody_reads(void)
+{
+    struct reply reply = {.status = 200, .length_bytes = 1000};
+    struct h2_client c;
+    struct asked *asked;
+    struct taken taken;
+
+    begin(&c);
+    h2_say_head(&c, 1, 0, POST_LINES("/") "content-length\t1000000\n");
+    asked = node_next();
+    take_begin(&taken, asked->stream->body); /* it waits, and leaves */
+    source_set_reader(asked->stream->body, NULL, NULL);
+    feed_init(&asked->feed, slice_of(large, 1000));
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    feed_more(&asked->feed, 1);
+    h2_expect_status(&c, 1, 200, false);
+    h2_say_data(&c, 1, 0, "a little");
+    run_ms(120000);
+    feed_all(&asked->feed);
+    expect_ended(asked, STREAM_END_COMPLETE);
+    assert_int_equal(node_limit(STREAM_LIMIT_BODY_RATE), 0);
+    take_done(&taken);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_upload_that_nobody_reads, 1)
+
 static void test_unknown_frames(void)
 {
     struct h2_client c;
@@ -493,6 +855,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SEEDED_TEST(test_settings),
         SEEDED_TEST(test_pings),
+        SEEDED_TEST(test_pings_for_messages),
         SEEDED_TEST(test_priorities),
         SEEDED_TEST(test_resets),
         SEEDED_TEST(test_zero_window_update),
@@ -500,19 +863,30 @@ int main(void)
         SEEDED_TEST(test_resets_caused_by_trailers),
         SEEDED_TEST(test_data_after_the_end),
         SEEDED_TEST(test_empty_frames),
-        SEEDED_TEST(test_many_unknown_frames),
         SEEDED_TEST(test_continuations),
+        SEEDED_TEST(test_ignored_frames),
+        SEEDED_TEST(test_goaways),
         SEEDED_TEST(test_window_updates),
+        SEEDED_TEST(test_window_updates_for_messages),
+        SEEDED_TEST(test_window_updates_by_the_byte),
         SEEDED_TEST(test_streams),
         SEEDED_TEST(test_streams_before_the_acknowledgement),
+        SEEDED_TEST(test_refusals_before_the_acknowledgement),
         SEEDED_TEST(test_idle_begins_with_the_last_answer),
         SEEDED_TEST(test_no_settings),
         SEEDED_TEST(test_head_that_does_not_end),
         SEEDED_TEST(test_window_starved),
         SEEDED_TEST(test_connection_window_starved),
         SEEDED_TEST(test_window_in_drops),
+        SEEDED_TEST(test_connection_window_in_drops),
+        SEEDED_TEST(test_window_and_network_in_turns),
         SEEDED_TEST(test_slow_source),
+        SEEDED_TEST(test_slow_reader),
+        SEEDED_TEST(test_slow_reader_of_the_last_answer),
+        SEEDED_TEST(test_no_reader),
+        SEEDED_TEST(test_goaway_and_no_reader),
         SEEDED_TEST(test_slow_upload),
+        SEEDED_TEST(test_upload_that_nobody_reads),
         SEEDED_TEST(test_unknown_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

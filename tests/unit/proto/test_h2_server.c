@@ -1,5 +1,6 @@
 #include "h2_wire.h"
 
+#include "http/h1_chunked.h"
 #include "http/h2_message.h"
 
 /* ---- requests and answers ------------------------------------------------------------------------------------- */
@@ -160,6 +161,63 @@ static void test_large_head(void)
 }
 SEEDED(test_large_head, 1)
 
+static struct asked *answer_fields(struct h2_client *c, unsigned count, size_t value_bytes)
+{
+    static char value[60000];
+    struct fields added;
+    struct reply reply = {.status = 200, .added = &added, .length_bytes = 0};
+    struct asked *asked;
+
+    say_get(c, 1, "/");
+    asked = node_next();
+    memset(value, 'v', sizeof(value));
+    fields_init(&added, &asked->arena);
+    for (unsigned i = 0; i < count; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "x%u", i);
+        assert_true(err_is_ok(fields_add_named(&added, slice_str(name), F_OTHER, slice_of(value, value_bytes))));
+    }
+    stream_respond(asked->stream, &reply, NULL);
+    return asked;
+}
+
+/* As large as an origin's may be: in as many frames as it takes. */
+static void test_largest_head(void)
+{
+    struct h2_client c;
+    struct h2_frame frame;
+    size_t bytes;
+
+    node_open();
+    h2_open(&c);
+    answer_fields(&c, 200, 320);
+    frame = h2_next_of(&c, NGHTTP2_HEADERS);
+    for (bytes = frame.len; (frame.flags & END_HEADERS) == 0; bytes += frame.len) {
+        frame = h2_next(&c);
+        assert_int_equal(frame.type, NGHTTP2_CONTINUATION);
+    }
+    assert_true(bytes > 200 * 320 * 7 / 8); /* Huffman's v has 7 bits */
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_largest_head, 1)
+
+/* What nghttp2 refuses to send is not waited for. */
+static void test_head_that_cannot_be_sent(void)
+{
+    struct h2_client c;
+    struct asked *asked;
+
+    node_open();
+    h2_open(&c);
+    asked = answer_fields(&c, 5, 60000);
+    h2_expect_reset(&c, 1, NGHTTP2_INTERNAL_ERROR);
+    expect_ended(asked, STREAM_END_BODY_FAILED);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_head_that_cannot_be_sent, 1)
+
 static void test_interim_and_expect(void)
 {
     struct h2_client c;
@@ -237,6 +295,48 @@ static void test_call(void)
     node_close();
 }
 SEEDED(test_call, 1)
+
+static struct asked *answer_trailers(struct h2_client *c, uint32_t id, const char *value, unsigned count, struct fields *trailers)
+{
+    struct reply reply = {.status = 200, .length_bytes = -1};
+    struct asked *asked;
+
+    say_get(c, id, "/");
+    asked = node_next();
+    fields_init(trailers, &asked->arena);
+    for (unsigned i = 0; i < count; i++)
+        assert_true(err_is_ok(fields_add_named(trailers, SLICE("x"), F_OTHER, slice_str(value))));
+    feed_init(&asked->feed, SLICE(""));
+    asked->feed.trailers = trailers;
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    h2_expect_status(c, id, 200, false);
+    feed_end(&asked->feed);
+    return asked;
+}
+
+/* All that may come from an origin; what is larger is no clean end. */
+static void test_large_trailers(void)
+{
+    char value[9000];
+    struct fields trailers;
+    struct h2_client c;
+
+    node_open();
+    h2_open(&c);
+    memset(value, 'v', sizeof(value));
+    value[TRAILER_BYTES_MAX / TRAILER_FIELDS_MAX - 5] = 0; /* "x: ", CRLF */
+    answer_trailers(&c, 1, value, TRAILER_FIELDS_MAX, &trailers);
+    assert_int_equal(trailers.text_len, TRAILER_BYTES_MAX);
+    h2_expect_head(&c, 1, true);
+    assert_true(strlen(c.head) > TRAILER_BYTES_MAX - 100);
+    value[TRAILER_BYTES_MAX / TRAILER_FIELDS_MAX - 5] = 'v';
+    value[sizeof(value) - 1] = 0;
+    expect_ended(answer_trailers(&c, 3, value, 1, &trailers), STREAM_END_BODY_FAILED);
+    h2_expect_reset(&c, 3, NGHTTP2_INTERNAL_ERROR);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_large_trailers, 1)
 
 #define MEGABYTE (1u << 20)
 static char megabyte[MEGABYTE];
@@ -694,6 +794,199 @@ static void test_priority_of_the_answer(void)
 }
 SEEDED(test_priority_of_the_answer, 1)
 
+static void say_update(struct h2_client *c, uint32_t id, const char *value)
+{
+    uint8_t payload[300];
+    size_t len = strlen(value);
+
+    put_u32(payload, id);
+    memcpy(payload + 4, value, len);
+    h2_say(c, NGHTTP2_PRIORITY_UPDATE, 0, 0, payload, 4 + len);
+}
+
+static void begin_updates(struct h2_client *c)
+{
+    node_open();
+    h2_open(c);
+    use_up_window(c);
+}
+
+static void end_updates(struct h2_client *c, uint32_t first, uint32_t second)
+{
+    expect_order(c, first, second);
+    h2_done(c);
+    node_close();
+}
+
+/* Said before the request is, and worth more than its Priority. */
+static void test_priority_update_before_the_request(void)
+{
+    struct h2_client c;
+
+    begin_updates(&c);
+    say_update(&c, 5, "u=0");
+    two_answers(&c, 3, "priority\tu=2\n", "priority\tu=7\n");
+    end_updates(&c, 5, 3);
+}
+SEEDED(test_priority_update_before_the_request, 1)
+
+/* What it leaves out is the default, not what was said before. */
+static void test_priority_update_is_all_of_it(void)
+{
+    struct h2_client c;
+
+    begin_updates(&c);
+    two_answers(&c, 3, "priority\tu=1\n", "priority\tu=2\n");
+    say_update(&c, 3, "");
+    end_updates(&c, 5, 3);
+}
+SEEDED(test_priority_update_is_all_of_it, 1)
+
+/* Updates for streams in every state, one after the other: what is kept for one that is idle goes with it. */
+static void test_priority_updates_of_every_state(void)
+{
+    struct h2_client c;
+
+    node_open();
+    h2_open(&c);
+    for (uint32_t id = 1; id < 60; id += 2) {
+        say_update(&c, id, "u=1");
+        if (id >= 20)
+            say_update(&c, id + 2, "u=2, i");
+        say_get(&c, id, "/");
+        say_update(&c, id, "u=5");
+        answer(node_next(), 200, "x");
+        h2_expect_status(&c, id, 200, false);
+        h2_expect_data(&c, id, "x", true);
+        say_update(&c, id, "u=3");
+    }
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_priority_updates_of_every_state, 1)
+
+/* Sixteen wait; the oldest is forgotten first. Those below a stream that was opened never will be. */
+static void test_priority_updates_that_wait(void)
+{
+    struct h2_client c;
+
+    begin_updates(&c);
+    say_update(&c, 3, "u=7");
+    for (uint32_t id = 101; id < 101 + 2 * 16; id += 2)
+        say_update(&c, id, "u=1");
+    two_answers(&c, 3, "", "");
+    expect_order(&c, 3, 5);
+    h2_done(&c);
+    node_close();
+
+    begin_updates(&c);
+    say_update(&c, 3, "u=7");
+    for (uint32_t id = 101; id < 101 + 2 * 15; id += 2)
+        say_update(&c, id, "u=1");
+    say_update(&c, 3, "u=6");
+    two_answers(&c, 3, "", "");
+    end_updates(&c, 5, 3);
+}
+SEEDED(test_priority_updates_that_wait, 1)
+
+/* No dictionary, or longer than anybody would say: nothing is changed. */
+static void test_priority_updates_that_say_nothing(void)
+{
+    char text[200];
+    struct h2_client c;
+
+    memset(text, 'a', sizeof(text) - 1);
+    text[sizeof(text) - 1] = 0;
+    begin_updates(&c);
+    two_answers(&c, 3, "priority\tu=2\n", "priority\tu=1\n");
+    say_update(&c, 3, "u=0, \"");
+    say_update(&c, 3, text);
+    say_update(&c, 1001, "\x01");
+    end_updates(&c, 5, 3);
+}
+SEEDED(test_priority_updates_that_say_nothing, 1)
+
+static void expect_update_error(uint32_t on, const char *payload, size_t len, uint32_t code)
+{
+    struct h2_client c;
+
+    node_open();
+    h2_open(&c);
+    say_get(&c, 1, "/");
+    node_next();
+    h2_say(&c, NGHTTP2_PRIORITY_UPDATE, 0, on, payload, len);
+    h2_expect_cut(&c, code);
+    h2_done(&c);
+    node_close();
+}
+
+/* RFC 9218 7.1. */
+static void test_priority_updates_that_are_errors(void)
+{
+    expect_update_error(0, "\0\0\0\0u=1", 7, NGHTTP2_PROTOCOL_ERROR); /* the connection */
+    expect_update_error(0, "\0\0\0\2u=1", 7, NGHTTP2_PROTOCOL_ERROR); /* a push that was never promised */
+    expect_update_error(1, "\0\0\0\1u=1", 7, NGHTTP2_PROTOCOL_ERROR); /* on a stream */
+    expect_update_error(0, "\0\0\0", 3, NGHTTP2_FRAME_SIZE_ERROR);
+    expect_update_error(0, "", 0, NGHTTP2_FRAME_SIZE_ERROR);
+}
+SEEDED(test_priority_updates_that_are_errors, 1)
+
+static void answer_with_priority(struct h2_client *c, uint32_t id, slice value)
+{
+    struct reply reply = {.status = 200, .length_bytes = 40000};
+    struct asked *asked = node_next();
+    struct fields added;
+
+    fields_init(&added, &asked->arena);
+    if (value.len > 0)
+        assert_true(err_is_ok(fields_add(&added, F_PRIORITY, value)));
+    reply.added = &added;
+    source_memory_init(&asked->memory, slice_of(megabyte, 40000));
+    stream_respond(asked->stream, &reply, &asked->memory.source);
+    h2_expect_status(c, id, 200, false);
+}
+
+/* What the origin leaves open is what the client said last. */
+static void test_priority_of_the_answer_over_an_update(void)
+{
+    struct h2_client c;
+
+    begin_updates(&c);
+    h2_say_head(&c, 3, END_STREAM, GET_LINES("/") "priority\tu=1\n");
+    say_update(&c, 3, "u=5");
+    h2_say(&c, NGHTTP2_PING, 0, 0, "12345678", 8);
+    h2_next_of(&c, NGHTTP2_PING); /* it was seen */
+    answer_with_priority(&c, 3, SLICE("i=?0"));
+    h2_say_head(&c, 5, END_STREAM, GET_LINES("/") "priority\tu=3\n");
+    answer_with_priority(&c, 5, SLICE_NONE);
+    end_updates(&c, 5, 3);
+}
+SEEDED(test_priority_of_the_answer_over_an_update, 1)
+
+/* The origin has the last word, but only where it has said one. */
+static void test_priority_update_after_the_answer(void)
+{
+    struct h2_client c;
+
+    begin_updates(&c);
+    h2_say_head(&c, 3, END_STREAM, GET_LINES("/"));
+    answer_with_priority(&c, 3, SLICE("u=4"));
+    h2_say_head(&c, 5, END_STREAM, GET_LINES("/"));
+    answer_with_priority(&c, 5, SLICE("i=?0"));
+    say_update(&c, 3, "u=0");
+    say_update(&c, 5, "u=2");
+    end_updates(&c, 5, 3);
+
+    begin_updates(&c);
+    h2_say_head(&c, 3, END_STREAM, GET_LINES("/"));
+    answer_with_priority(&c, 3, SLICE("i=?0"));
+    h2_say_head(&c, 5, END_STREAM, GET_LINES("/"));
+    answer_with_priority(&c, 5, SLICE_NONE);
+    say_update(&c, 3, "u=6");
+    end_updates(&c, 5, 3);
+}
+SEEDED(test_priority_update_after_the_answer, 1)
+
 /* ---- WebSocket ------------------------------------------------------------------------------------------------------- */
 
 #define CHAT_LINES ":method\tCONNECT\n:protocol\twebsocket\n:scheme\thttp\n:authority\ta\n:path\t/chat\nsec-websocket-version\t13\n"
@@ -790,6 +1083,11 @@ SEEDED(test_websocket_refused, 1)
 
 /* ---- drain and ends ------------------------------------------------------------------------------------------------- */
 
+static void emptied(void *arg)
+{
+    *(bool *)arg = true;
+}
+
 static void test_drain(void)
 {
     struct h2_client idle, busy;
@@ -827,6 +1125,116 @@ static void test_drain(void)
     node_close();
 }
 SEEDED(test_drain, 1)
+
+/* A client that has said all is answered what it asked in full, and no more. */
+static void test_half_closed_client(void)
+{
+    struct h2_client c;
+    struct asked *asked, *upload;
+
+    node_open();
+    h2_open(&c);
+    say_get(&c, 1, "/");
+    asked = node_next();
+    h2_say_head(&c, 3, 0, POST_LINES("/"));
+    upload = node_next();
+    wire_finish(c.wire);
+    expect_ended(upload, STREAM_END_CLIENT_LEFT);
+    h2_expect_reset(&c, 3, NGHTTP2_CANCEL);
+    run_ms(60000);
+    assert_int_equal(asked->ended, 0);
+    answer(asked, 200, "here");
+    h2_expect_status(&c, 1, 200, false);
+    h2_expect_data(&c, 1, "here", true);
+    expect_ended(asked, STREAM_END_COMPLETE);
+    h2_expect_goaway(&c, NGHTTP2_NO_ERROR);
+    wire_expect_fin(c.wire);
+    node_expect_empty();
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_half_closed_client, 1)
+
+/* An endless answer is for somebody who is there; the user says so at any time. */
+static void test_half_closed_client_of_events(void)
+{
+    struct reply reply = {.status = 200, .length_bytes = -1};
+    struct h2_client c;
+    struct asked *asked;
+
+    for (unsigned late = 0; late < 2; late++) {
+        node_open();
+        h2_open(&c);
+        say_get(&c, 1, "/");
+        asked = node_next();
+        if (late) {
+            wire_finish(c.wire);
+            run_ms(1000);
+        }
+        asked->stream->leave_on_fin = true;
+        feed_init(&asked->feed, SLICE("event"));
+        stream_respond(asked->stream, &reply, &asked->feed.source);
+        feed_more(&asked->feed, 5);
+        h2_expect_status(&c, 1, 200, false);
+        h2_expect_data(&c, 1, "event", false);
+        if (!late)
+            wire_finish(c.wire);
+        expect_ended(asked, STREAM_END_CLIENT_LEFT);
+        node_expect_empty();
+        h2_done(&c);
+        node_close();
+    }
+}
+SEEDED(test_half_closed_client_of_events, 1)
+
+/* Half a head, half a preface: nothing to wait for. */
+static void test_half_closed_before_a_request(void)
+{
+    struct h2_client c;
+    uint8_t block[512];
+
+    node_open();
+    h2_open(&c);
+    hpack_write(block, GET_LINES("/"));
+    h2_say(&c, NGHTTP2_HEADERS, END_STREAM, 1, block, 5);
+    wire_finish(c.wire);
+    node_expect_empty();
+    assert_int_equal(node.begun, 0);
+    assert_int_equal(node_limit(STREAM_LIMIT_HEAD_TIME), 0);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_half_closed_before_a_request, 1)
+
+/* A connection that says only now what it speaks is drained like one that was idle. */
+static void test_adopted_in_a_drain(void)
+{
+    struct h2_client c;
+    bool is_empty = false;
+
+    node_open();
+    c = (struct h2_client){.wire = wire_connect(HERE)};
+    assert_int_equal(nghttp2_hd_inflate_new(&c.inflater), 0);
+    wire_say_bytes(c.wire, PREFACE, 10);
+    run_ms(1000);
+    node_unlisten();
+    server_drain(node.server, emptied, &is_empty);
+    run_ms(1000);
+    assert_false(is_empty);
+    wire_say(c.wire, PREFACE + 10);
+    h2_say(&c, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    h2_say_head(&c, 1, END_STREAM, GET_LINES("/"));
+    struct h2_frame frame = h2_next_of(&c, NGHTTP2_GOAWAY);
+    assert_int_equal(get_u32(frame.payload), 0); /* safe to be asked again elsewhere */
+    assert_int_equal(get_u32(frame.payload + 4), NGHTTP2_NO_ERROR);
+    wire_expect_fin(c.wire);
+    wire_finish(c.wire);
+    RUN_UNTIL_TRUE(is_empty);
+    assert_int_equal(node.begun, 0);
+    h2_done(&c);
+    node_close();
+}
+SEEDED(test_adopted_in_a_drain, 1)
 
 static void test_stop(void)
 {
@@ -924,8 +1332,11 @@ int main(void)
         SEEDED_TEST(test_hundred_streams),
         SEEDED_TEST(test_fields_of_an_answer),
         SEEDED_TEST(test_large_head),
+        SEEDED_TEST(test_largest_head),
+        SEEDED_TEST(test_head_that_cannot_be_sent),
         SEEDED_TEST(test_interim_and_expect),
         SEEDED_TEST(test_call),
+        SEEDED_TEST(test_large_trailers),
         SEEDED_TEST(test_upload_within_windows),
         SEEDED_TEST(test_upload_over_the_window),
         SEEDED_TEST(test_download_through_windows),
@@ -938,9 +1349,21 @@ int main(void)
         SEEDED_TEST(test_urgency_decides),
         SEEDED_TEST(test_priority_update),
         SEEDED_TEST(test_priority_of_the_answer),
+        SEEDED_TEST(test_priority_update_before_the_request),
+        SEEDED_TEST(test_priority_update_is_all_of_it),
+        SEEDED_TEST(test_priority_updates_of_every_state),
+        SEEDED_TEST(test_priority_updates_that_wait),
+        SEEDED_TEST(test_priority_updates_that_say_nothing),
+        SEEDED_TEST(test_priority_updates_that_are_errors),
+        SEEDED_TEST(test_priority_of_the_answer_over_an_update),
+        SEEDED_TEST(test_priority_update_after_the_answer),
         SEEDED_TEST(test_websocket),
         SEEDED_TEST(test_websocket_refused),
         SEEDED_TEST(test_drain),
+        SEEDED_TEST(test_half_closed_client),
+        SEEDED_TEST(test_half_closed_client_of_events),
+        SEEDED_TEST(test_half_closed_before_a_request),
+        SEEDED_TEST(test_adopted_in_a_drain),
         SEEDED_TEST(test_stop),
         SEEDED_TEST(test_answer_after_the_end),
         SEEDED_TEST(test_no_memory_for_a_request),

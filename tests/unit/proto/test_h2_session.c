@@ -47,7 +47,7 @@ static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *user)
 static void session_open(void)
 {
     nghttp2_session_callbacks *callbacks;
-    nghttp2_option *options = h2_session_options(true);
+    nghttp2_option *options = h2_session_options();
     struct h2_session_config config = {.memory = &memory, .net = &net.stream, .options = options, .is_server = true, .after = after};
 
     assert_int_equal(nghttp2_session_callbacks_new(&callbacks), 0);
