@@ -15,7 +15,7 @@ struct h2_exchange {
     int32_t id;          /* 0: not sent yet */
     char *text;          /* the request's, so far */
     size_t text_bytes, body_at, body_left; /* body_left: of the text that is still to come and to go */
-    bool is_waiting;     /* nghttp2 has nothing to send for now */
+    bool is_waiting;     /* nghttp2 has asked for more of the text than there is, and is told when more comes */
     bool is_chunked, has_head, has_ended, is_paused;
     size_t unconsumed_bytes;
     char head[WIRE_HEAD_MAX]; /* of the answer, or its trailers */

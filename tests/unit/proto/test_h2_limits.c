@@ -65,21 +65,30 @@ static void test_pings(void)
 }
 SEEDED(test_pings, 1)
 
+/* An answer whose bytes come when the test feeds them, one message after the other. */
+static struct asked *begin_messages(struct h2_client *c, char *text, size_t size)
+{
+    struct reply reply = {.status = 200, .length_bytes = -1};
+    struct asked *asked;
+
+    memset(text, 'a', size);
+    begin(c);
+    say_get(c, 1);
+    asked = node_next();
+    feed_init(&asked->feed, slice_of(text, size));
+    stream_respond(asked->stream, &reply, &asked->feed.source);
+    h2_expect_status(c, 1, 200, false);
+    return asked;
+}
+
 /* A gRPC client measures with a ping for what it has received, as often as answers come back. */
 static void test_pings_for_messages(void)
 {
     static char text[400];
-    struct reply reply = {.status = 200, .length_bytes = -1};
     struct asked *asked;
     struct h2_client c;
 
-    memset(text, 'a', sizeof(text));
-    begin(&c);
-    say_get(&c, 1);
-    asked = node_next();
-    feed_init(&asked->feed, slice_of(text, sizeof(text)));
-    stream_respond(asked->stream, &reply, &asked->feed.source);
-    h2_expect_status(&c, 1, 200, false);
+    asked = begin_messages(&c, text, sizeof(text));
     for (unsigned i = 0; i < sizeof(text); i++) {
         feed_more(&asked->feed, 1);
         h2_expect_data(&c, 1, "a", false);
@@ -317,17 +326,10 @@ SEEDED(test_window_updates, 1)
 static void test_window_updates_for_messages(void)
 {
     static char text[1200];
-    struct reply reply = {.status = 200, .length_bytes = -1};
     struct asked *asked;
     struct h2_client c;
 
-    memset(text, 'a', sizeof(text));
-    begin(&c);
-    say_get(&c, 1);
-    asked = node_next();
-    feed_init(&asked->feed, slice_of(text, sizeof(text)));
-    stream_respond(asked->stream, &reply, &asked->feed.source);
-    h2_expect_status(&c, 1, 200, false);
+    asked = begin_messages(&c, text, sizeof(text));
     for (unsigned i = 0; i < sizeof(text); i++) {
         feed_more(&asked->feed, 1);
         h2_expect_data(&c, 1, "a", false);
