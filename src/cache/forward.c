@@ -15,16 +15,6 @@ static const struct {
 #undef X
 };
 
-const char *forward_reason_word(enum forward_reason reason)
-{
-    static const char *const words[] = {
-#define X(name, word, text) word,
-        FORWARD_REASONS(X)
-#undef X
-    };
-    return (unsigned)reason < FORWARD_REASON_COUNT ? words[reason] : "unknown";
-}
-
 static unsigned char fold(char c)
 {
     return c == '_' ? '-' : ascii_lower((unsigned char)c);

@@ -70,7 +70,6 @@ enum forward_reason {
     X("Fastly-Client-IP", SPOOFED)                                                                           \
     X("Surrogate-Capability", REBUILT)
 
-const char *forward_reason_word(enum forward_reason reason);
 /* What the table says about a name (Connection-listed names and fills are forward_build's to add). */
 enum forward_reason forward_reason_of(enum field_id id, slice name);
 

@@ -1,5 +1,7 @@
 #include "proto/h1_writer.h"
 
+#include "http/h1_write.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -96,6 +98,7 @@ void h1_writer_begin(struct h1_writer *writer, slice head, struct source *body, 
 static void frame_last(struct h1_writer *writer)
 {
     const struct fields *trailers;
+    size_t len;
 
     writer->finished = true;
     if (writer->framing != H1_BODY_CHUNKED)
@@ -104,13 +107,12 @@ static void frame_last(struct h1_writer *writer)
     trailers = source_trailers(writer->body);
     if (trailers == NULL || trailers->count == 0)
         return;
-    writer->trailer_text = malloc(trailers->text_len + 5);
+    len = h1_write_last_chunk(NULL, 0, trailers);
+    writer->trailer_text = malloc(len);
     if (writer->trailer_text == NULL)
         return; /* trailers may be dropped (RFC 9110 6.5.1); the body is complete without them */
-    memcpy(writer->trailer_text, "0\r\n", 3);
-    memcpy(writer->trailer_text + 3, trailers->text, trailers->text_len);
-    memcpy(writer->trailer_text + 3 + trailers->text_len, "\r\n", 2);
-    writer->tail = (struct h1_piece){writer->trailer_text, trailers->text_len + 5, 0};
+    len = h1_write_last_chunk(writer->trailer_text, len, trailers);
+    writer->tail = (struct h1_piece){writer->trailer_text, (uint32_t)len, 0};
 }
 
 /* A frame over the bytes the source shows. */

@@ -205,12 +205,6 @@ err metrics_origin_add(struct metrics *metrics, slice tenant, slice origin, uint
     return e;
 }
 
-void metrics_origin_healthy(struct metrics *metrics, uint16_t id, bool is_healthy)
-{
-    INVARIANT(id < METRICS_ORIGINS_MAX);
-    atomic_store_explicit(&metrics->origins[id].health, is_healthy ? 2 : 1, memory_order_relaxed);
-}
-
 err metrics_collect(struct metrics *metrics, metrics_collector *collector, void *arg)
 {
     err e = ERR_OK;

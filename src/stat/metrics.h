@@ -144,8 +144,6 @@ struct metrics_block *metrics_block_of(struct metrics *metrics, unsigned thread)
 MUST_USE err metrics_tenant_set(struct metrics *metrics, uint16_t tenant, slice name);
 /* The same names again give the same id. ERR_LIMIT beyond METRICS_ORIGINS_MAX. */
 MUST_USE err metrics_origin_add(struct metrics *metrics, slice tenant, slice origin, uint16_t *ret_id);
-void metrics_origin_healthy(struct metrics *metrics, uint16_t id,
-                            bool is_healthy); /* shown from the first call on */
 
 /* ---- counting: on the block's own thread, no allocation
  * ------------------------------------------------------ */

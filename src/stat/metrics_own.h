@@ -70,7 +70,6 @@ struct metrics_block {
 
 struct origin_name {
     char *tenant, *origin;
-    _Atomic uint8_t health; /* 0: not known, 1: out, 2: healthy */
 };
 
 struct collector {

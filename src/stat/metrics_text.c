@@ -261,16 +261,6 @@ static void emit_origins(struct metrics_writer *w, struct metrics *metrics)
     }
 }
 
-static void emit_health(struct metrics_writer *w, struct metrics *metrics)
-{
-    for (unsigned o = 0; o < metrics->origin_count; o++) {
-        struct origin_name *name = &metrics->origins[o];
-        uint8_t health = atomic_load_explicit(&name->health, memory_order_relaxed);
-        if (health != 0)
-            emit_count(w, (slice[]){slice_str(name->tenant), slice_str(name->origin)}, health == 2);
-    }
-}
-
 static uint64_t named_sum(struct metrics *metrics, size_t offset, unsigned at)
 {
     uint64_t sum = 0;
@@ -363,9 +353,6 @@ static void emit_own(struct metrics_writer *w, struct metrics *metrics, enum met
         break;
     case METRIC_warp_origin_duration_seconds:
         emit_histogram(w, metrics, offsetof(struct metrics_block, origin), NULL);
-        break;
-    case METRIC_warp_origin_healthy:
-        emit_health(w, metrics);
         break;
     case METRIC_warp_connections:
         emit_connections(w, metrics);

@@ -115,8 +115,6 @@ static void test_reasons_and_others(void **state)
     char *text = page(metrics, METRICS_PROMETHEUS);
     assert_null(strstr(text, "warp_origin_healthy"));
     free(text);
-    metrics_origin_healthy(metrics, id, false);
-    assert_shows(metrics, "warp_origin_healthy{tenant=\"t\",origin=\"http://a:80\"} 0\n");
     metrics_free(metrics);
 }
 
@@ -180,7 +178,6 @@ static void test_promtool(void **state)
     assert_true(err_is_ok(metrics_collect(metrics, collect, &calls)));
     assert_true(err_is_ok(metrics_tenant_set(metrics, 0, SLICE("a\"b\\c\xc3\xa9\xff\n"))));
     assert_true(err_is_ok(metrics_origin_add(metrics, SLICE("t"), SLICE("http://[::1]:80"), &id)));
-    metrics_origin_healthy(metrics, id, true);
     for (unsigned o = 0; o < OUTCOME_COUNT; o++)
         metric_request(metrics_block_of(metrics, 0), 0, o, 1, 1 + o * 1000000, 1 + o * 20000000);
     metric_origin(metrics_block_of(metrics, 0), id, CODE_CLASS_5xx, 5000000);
