@@ -50,7 +50,8 @@ struct store_label store_label_of(uint16_t tenant, enum store_label_kind kind, s
 enum store_kind {
     STORE_ANSWER, /* meta and body of a stored response */
     STORE_VARY,   /* no body: meta names the request fields that select a variant (cache/vary.h) */
-    STORE_NOTE,   /* no body: remembers that the answer is not shareable; lives for ttl_ms */
+    STORE_NOTE,   /* no body: remembers that the answer is not shareable; lives for ttl_ms; in RAM only */
+    STORE_SLICE,  /* a piece of a large body (fill/slices.h); meta is its owner's */
 };
 
 #define STORE_KEY_BYTES_MAX ((1u << 24) - 1)
