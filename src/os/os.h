@@ -261,6 +261,8 @@ struct os_file_op {
     int32_t moved;  /* the door's: what earlier parts brought */
 };
 void os_file_submit(struct os *os, struct os_file_op *op);
+/* The same at once: blocks. At start and on threads of their own. */
+MUST_USE err os_file_now(struct os_file *file, enum os_file_kind what, void *bytes, uint32_t size, uint64_t at);
 /* Memory for such operations: aligned to 4096; free() it. NULL when there is none. */
 void *os_file_memory(size_t size);
 

@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 
 #define STORE_LABELS_MAX 300u
+#define STORE_SLICE_BYTES (1u << 20) /* of a large body that is stored in pieces; the largest body of a disk record */
 
 struct storage;
 struct store_body; /* store/body.h */
