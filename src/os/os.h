@@ -263,6 +263,8 @@ struct os_file_op {
 void os_file_submit(struct os *os, struct os_file_op *op);
 /* The same at once: blocks. At start and on threads of their own. */
 MUST_USE err os_file_now(struct os_file *file, enum os_file_kind what, void *bytes, uint32_t size, uint64_t at);
+bool os_path_is_device(const char *path); /* a block device */
+uint32_t os_process_id(void);
 /* Memory for such operations: aligned to 4096; free() it. NULL when there is none. */
 void *os_file_memory(size_t size);
 

@@ -117,9 +117,9 @@ struct disk_host {
 };
 void disk_set_host(struct disk *disk, const struct disk_host *host);
 
-/* As storage_lookup: DONE with a miss, or PENDING and storage_complete later. Any thread with a loop. */
+/* As storage_lookup: DONE with a miss, or PENDING and storage_complete later (op.tier_cancel takes it back). Any thread
+ * with a loop. */
 enum store_status disk_lookup(struct disk *disk, struct store_lookup *lookup);
-void disk_lookup_cancel(struct store_lookup *lookup);
 
 /* ---- what the tier above tells; any thread ------------------------------------------------------------------------ */
 
@@ -138,7 +138,6 @@ bool disk_has(const struct disk *disk, hash128 hash);
 /* Writes the purge (in effect already: purge->seq) to every journal: PENDING until it is durable, then purge->durable
  * says whether it is. Cancelled: it is written all the same. */
 enum store_status disk_purge(struct disk *disk, struct store_purge *purge);
-void disk_purge_cancel(struct store_purge *purge);
 
 /* ---- numbers ------------------------------------------------------------------------------------------------------ */
 

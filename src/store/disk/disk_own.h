@@ -22,8 +22,8 @@ enum segment_state { SEGMENT_UNKNOWN, SEGMENT_FREE, SEGMENT_FILLING, SEGMENT_SEA
 
 /* Written by its keeper; readers pin first, then look at state and generation. A pinned segment is not opened. */
 struct disk_segment {
+    _Atomic uint64_t generation; /* of what lies in it: its first wseq; 0: nothing */
     _Atomic uint32_t pins;
-    _Atomic uint32_t generation; /* of what lies in it; 0: nothing */
     _Atomic uint32_t live_units; /* DISK_OFFSET_UNIT: as the index's size classes say */
     _Atomic uint8_t state;
     uint8_t log;     /* enum evict_log */
@@ -31,7 +31,6 @@ struct disk_segment {
     uint8_t errors;
     uint32_t used;   /* bytes of records, and what lies before them */
     uint32_t next;   /* in its log, the older first; DISK_NO_SEGMENT: the last */
-    uint64_t first_wseq;
     uint64_t purge_seq_min; /* the oldest check against the purge log of any record in it */
 };
 
@@ -57,6 +56,7 @@ struct disk_stream {
     uint32_t segment; /* over all devices; DISK_NO_SEGMENT: none is open */
     uint32_t flushed; /* bytes of it that are on the device; whole blocks */
     uint32_t filled;  /* bytes in the buffer: they belong behind what is flushed */
+    uint32_t copied;  /* of the buffer: records that lay elsewhere before */
     char *buffer;     /* DISK_BUFFER_BYTES */
     struct disk_pending *pending;
     unsigned pending_count, pending_room;
@@ -79,6 +79,7 @@ struct disk_offer_entry {
     bool was_used, is_update;
 };
 
+struct disk_reclaim;
 struct disk_recovery;
 struct disk_sweep;
 struct disk_snapshot;
@@ -91,7 +92,9 @@ struct disk_device {
     struct disk_super super;
     uint32_t base; /* its first segment in the table */
     _Atomic bool is_offline;
+    bool is_cleared; /* offline, and none of its entries is left */
     _Atomic uint8_t keeper_state;
+    _Atomic bool are_heads_known;
     _Atomic uint32_t failures; /* of the device itself: at FAILURES_MAX it goes offline */
     struct loop *loop;
     struct timer timer;
@@ -112,16 +115,21 @@ struct disk_device {
     uint32_t offer_first, offer_count;
     uint64_t offer_bytes;
     struct list commits; /* struct disk_commit_part */
+    bool commits_closed;
     /* lookups under way, in two epochs: what left the index before an epoch's end is read by none after it */
     _Atomic uint32_t epoch;
     _Atomic uint32_t reading[2];
     struct journal *journal;
+    bool journal_dirty; /* written to, not yet flushed */
     unsigned sweeper; /* of the purge log */
+    struct disk_reclaim *reclaim;
     struct disk_recovery *recovery;
     struct disk_sweep *sweep;
     struct disk_snapshot *snapshot;
-    uint64_t swept_seq;    /* purges up to it have left the index */
-    uint64_t snapshot_seqs[2]; /* swept_seq of the last two snapshots that are durable */
+    _Atomic uint64_t swept_seq; /* purges up to it have left the index */
+    uint64_t swept_at_ns;
+    /* of the first device: */
+    uint64_t snapshot_number, snapshot_swept; /* of the last one that is durable: its number and swept_seq */
     uint64_t snapshot_at_ns;
 };
 
@@ -137,6 +145,11 @@ struct disk {
     uint8_t secret[HASH_SECRET_BYTES];
     struct disk_id set;
     _Atomic uint64_t next_wseq;
+    _Atomic uint64_t forget_seq; /* journals need not remember purges up to it */
+    /* what the last snapshot says of segments, from the first device's keeper; NULL: there is none */
+    uint64_t *words;
+    uint64_t words_wseq;
+    _Atomic bool are_words_known;
     _Atomic bool is_off;
     _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them */
     _Atomic uint64_t live_bytes;
@@ -167,7 +180,7 @@ static inline uint64_t disk_at(const struct disk_device *device, uint32_t segmen
     return device->super.segments_at + (uint64_t)(segment - device->base) * device->super.segment_bytes + offset;
 }
 
-struct disk_place disk_place_of(const struct disk_device *device, uint32_t segment, uint32_t generation, uint32_t offset);
+struct disk_place disk_place_of(const struct disk_device *device, uint32_t segment, uint64_t generation, uint32_t offset);
 
 /* disk.c */
 void disk_count(struct disk *disk, enum disk_error kind);
@@ -216,14 +229,26 @@ void disk_keeper_wake(struct disk_device *device);
 
 /* reclaim.c: one step; true: more to do. */
 bool disk_reclaim_step(struct disk_device *device);
+void disk_reclaim_close(struct disk_device *device);
+/* The checked footer of a sealed segment, to be freed; NULL where it cannot be read. */
+char *disk_segment_footer(struct disk_device *device, uint32_t segment, struct disk_trailer *ret_trailer);
+/* The device is offline: its entries leave the index, once. */
+bool disk_offline_step(struct disk_device *device);
+/* A sealed segment's footer cannot be read: it leaves its chain, its entries the index, and it is free. */
+void disk_segment_unreadable(struct disk_device *device, uint32_t segment);
 /* A segment is not to be used any more: its entries leave the index. */
 void disk_segment_bad(struct disk_device *device, uint32_t segment);
 
 /* recover.c, snapshot.c, sweep.c: one step each; true: call again soon. */
 MUST_USE err disk_recover_begin(struct disk_device *device);
 bool disk_recover_step(struct disk_device *device);
-bool disk_snapshot_step(struct disk_device *device, uint64_t now_ns, bool wanted);
+void disk_recover_close(struct disk_device *device);
+bool disk_snapshot_step(struct disk_device *device, bool wanted);
+void disk_snapshot_close(struct disk_device *device);
 bool disk_sweep_step(struct disk_device *device);
+void disk_sweep_close(struct disk_device *device);
+/* Entries of all devices are there, or will not come. */
+bool disk_all_recovered(const struct disk *disk);
 
 /* commit.c: purges to the journal. */
 void disk_commit_step(struct disk_device *device);

@@ -43,7 +43,7 @@ static bool crc_fits(const char *bytes, size_t size, size_t hole, uint32_t start
 
 static uint32_t crc_of_place(const struct disk_place *place)
 {
-    uint32_t words[3] = {place->segment, place->generation, place->offset};
+    uint32_t words[4] = {place->segment, place->offset, (uint32_t)place->generation, (uint32_t)(place->generation >> 32)};
 
     return crc32c(crc32c(0, place->store.bytes, sizeof(place->store.bytes)), words, sizeof(words));
 }
@@ -147,7 +147,7 @@ err disk_segment_head_read(const void *bytes, const struct disk_id *store, uint3
     memcpy(&head, bytes, sizeof(head));
     ENSURE(head.magic == SEGMENT_MAGIC, NOT_FOUND);
     ENSURE(crc_fits(bytes, sizeof(head), CRC_WORD(struct disk_segment_head), 0), CORRUPT);
-    ENSURE(head.segment == segment && id_eq(&head.store, store) && head.generation > 0 && head.log < 2, CORRUPT);
+    ENSURE(head.segment == segment && id_eq(&head.store, store) && head.first_wseq > 0 && head.log < 2, CORRUPT);
     *ret_head = head;
     return ERR_OK;
 }
@@ -353,7 +353,7 @@ err disk_footer_check(const char *footer, const struct disk_trailer *trailer)
 
 uint64_t disk_snapshot_bytes(const struct disk_snapshot_head *head)
 {
-    return DISK_BLOCK + up_to((uint64_t)head->segments * sizeof(uint32_t), DISK_BLOCK) + (uint64_t)head->chunks * DISK_CHUNK_BYTES;
+    return DISK_BLOCK + up_to((uint64_t)head->segments * sizeof(uint64_t), DISK_BLOCK) + (uint64_t)head->chunks * DISK_CHUNK_BYTES;
 }
 
 void disk_snapshot_head_write(const struct disk_snapshot_head *head, void *block)
