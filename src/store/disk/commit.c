@@ -167,7 +167,10 @@ void disk_commit_step(struct disk_device *device)
         if (!journal_append(device->journal, &commit->entry))
             journal_escalate(device, &commit->entry);
     }
-    e = atomic_load(&device->is_offline) ? ERR(CLOSED) : journal_flush(device);
+    if (!atomic_load(&device->is_offline))
+        e = journal_flush(device);
+    else if ((atomic_load(&device->disk->out_now) >> device->number & 1) == 0)
+        e = ERR(CLOSED); /* it could come back with what is purged now */
     if (!err_is_ok(e))
         journal_failed(device, e);
     while ((link = list_pop_front(&parts)) != NULL)

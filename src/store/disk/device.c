@@ -120,23 +120,11 @@ MUST_USE static err device_clear(struct disk_device *device)
     return e;
 }
 
-static void set_begin(struct disk *disk, const struct disk_super *super)
-{
-    if (super != NULL) {
-        disk->set = super->set;
-        memcpy(disk->secret, super->secret, sizeof(disk->secret));
-    } else {
-        os_entropy(disk->set.bytes, sizeof(disk->set.bytes));
-        os_entropy(disk->secret, sizeof(disk->secret));
-    }
-}
-
 MUST_USE static err device_format(struct disk_device *device)
 {
     struct disk *disk = device->disk;
 
-    if (disk->device_count == 0)
-        set_begin(disk, NULL);
+    device->is_fresh = true;
     TRY(disk_super_layout(device->file.size_bytes, disk->config.segment_bytes, &device->super));
     os_entropy(device->super.store.bytes, sizeof(device->super.store.bytes));
     device->super.set = disk->set;
@@ -154,9 +142,10 @@ static bool is_worn_out(const struct disk_super *super)
 }
 
 /* Is what was found to be gone on with? Tells why not. */
-static const char *objection(const struct disk_device *device, const struct disk_super *super)
+static const char *objection(const struct disk_device *device)
 {
     const struct disk *disk = device->disk;
+    const struct disk_super *super = &device->super;
 
     if (is_worn_out(super))
         return "its counters are near their end";
@@ -164,35 +153,37 @@ static const char *objection(const struct disk_device *device, const struct disk
         return "its size has changed";
     if (disk->config.segment_bytes > 0 && super->segment_bytes != disk->config.segment_bytes)
         return "its segments are of another size";
-    if (disk->device_count > 0 && memcmp(super->set.bytes, disk->set.bytes, sizeof(disk->set.bytes)) != 0)
+    if (memcmp(super->set.bytes, disk->set.bytes, sizeof(disk->set.bytes)) != 0)
         return "it belonged to another store";
     if (super->devices != disk->config.path_count || super->device != device->number)
         return "it was one of another number of --cache-dir, or in another place among them";
+    if (super->mounts != disk->mounts)
+        return "WARP has run without it";
+    if (disk->out >> device->number & 1)
+        return "it had failed";
     return NULL;
 }
 
-MUST_USE static err device_take(struct disk_device *device)
+err disk_device_take(struct disk_device *device)
 {
-    struct disk_super super;
-    err found = super_find(device, &super);
-    const char *why = "its superblock is damaged";
+    const char *why = device->found.code == ERR_CORRUPT ? "its superblock is damaged" : NULL;
+    err e = ERR_OK;
 
-    if (found.code == ERR_SYSTEM || found.code == ERR_UNSUPPORTED)
-        return device_refused(device, found);
-    if (err_is_ok(found))
-        why = objection(device, &super);
-    if (err_is_ok(found) && why == NULL) {
-        if (device->disk->device_count == 0)
-            set_begin(device->disk, &super);
-        device->super = super;
-        return ERR_OK;
-    }
-    if (found.code != ERR_NOT_FOUND) {
+    if (err_is_ok(device->found))
+        why = objection(device);
+    if (why != NULL) {
         disk_count(device->disk, DISK_ERROR_FORMATTED);
         log_warn("%s: %s: formatted anew, what was cached there is gone", device->path, why);
     }
-    err formatted = device_format(device);
-    return err_is_ok(formatted) ? ERR_OK : device_refused(device, formatted);
+    if (why != NULL || !err_is_ok(device->found))
+        e = device_format(device);
+    device->super.mounts = device->disk->mounts + 1;
+    device->super.out = 0;
+    device->super.pid = os_process_id();
+    device->super.is_clean = 0;
+    if (err_is_ok(e))
+        e = disk_super_store(device);
+    return err_is_ok(e) ? ERR_OK : device_refused(device, e);
 }
 
 /* Before anything is changed: what lies there, as it is, may be somebody else's. ERR_REFUSED: it is. */
@@ -200,8 +191,12 @@ MUST_USE static err device_look(struct disk_device *device, bool is_device, unsi
 {
     char *head = os_file_memory(DISK_AREAS_AT);
     struct disk_super super;
-    err e = head != NULL ? os_file_open(device->path, 0, wishes, &device->file) : ERR(MEMORY);
+    err e = head != NULL ? os_file_open(device->path, 0, wishes | OS_FILE_EXISTING, &device->file) : ERR(MEMORY);
 
+    if (e.code == ERR_SYSTEM && e.sys == ENOENT) {
+        free(head);
+        return ERR_OK;
+    }
     if (err_is_ok(e) && device->file.size_bytes >= DISK_AREAS_AT)
         e = os_file_now(&device->file, OS_FILE_READ, head, DISK_AREAS_AT, 0);
     if (err_is_ok(e) && device->file.size_bytes >= DISK_AREAS_AT) {
@@ -227,6 +222,7 @@ err disk_device_open(struct disk_device *device, const char *path, uint64_t size
     err e = ERR_OK;
 
     device->file.fd = -1;
+    device->is_fresh = false;
     store_path(device, path, is_device);
     if (!is_device && size_bytes < DISK_SIZE_MIN)
         return device_refused(device, ERR(LIMIT));
@@ -236,16 +232,14 @@ err disk_device_open(struct disk_device *device, const char *path, uint64_t size
         e = device_look(device, is_device, wishes);
     if (err_is_ok(e))
         e = os_file_open(device->path, is_device ? 0 : size_bytes - size_bytes % DISK_BLOCK, wishes, &device->file);
+    if (err_is_ok(e) && device->file.align_bytes > DISK_BLOCK) {
+        os_file_close(&device->file);
+        e = os_file_open(device->path, is_device ? 0 : size_bytes - size_bytes % DISK_BLOCK, OS_FILE_BUFFERED, &device->file);
+    }
     if (!err_is_ok(e))
         return device_refused(device, e);
-    e = device_take(device);
-    if (!err_is_ok(e)) {
-        os_file_close(&device->file);
-        return e;
-    }
-    device->super.mounts++;
-    device->super.pid = os_process_id();
-    device->super.is_clean = 0;
-    e = disk_super_store(device);
-    return err_is_ok(e) ? ERR_OK : device_refused(device, e);
+    device->found = super_find(device, &device->super);
+    if (device->found.code == ERR_SYSTEM || device->found.code == ERR_UNSUPPORTED)
+        return device_refused(device, device->found);
+    return ERR_OK;
 }

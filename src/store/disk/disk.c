@@ -142,13 +142,55 @@ static void devices_open(struct disk *disk)
         struct disk_device *device = &disk->devices[disk->device_count];
         memset(device, 0, sizeof(*device));
         device->disk = disk;
-        device->number = disk->device_count;
+        device->number = i;
         err opened = disk_device_open(device, disk->config.paths[i], share_of_plain_file(&disk->config));
         if (err_is_ok(opened))
             disk->device_count++;
         else
             disk_count(disk, DISK_ERROR_OPEN);
     }
+}
+
+/* The set is the one whose device was opened most often: others are new, or were away. */
+static void set_choose(struct disk *disk)
+{
+    const struct disk_super *set = NULL;
+
+    for (unsigned i = 0; i < disk->device_count; i++) {
+        const struct disk_device *device = &disk->devices[i];
+        if (err_is_ok(device->found) && (set == NULL || device->super.mounts > set->mounts))
+            set = &device->super;
+    }
+    if (set == NULL) {
+        os_entropy(disk->set.bytes, sizeof(disk->set.bytes));
+        os_entropy(disk->secret, sizeof(disk->secret));
+        return;
+    }
+    disk->set = set->set;
+    memcpy(disk->secret, set->secret, sizeof(disk->secret));
+    disk->mounts = set->mounts;
+    for (unsigned i = 0; i < disk->device_count; i++)
+        if (err_is_ok(disk->devices[i].found) && disk->devices[i].super.mounts == disk->mounts)
+            disk->out |= disk->devices[i].super.out;
+}
+
+static void devices_take(struct disk *disk)
+{
+    unsigned kept = 0;
+
+    if (disk->mounts >= DISK_MOUNTS_MAX)
+        disk->mounts = 0; /* every device is formatted anew */
+    for (unsigned i = 0; i < disk->device_count; i++) {
+        if (!err_is_ok(disk_device_take(&disk->devices[i]))) {
+            disk_count(disk, DISK_ERROR_OPEN);
+            continue;
+        }
+        if (kept != i)
+            disk->devices[kept] = disk->devices[i];
+        kept++;
+    }
+    disk->device_count = kept;
+    atomic_init(&disk->next_wseq, (disk->mounts + 1) << 40);
 }
 
 static err disk_index_open(struct disk *disk)
@@ -171,12 +213,12 @@ static err device_prepare(struct disk_device *device)
     pthread_mutex_init(&device->mutex, NULL);
     list_init(&device->commits);
     device->sweeper = purge_log_sweeper_new(device->disk->purges);
+    for (unsigned i = 0; i < EVICT_LOGS; i++)
+        device->chains[i] = (struct disk_chain){DISK_NO_SEGMENT, DISK_NO_SEGMENT, 0};
     device->offers = malloc(OFFERS_MAX * sizeof(*device->offers));
     device->free_segments = malloc(device->super.segments * sizeof(uint32_t));
     device->scratch = os_file_memory(DISK_BUFFER_BYTES);
     ENSURE(device->offers != NULL && device->free_segments != NULL && device->scratch != NULL, MEMORY);
-    for (unsigned i = 0; i < EVICT_LOGS; i++)
-        device->chains[i] = (struct disk_chain){DISK_NO_SEGMENT, DISK_NO_SEGMENT, 0};
     TRY(disk_streams_open(device));
     TRY(evict_new(&evict, &device->evict));
     return ERR_OK;
@@ -201,7 +243,6 @@ static err disk_prepare(struct disk *disk)
     return ERR_OK;
 }
 
-/* Devices of one set share the secret; the first one says which. One of another set is formatted anew. */
 err disk_open(const struct disk_config *config, struct disk **ret_disk)
 {
     struct disk *disk = calloc(1, sizeof(*disk));
@@ -210,8 +251,9 @@ err disk_open(const struct disk_config *config, struct disk **ret_disk)
     disk->config = *config;
     disk->purges = config->purges;
     pthread_mutex_init(&disk->note_mutex, NULL);
-    atomic_init(&disk->next_wseq, 1);
     devices_open(disk);
+    set_choose(disk);
+    devices_take(disk);
     err e = disk->device_count > 0 ? disk_prepare(disk) : ERR(NOT_FOUND);
     if (!err_is_ok(e)) {
         /* the notes are of use to whoever goes on without a disk */
@@ -226,6 +268,10 @@ static void device_done(struct disk_device *device)
 {
     for (uint32_t i = 0; i < device->offer_count; i++)
         store_object_unref(&device->offers[(device->offer_first + i) % OFFERS_MAX].stored->seen);
+    disk_recover_close(device);
+    disk_snapshot_close(device);
+    disk_sweep_close(device);
+    disk_reclaim_close(device);
     disk_streams_close(device);
     evict_free(device->evict);
     journal_free(device->journal);
@@ -245,6 +291,7 @@ struct disk *disk_free(struct disk *disk)
     for (unsigned i = 0; i < disk->note_count; i++)
         free(disk->notes[i]);
     disk_index_free(disk->index);
+    free(disk->words);
     free(disk->segments);
     free(disk->tenant_bytes);
     pthread_mutex_destroy(&disk->note_mutex);

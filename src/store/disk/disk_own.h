@@ -86,7 +86,9 @@ struct disk_snapshot;
 
 struct disk_device {
     struct disk *disk;
-    unsigned number;
+    unsigned number; /* of its path: its place in the set */
+    bool is_fresh;   /* formatted by this start */
+    err found;       /* what its superblock was before */
     char path[DISK_PATH_MAX];
     struct os_file file;
     struct disk_super super;
@@ -144,6 +146,8 @@ struct disk {
     struct purge_log *purges;
     uint8_t secret[HASH_SECRET_BYTES];
     struct disk_id set;
+    uint64_t mounts, out; /* before this start, as the set's superblocks have them */
+    _Atomic uint64_t out_now; /* bits: devices that have failed since, and whose failure the others have on record */
     _Atomic uint64_t next_wseq;
     _Atomic uint64_t forget_seq; /* journals need not remember purges up to it */
     /* what the last snapshot says of segments, from the first device's keeper; NULL: there is none */
@@ -197,7 +201,9 @@ MUST_USE err disk_write_now(struct disk_device *device, void *bytes, uint32_t si
 unsigned disk_epoch_turn(struct disk_device *device);
 
 /* device.c */
+/* First all are opened and looked at, then each is taken on or formatted. */
 MUST_USE err disk_device_open(struct disk_device *device, const char *path, uint64_t size_bytes);
+MUST_USE err disk_device_take(struct disk_device *device);
 MUST_USE err disk_super_store(struct disk_device *device);
 
 /* log.c; the keeper's thread */
@@ -244,6 +250,7 @@ MUST_USE err disk_recover_begin(struct disk_device *device);
 bool disk_recover_step(struct disk_device *device);
 void disk_recover_close(struct disk_device *device);
 bool disk_snapshot_step(struct disk_device *device, bool wanted);
+void disk_snapshot_drop(struct disk_device *device); /* one that is under way */
 void disk_snapshot_close(struct disk_device *device);
 bool disk_sweep_step(struct disk_device *device);
 void disk_sweep_close(struct disk_device *device);

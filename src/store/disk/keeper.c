@@ -183,11 +183,29 @@ static void keeper_close(struct disk_device *device)
     disk_commit_step(device);
     for (unsigned i = 0; i < EVICT_LOGS; i++)
         disk_seal(device, (enum evict_log)i);
+    if (device->snapshot != NULL)
+        disk_snapshot_drop(device);
     while (state_of(device) == KEEPER_RUNNING && disk_snapshot_step(device, true))
         continue;
     device->super.is_clean = 1;
     if (!atomic_load(&device->is_offline) && !err_is_ok(disk_super_store(device)))
         disk_count(device->disk, DISK_ERROR_WRITE);
+}
+
+/* A device that has failed is on record in the others: what it holds is not to be trusted when it comes back. */
+static void supers_tell(struct disk_device *device)
+{
+    struct disk *disk = device->disk;
+    uint64_t out = device->super.out;
+
+    for (unsigned i = 0; i < disk->device_count; i++)
+        if (atomic_load_explicit(&disk->devices[i].is_offline, memory_order_relaxed))
+            out |= 1ull << disk->devices[i].number;
+    if (out == device->super.out)
+        return;
+    device->super.out = out;
+    if (err_is_ok(disk_super_store(device)))
+        atomic_fetch_or(&disk->out_now, out);
 }
 
 static void keeper_step(struct disk_device *device)
@@ -202,6 +220,8 @@ static void keeper_step(struct disk_device *device)
         loop_stop(device->loop);
         return;
     }
+    if (!atomic_load_explicit(&device->is_offline, memory_order_relaxed))
+        supers_tell(device);
     disk_commit_step(device);
     if (atomic_load_explicit(&device->is_offline, memory_order_relaxed))
         more = disk_offline_step(device);

@@ -515,7 +515,7 @@ static err find_step(struct disk_device *device)
     struct disk_recovery *recovery = device->recovery;
 
     recovery->next = 0;
-    if (device->number == 0) {
+    if (device == &device->disk->devices[0]) {
         snapshot_find(device);
         atomic_store(&device->disk->are_words_known, true);
     }

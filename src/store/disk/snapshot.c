@@ -162,7 +162,7 @@ bool disk_snapshot_step(struct disk_device *device, bool wanted)
     struct disk_snapshot *snapshot = device->snapshot;
     err e;
 
-    if (device->number != 0)
+    if (device != &device->disk->devices[0])
         return false;
     if (snapshot == NULL)
         return wanted && disk_all_recovered(device->disk) && snapshot_begin(device);
@@ -183,6 +183,11 @@ bool disk_snapshot_step(struct disk_device *device, bool wanted)
     device->snapshot_swept = snapshot->head.swept_seq;
     snapshot_end(device);
     return false;
+}
+
+void disk_snapshot_drop(struct disk_device *device)
+{
+    snapshot_end(device);
 }
 
 void disk_snapshot_close(struct disk_device *device)
