@@ -114,6 +114,7 @@ enum store_status storage_lookup(struct storage *storage, struct store_lookup *l
     op_begin(storage, &lookup->op, lookup_late);
     lookup->found = STORE_MISS;
     lookup->object = NULL;
+    lookup->is_below = false;
     return op_submitted(&lookup->op, storage->ops->lookup(storage, lookup));
 }
 

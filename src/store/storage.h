@@ -100,6 +100,12 @@ bool store_object_is_failed(const struct store_object *object); /* its fill was 
 
 enum store_status { STORE_DONE, STORE_PENDING };
 
+/* A tier's own part of a call that is pending; first member of it. */
+struct store_op;
+struct store_pending {
+    void (*cancel)(struct store_pending *pending); /* as storage_cancel */
+};
+
 /* First member of every call. done and loop may be left NULL only where the caller never sees STORE_PENDING
  * (RAM only). Owned by the caller until DONE, done() or cancel. */
 struct store_op {
@@ -109,8 +115,7 @@ struct store_op {
     uint64_t deadline_ns; /* loop time; 0: none */
     struct timer timer;   /* storage.c's */
     struct storage *storage;
-    void *tier; /* this and the next: the tier's while pending */
-    void (*tier_cancel)(struct store_op *op);
+    struct store_pending *tier; /* the tier's while pending */
     bool pending, late;
 };
 
@@ -132,6 +137,7 @@ struct store_lookup {
     struct store_key key;      /* in; full stays valid until done */
     bool peek;                 /* in: do not count as a use (browse, explain, double check) */
     bool at_hand;              /* in: only what needs no device: never STORE_PENDING */
+    bool is_below;             /* out: it was read from the tier below for this lookup */
     enum store_found found;    /* out */
     struct store_object *object; /* out: a reference, the caller's */
 };

@@ -1,6 +1,7 @@
 #include "store/tiered.h"
 
 #include "store/near.h"
+#include "store/object.h"
 #include "store/purge.h"
 #include "store/ram.h"
 #include "store/storage_ops.h"
@@ -11,7 +12,6 @@ struct tiered {
     struct storage storage;
     struct storage *ram;
     struct disk *disk;
-    struct purge_log *purges;
     struct storage below; /* the disk as a tier of its own: for names and numbers */
 };
 
@@ -178,7 +178,7 @@ static enum store_status tiered_purge(struct storage *storage, struct store_purg
 static void tiered_cancel(struct storage *storage, struct store_op *op)
 {
     (void)storage;
-    op->tier_cancel(op);
+    op->tier->cancel(op->tier);
 }
 
 static void tiered_drop(struct storage *storage, struct store_object *object)
@@ -231,9 +231,8 @@ static void tiered_free(struct storage *storage)
 {
     struct tiered *tiered = tiered_of(storage);
 
-    disk_free(tiered->disk); /* it holds objects of RAM */
+    disk_let_go(tiered->disk);
     storage_free(tiered->ram);
-    purge_log_free(tiered->purges);
     free(tiered);
 }
 
@@ -287,21 +286,20 @@ static const struct storage_ops tiered_ops = {
 
 static const struct storage_ops below_ops = {.stats = below_stats, .tenant_bytes = below_tenant_bytes};
 
-err store_tiered_new(struct storage *ram, struct disk *disk, struct purge_log *purges, struct storage **ret_storage)
+err store_tiered_new(struct storage *ram, struct disk *disk, struct storage **ret_storage)
 {
     struct tiered *tiered = calloc(1, sizeof(*tiered));
 
     ENSURE(tiered != NULL, MEMORY);
     tiered->ram = ram;
     tiered->disk = disk;
-    tiered->purges = purges;
     tiered->storage.ops = &tiered_ops;
     tiered->storage.name = "tiered";
-    tiered->storage.purges = purges;
+    tiered->storage.purges = ram->purges;
     memcpy(tiered->storage.secret, ram->secret, HASH_SECRET_BYTES);
     tiered->below.ops = &below_ops;
     tiered->below.name = "disk";
-    tiered->below.purges = purges;
+    tiered->below.purges = ram->purges;
     disk_set_host(disk, &(struct disk_host){tiered_found, tiered_not_found, tiered});
     ram_watch(ram, &(struct ram_watch){ram_stored, ram_updated, ram_over, tiered});
     *ret_storage = &tiered->storage;

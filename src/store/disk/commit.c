@@ -12,6 +12,7 @@ struct disk_commit_part {
 };
 
 struct disk_commit {
+    struct store_pending pending;
     struct purge_entry entry;
     struct store_purge *purge; /* NULL: nobody waits any more; op.loop's thread alone */
     struct loop *loop;         /* NULL: nobody waits */
@@ -49,9 +50,9 @@ static void part_done(struct disk_commit *commit, bool is_durable)
     loop_post(commit->loop, &commit->mail);
 }
 
-static void commit_cancel(struct store_op *op)
+static void commit_cancel(struct store_pending *pending)
 {
-    ((struct disk_commit *)op->tier)->purge = NULL;
+    container_of(pending, struct disk_commit, pending)->purge = NULL;
 }
 
 /* ---- asking for it ---------------------------------------------------------------------------------------------- */
@@ -89,8 +90,8 @@ enum store_status disk_purge(struct disk *disk, struct store_purge *purge)
                                          .soft = purge->soft};
     commit->purge = purge;
     commit->loop = purge->op.loop;
-    purge->op.tier = commit;
-    purge->op.tier_cancel = commit_cancel;
+    commit->pending.cancel = commit_cancel;
+    purge->op.tier = &commit->pending;
     atomic_init(&commit->left, 1); /* this call's own */
     for (unsigned i = 0; i < disk->device_count; i++) {
         list_init(&commit->parts[i].link);

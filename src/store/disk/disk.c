@@ -243,6 +243,39 @@ static err disk_prepare(struct disk *disk)
     return ERR_OK;
 }
 
+static void device_let_go(struct disk_device *device)
+{
+    for (uint32_t i = 0; i < device->offer_count; i++)
+        store_object_unref(&device->offers[(device->offer_first + i) % OFFERS_MAX].stored->seen);
+    device->offer_count = 0;
+    disk_streams_close(device);
+}
+
+static void device_done(struct disk_device *device)
+{
+    device_let_go(device);
+    disk_recover_close(device);
+    disk_snapshot_close(device);
+    disk_sweep_close(device);
+    disk_reclaim_close(device);
+    evict_free(device->evict);
+    journal_free(device->journal);
+    free(device->offers);
+    free(device->free_segments);
+    free(device->scratch);
+    os_file_close(&device->file);
+    pthread_mutex_destroy(&device->mutex);
+}
+
+/* What is left of a disk that could not be opened: its notes and counters. */
+static void devices_drop(struct disk *disk)
+{
+    for (unsigned i = 0; i < disk->device_count; i++)
+        device_done(&disk->devices[i]);
+    disk->device_count = 0;
+    atomic_store(&disk->is_off, true);
+}
+
 err disk_open(const struct disk_config *config, struct disk **ret_disk)
 {
     struct disk *disk = calloc(1, sizeof(*disk));
@@ -255,31 +288,16 @@ err disk_open(const struct disk_config *config, struct disk **ret_disk)
     set_choose(disk);
     devices_take(disk);
     err e = disk->device_count > 0 ? disk_prepare(disk) : ERR(NOT_FOUND);
-    if (!err_is_ok(e)) {
-        /* the notes are of use to whoever goes on without a disk */
-        *ret_disk = disk;
-        return e;
-    }
+    if (!err_is_ok(e))
+        devices_drop(disk);
     *ret_disk = disk;
-    return ERR_OK;
+    return e;
 }
 
-static void device_done(struct disk_device *device)
+void disk_let_go(struct disk *disk)
 {
-    for (uint32_t i = 0; i < device->offer_count; i++)
-        store_object_unref(&device->offers[(device->offer_first + i) % OFFERS_MAX].stored->seen);
-    disk_recover_close(device);
-    disk_snapshot_close(device);
-    disk_sweep_close(device);
-    disk_reclaim_close(device);
-    disk_streams_close(device);
-    evict_free(device->evict);
-    journal_free(device->journal);
-    free(device->offers);
-    free(device->free_segments);
-    free(device->scratch);
-    os_file_close(&device->file);
-    pthread_mutex_destroy(&device->mutex);
+    for (unsigned i = 0; i < disk->device_count; i++)
+        device_let_go(&disk->devices[i]);
 }
 
 struct disk *disk_free(struct disk *disk)
@@ -365,6 +383,8 @@ void disk_forget(struct disk *disk, hash128 hash)
 {
     struct disk_gone gone;
 
+    if (disk->device_count == 0)
+        return;
     disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY | 1u << DISK_BODY, &gone);
     all_gone(disk, &gone);
 }
@@ -382,7 +402,7 @@ bool disk_has(const struct disk *disk, hash128 hash)
 {
     struct disk_entry entries[DISK_INDEX_FIND_MAX];
 
-    return disk_index_find(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY, entries) > 0;
+    return disk->device_count > 0 && disk_index_find(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY, entries) > 0;
 }
 
 /* ---- numbers -------------------------------------------------------------------------------------------------- */

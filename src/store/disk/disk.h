@@ -13,8 +13,6 @@
 #ifndef WARP_STORE_DISK_DISK_H
 #define WARP_STORE_DISK_DISK_H
 
-#include "store/object.h"
-#include "store/purge.h"
 #include "store/storage.h"
 
 #define DISK_DEVICES_MAX 16u
@@ -60,6 +58,7 @@ struct disk_codec {
     bool (*unpack)(slice packed, char *to);        /* to: 8-byte aligned */
 };
 
+struct purge_log;
 struct disk_config {
     const char *paths[DISK_DEVICES_MAX]; /* directories (the store is DIR/warp.store) or block devices */
     unsigned path_count;
@@ -73,11 +72,15 @@ struct disk_config {
 };
 
 struct disk;
+struct stored; /* store/object.h */
 
 /* Opens, locks, and where needed formats each store; those that cannot be used are left out, each with a line in the log
- * (disk_notes). ERR_NOT_FOUND: none is left. Blocks; one thread, before any other call. */
+ * (disk_notes). On an error there is a disk
+ * all the same, that has nothing and takes nothing; ERR_NOT_FOUND: none of the stores can be used. Blocks; one thread, before any other call. */
 MUST_USE err disk_open(const struct disk_config *config, struct disk **ret_disk);
-/* Keepers have stopped. Blocks. NULL is fine. */
+/* Keepers have stopped: no object of the tier above is held any more. */
+void disk_let_go(struct disk *disk);
+/* The same, and the memory. Blocks. NULL is fine. */
 struct disk *disk_free(struct disk *disk);
 
 /* HASH_SECRET_BYTES, of all keys: the same after a restart. */
@@ -117,7 +120,7 @@ struct disk_host {
 };
 void disk_set_host(struct disk *disk, const struct disk_host *host);
 
-/* As storage_lookup: DONE with a miss, or PENDING and storage_complete later (op.tier_cancel takes it back). Any thread
+/* As storage_lookup: DONE with a miss, or PENDING and storage_complete later (op.tier takes it back). Any thread
  * with a loop. */
 enum store_status disk_lookup(struct disk *disk, struct store_lookup *lookup);
 

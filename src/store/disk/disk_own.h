@@ -6,6 +6,8 @@
 #include "store/disk/format.h"
 #include "store/disk/journal.h"
 #include "store/evict.h"
+#include "store/object.h"
+#include "store/purge.h"
 
 #include <pthread.h>
 

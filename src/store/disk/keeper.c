@@ -77,7 +77,7 @@ static bool is_writable(const struct store_object *object)
 
 /* False: it can or may not be written. The sequence is read before the log is asked: a purge that comes between is newer
  * than the record. */
-static bool record_of(struct disk_device *device, struct stored *stored, struct disk_append *ret_append, bool *ret_packed)
+static bool record_of(struct disk_device *device, struct stored *stored, struct disk_append *ret_append)
 {
     struct store_object *object = &stored->seen;
     const struct disk_codec *codec = &device->disk->config.codec;
@@ -88,9 +88,9 @@ static bool record_of(struct disk_device *device, struct stored *stored, struct 
 
     if (verdict == PURGE_HARD || stored_has_flag(stored, STORED_OVER))
         return false;
-    *ret_packed = codec->pack != NULL && object->kind != STORE_VARY && meta.len > 0;
-    if (*ret_packed)
-        meta = slice_of(NULL, codec->packed_bytes(meta));
+    size_t packed = codec->pack != NULL && object->kind == STORE_ANSWER ? codec->packed_bytes(meta) : 0;
+    if (packed > 0)
+        meta = slice_of(NULL, packed);
     *ret_append = (struct disk_append){
         .hash = disk_hash(object->hash),
         .stored = stored,
@@ -99,6 +99,7 @@ static bool record_of(struct disk_device *device, struct stored *stored, struct 
                    .purge_seq = seq,
                    .stored_ms = object->stored_ms,
                    .tenant = object->tenant,
+                   .is_packed = packed > 0,
                    .key = store_object_key(object),
                    .meta = meta,
                    .labels = store_object_labels(object),
@@ -112,10 +113,9 @@ static void offer_write(struct disk_device *device, const struct disk_offer_entr
     struct stored *stored = offer->stored;
     struct disk_append append;
     char *meta, *body;
-    bool packed;
 
     if (!is_writable(&stored->seen) || (stored_has_flag(stored, STORED_ON_DISK) && !offer->is_update) ||
-        !record_of(device, stored, &append, &packed))
+        !record_of(device, stored, &append))
         return;
     uint64_t bytes = disk_record_bytes(append.record.key.len, append.record.label_count, append.record.meta.len, append.record.body_bytes);
     switch (bytes > 0 ? evict_admit(device->evict, append.hash, bytes, offer->was_used) : EVICT_ADMIT_NOT) {
@@ -130,7 +130,7 @@ static void offer_write(struct disk_device *device, const struct disk_offer_entr
     }
     if (!disk_append_begin(device, &append, &meta, &body))
         return;
-    if (packed)
+    if (append.record.is_packed)
         device->disk->config.codec.pack(stored->seen.meta, meta);
     body_copy(device, &stored->seen, body);
     disk_append_end(device, &append);

@@ -97,6 +97,7 @@ void disk_streams_close(struct disk_device *device)
         free(stream->pending);
         free(stream->footer.bytes);
         free(stream->buffer);
+        *stream = (struct disk_stream){.segment = DISK_NO_SEGMENT};
     }
 }
 

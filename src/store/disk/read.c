@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 struct disk_read {
+    struct store_pending pending;
     struct os_file_op io;
     struct disk *disk;
     struct store_lookup *lookup; /* NULL: nobody waits any more */
@@ -132,8 +133,8 @@ static char *found_unpack(const struct disk *disk, const struct disk_record *rec
 {
     const struct disk_codec *codec = &disk->config.codec;
     size_t labels = store_label_room(record->label_count) * sizeof(struct store_label);
-    bool packed = codec->unpack != NULL && record->kind != DISK_VARY && record->meta.len > 0;
-    size_t meta = packed ? codec->unpacked_bytes(record->meta) : record->meta.len;
+    bool packed = record->is_packed;
+    size_t meta = !packed ? record->meta.len : codec->unpack != NULL ? codec->unpacked_bytes(record->meta) : 0;
     char *memory = packed && meta == 0 ? NULL : malloc(labels + meta + 1);
 
     if (memory == NULL)
@@ -204,6 +205,7 @@ static bool hand_over(struct disk_read *read, const struct disk_record *record)
     if (!lookup->peek)
         disk_index_hit(disk->index, read->hash, entry->segment, entry->offset);
     lookup->object = object;
+    lookup->is_below = true;
     lookup->found = found.is_soft ? STORE_HIT_SOFT : STORE_HIT;
     return true;
 }
@@ -287,11 +289,9 @@ static void read_done(struct os_op *op)
     read_finish(read, is_found);
 }
 
-static void read_cancel(struct store_op *op)
+static void read_cancel(struct store_pending *pending)
 {
-    struct disk_read *read = op->tier;
-
-    read->lookup = NULL;
+    container_of(pending, struct disk_read, pending)->lookup = NULL;
 }
 
 /* ---- lookup --------------------------------------------------------------------------------------------------- */
@@ -308,10 +308,9 @@ enum store_status disk_lookup(struct disk *disk, struct store_lookup *lookup)
     if (count > 0 && lookup->op.loop != NULL)
         read = malloc(sizeof(*read));
     if (read != NULL) {
-        *read = (struct disk_read){.disk = disk, .lookup = lookup, .hash = hash, .count = count};
+        *read = (struct disk_read){.pending = {read_cancel}, .disk = disk, .lookup = lookup, .hash = hash, .count = count};
         memcpy(read->entries, entries, count * sizeof(*entries));
-        lookup->op.tier = read;
-        lookup->op.tier_cancel = read_cancel;
+        lookup->op.tier = &read->pending;
         if (read_next(read, lookup->op.loop))
             return STORE_PENDING;
         read_free(read);
