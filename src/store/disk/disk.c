@@ -97,6 +97,30 @@ void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *e
     all_gone(disk, &gone);
 }
 
+static bool is_head(uint8_t kind)
+{
+    return kind == DISK_HEAD || kind == DISK_HEAD_SOFT;
+}
+
+void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry)
+{
+    struct disk_entry old[DISK_INDEX_FIND_MAX];
+    struct disk_gone gone;
+    unsigned count = 0;
+
+    if (is_head(entry->kind))
+        count = disk_index_find(disk->index, hash, 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
+    for (unsigned i = 0; i < count; i++) {
+        old[i].kind = DISK_BODY;
+        disk_entry_put(disk, hash, &old[i]);
+    }
+    disk_entry_put(disk, hash, entry);
+    if (is_head(entry->kind) || entry->kind == DISK_BODY)
+        return;
+    disk_index_remove_all(disk->index, hash, 1u << DISK_BODY, &gone);
+    all_gone(disk, &gone);
+}
+
 bool disk_entry_remove(struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset)
 {
     struct disk_entry gone;

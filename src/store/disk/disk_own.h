@@ -195,6 +195,9 @@ void disk_failed(struct disk_device *device, enum disk_error kind, const char *w
 void disk_note_add(struct disk *disk, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Index and accounts together. */
 void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
+/* A record newer than what the key has. A new head leaves the body where it is: a whole record becomes one, and is put
+ * before the head can be found. What is whole needs no other body. */
+void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
 bool disk_entry_remove(struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset);
 void disk_entry_gone(struct disk *disk, const struct disk_entry *entry);
 void disk_entry_came(struct disk *disk, const struct disk_entry *entry);

@@ -313,7 +313,7 @@ void disk_append_end(struct disk_device *device, struct disk_append *append)
  * marked the object, this one looks at the mark after it has put the entry. */
 static void publish_new(struct disk *disk, const struct disk_pending *pending)
 {
-    disk_entry_put(disk, pending->hash, &pending->entry);
+    disk_entry_take_place(disk, pending->hash, &pending->entry);
     atomic_thread_fence(memory_order_seq_cst);
     if (stored_has_flag(pending->stored, STORED_OVER))
         (void)disk_entry_remove(disk, pending->hash, pending->entry.segment, pending->entry.offset);
