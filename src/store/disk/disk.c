@@ -236,6 +236,7 @@ static err device_prepare(struct disk_device *device)
 
     pthread_mutex_init(&device->mutex, NULL);
     list_init(&device->commits);
+    atomic_init(&device->is_open, true); /* until its keeper knows better */
     device->sweeper = purge_log_sweeper_new(device->disk->purges);
     for (unsigned i = 0; i < EVICT_LOGS; i++)
         device->chains[i] = (struct disk_chain){DISK_NO_SEGMENT, DISK_NO_SEGMENT, 0};
