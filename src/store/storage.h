@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 
 #define STORE_LABELS_MAX 300u
+#define STORE_PROBATION_PERCENT 25u /* of a RAM tier: objects that were not asked for again yet */
 #define STORE_SLICE_BYTES (1u << 20) /* of a large body that is stored in pieces; the largest body of a disk record */
 
 struct storage;

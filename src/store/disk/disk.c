@@ -63,6 +63,13 @@ void disk_failed(struct disk_device *device, enum disk_error kind, const char *w
         device_offline(device);
 }
 
+void disk_settle(struct disk *disk, struct stored *stored)
+{
+    if (disk->host.settled != NULL)
+        disk->host.settled(disk->host.host, stored);
+    store_object_unref(&stored->seen);
+}
+
 void disk_entry_gone(struct disk *disk, const struct disk_entry *entry)
 {
     uint64_t bytes = disk_size_of_class(entry->size_class);
@@ -232,7 +239,8 @@ static err device_prepare(struct disk_device *device)
 {
     struct evict_config evict = {.segments = device->super.segments,
                                  .segment_bytes = device->super.segment_bytes,
-                                 .write_bytes_per_s = device->disk->config.write_bytes_per_s};
+                                 .write_bytes_per_s = device->disk->config.write_bytes_per_s,
+                                 .probation_bytes = device->disk->config.probation_bytes / device->disk->device_count};
 
     pthread_mutex_init(&device->mutex, NULL);
     list_init(&device->commits);
@@ -377,6 +385,13 @@ bool disk_is_open(const struct disk *disk)
         if (atomic_load_explicit(&disk->devices[i].is_open, memory_order_relaxed))
             return true;
     return false;
+}
+
+bool disk_missed(struct disk *disk, hash128 hash, uint64_t bytes)
+{
+    struct disk_device *device = device_for(disk, hash);
+
+    return device != NULL && evict_missed(device->evict, disk_hash(hash), bytes);
 }
 
 bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is_update)

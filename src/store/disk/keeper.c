@@ -167,7 +167,8 @@ static bool becomes_head(struct disk_device *device, struct stored *stored, stru
     return false;
 }
 
-static void offer_write(struct disk_device *device, const struct disk_offer_entry *offer)
+/* True: it is on its way. */
+static bool offer_write(struct disk_device *device, const struct disk_offer_entry *offer)
 {
     struct stored *stored = offer->stored;
     struct disk_append append;
@@ -175,12 +176,12 @@ static void offer_write(struct disk_device *device, const struct disk_offer_entr
 
     if (!is_writable(&stored->seen) || (stored_has_flag(stored, STORED_ON_DISK) && !offer->is_update) ||
         !record_of(device, stored, &append))
-        return;
+        return false;
     bool is_head = offer->is_update && becomes_head(device, stored, &append);
     uint64_t bytes = disk_record_bytes(append.record.key.len, append.record.label_count, append.record.meta.len, append.record.body_bytes);
     switch (bytes > 0 ? evict_admit(device->evict, append.hash, bytes, offer->was_used) : EVICT_ADMIT_NOT) {
     case EVICT_ADMIT_NOT:
-        return;
+        return false;
     case EVICT_ADMIT_SMALL:
         append.log = EVICT_SMALL;
         break;
@@ -189,12 +190,12 @@ static void offer_write(struct disk_device *device, const struct disk_offer_entr
         break;
     }
     if (!disk_append_begin(device, &append, &meta, &body))
-        return;
+        return false;
     if (append.record.is_packed)
         device->disk->config.codec.pack(stored->seen.meta, meta);
     if (!is_head)
         body_copy(device, &stored->seen, body);
-    disk_append_end(device, &append);
+    return disk_append_end(device, &append);
 }
 
 static bool offers_step(struct disk_device *device)
@@ -204,8 +205,10 @@ static bool offers_step(struct disk_device *device)
     for (unsigned i = 0; i < OFFERS_STEP; i++) {
         if (!offer_take(device, &offer))
             return false;
-        offer_write(device, &offer);
-        store_object_unref(&offer.stored->seen);
+        if (offer_write(device, &offer))
+            store_object_unref(&offer.stored->seen); /* what is on its way holds another */
+        else
+            disk_settle(device->disk, offer.stored);
     }
     return true;
 }

@@ -197,8 +197,7 @@ static bool record_copy(struct disk_device *device, uint32_t segment, const stru
         return false;
     if (record.body.len > 0)
         memcpy(body, record.body.data, record.body.len);
-    disk_append_end(device, &append);
-    return true;
+    return disk_append_end(device, &append);
 }
 
 /* ---- one segment, in steps ------------------------------------------------------------------------------------ */
