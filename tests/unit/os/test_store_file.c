@@ -611,7 +611,7 @@ static bool helper_check(const char *id, const char *cpus)
     FILE *status;
 
     snprintf(path, sizeof(path), "/proc/self/task/%s/status", id);
-    snprintf(kernels, sizeof(kernels), "Name:\tiou-wrk-%d\n", (int)getpid());
+    snprintf(kernels, sizeof(kernels), "Name:\tiou-wrk-%d\n", (int)gettid());
     snprintf(want, sizeof(want), "Cpus_allowed_list:\t%s\n", cpus);
     if ((status = fopen(path, "r")) == NULL)
         return false; /* it has just ended */
@@ -636,12 +636,30 @@ static unsigned helpers_check(const char *cpus)
     return count;
 }
 
+/* A thread that has never been on another CPU, nor a helper of its own. */
+static void kept_main(void *arg)
+{
+    static struct call calls[OPS];
+    struct world *w = arg;
+    char *memory = memory_of(BLOCK, 'w');
+
+    os_free(w->os);
+    assert_true(err_is_ok(os_new(&(struct os_config){.io = TEST_IO}, &w->os)));
+    world_open(w, MIB, OS_FILE_BUFFERED);
+    for (unsigned i = 0; i < OPS; i += 2) {
+        call_start(w, &calls[i], OS_FILE_WRITE, memory, i % 64 * BLOCK, BLOCK);
+        call_start(w, &calls[i + 1], OS_FILE_SYNC, NULL, 0, 0);
+    }
+    turn_until(w, OPS);
+    assert_in_range(helpers_check("0"), 1, 4);
+    w->os = os_free(w->os);
+    free(memory);
+}
+
 /* Whoever does the work, of ours or of the kernel's, runs where we may. */
 static void helpers_keep_to_the_mask(void **state)
 {
-    struct world *w = *state;
-    static struct call calls[OPS];
-    char *memory = memory_of(BLOCK, 'w');
+    struct os_thread *thread;
     cpu_set_t before, one;
 
     assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
@@ -650,15 +668,9 @@ static void helpers_keep_to_the_mask(void **state)
     if (!CPU_ISSET(0, &before) || CPU_COUNT(&before) < 2)
         skip();
     assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-    world_open(w, MIB, OS_FILE_BUFFERED);
-    for (unsigned i = 0; i < OPS; i += 2) {
-        call_start(w, &calls[i], OS_FILE_WRITE, memory, i % 64 * BLOCK, BLOCK);
-        call_start(w, &calls[i + 1], OS_FILE_SYNC, NULL, 0, 0);
-    }
-    turn_until(w, OPS);
-    assert_in_range(helpers_check("0"), 1, 4);
+    assert_true(err_is_ok(os_thread_start("kept", kept_main, *state, &thread)));
+    os_thread_join(thread);
     assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
-    free(memory);
 }
 
 /* ---- mounts and devices: as root ------------------------------------------------------------------------------ */
