@@ -238,7 +238,8 @@ struct os_file {
 };
 
 enum os_file_wish {
-    OS_FILE_BUFFERED = 1, /* never direct: for tests */
+    OS_FILE_BUFFERED = 1, /* never direct */
+    OS_FILE_EXISTING = 2, /* ENOENT where there is none */
 };
 
 /* Blocks: at start, or on a thread of its own. Opens or creates (0600) a plain file, or opens a block device; links
@@ -266,6 +267,10 @@ struct os_file_op {
     int32_t moved; /* the door's: what earlier parts brought */
 };
 void os_file_submit(struct os *os, struct os_file_op *op);
+/* The same at once: blocks. At start and on threads of their own. */
+MUST_USE err os_file_now(struct os_file *file, enum os_file_kind what, void *bytes, uint32_t size, uint64_t at);
+bool os_path_is_device(const char *path); /* a block device */
+uint32_t os_process_id(void);
 /* Memory for such operations, aligned; free() it. NULL when there is none. */
 void *os_file_memory(size_t size);
 

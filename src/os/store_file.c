@@ -19,6 +19,7 @@
 
 struct opening {
     const char *path;
+    unsigned wishes;
     int fd;
     bool is_new; /* made by us: removed again on failure */
     struct stat st;
@@ -65,6 +66,8 @@ MUST_USE static err path_open_once(struct opening *o, bool *ret_again)
     if (is_there) {
         TRY(kind_check(o->st.st_mode));
         flags |= S_ISBLK(o->st.st_mode) ? O_EXCL : 0; /* of a device: not while it is mounted */
+    } else if (o->wishes & OS_FILE_EXISTING) {
+        return ERR_SYS(ENOENT);
     } else {
         flags |= O_CREAT | O_EXCL;
     }
@@ -238,7 +241,7 @@ MUST_USE static err direct_choose(const struct opening *o, unsigned wishes, uint
 
 err os_file_open(const char *path, uint64_t size_bytes, unsigned wishes, struct os_file *ret_file)
 {
-    struct opening o = {.path = path, .fd = -1};
+    struct opening o = {.path = path, .wishes = wishes, .fd = -1};
     uint64_t size = 0;
     uint32_t align = 1;
     err result = path_open_locked(&o);
@@ -287,4 +290,34 @@ bool kernel_file_moved(struct os_file_op *op, ssize_t n)
         memset((char *)op->bytes + op->moved, 0, op->size - (uint32_t)op->moved);
     op->op.result = op->what == OS_FILE_WRITE && (uint32_t)op->moved < op->size ? -EIO : (int32_t)op->size;
     return true;
+}
+
+static ssize_t now_once(const struct os_file_op *op)
+{
+    char *bytes = (char *)op->bytes + op->moved;
+    size_t size = op->size - (uint32_t)op->moved;
+    off_t at = (off_t)(op->at + (uint64_t)op->moved);
+    ssize_t n = -1;
+
+    switch ((enum os_file_kind)op->what) {
+    case OS_FILE_READ:
+        n = pread(op->file->fd, bytes, size, at);
+        break;
+    case OS_FILE_WRITE:
+        n = pwrite(op->file->fd, bytes, size, at);
+        break;
+    case OS_FILE_SYNC:
+        n = fdatasync(op->file->fd);
+        break;
+    }
+    return n < 0 ? -errno : n;
+}
+
+err os_file_now(struct os_file *file, enum os_file_kind what, void *bytes, uint32_t size, uint64_t at)
+{
+    struct os_file_op op = {.file = file, .bytes = bytes, .at = at, .size = size, .what = (uint8_t)what};
+
+    while (!kernel_file_moved(&op, now_once(&op)))
+        continue;
+    return op.op.result < 0 ? ERR_SYS(-op.op.result) : ERR_OK;
 }
