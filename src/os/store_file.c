@@ -9,9 +9,12 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OPEN_TRIES      8u     /* the file was removed or made by somebody else between two calls */
+#define PROBER_TRIES    100u   /* a second in all */
+#define PROBER_WAIT_NS  10000000
 #define ALIGN_BYTES_MAX 65536u /* a device that wants more is used without O_DIRECT */
 
 struct opening {
@@ -78,17 +81,45 @@ MUST_USE static err path_open_once(struct opening *o, bool *ret_again)
     return ERR_SYS(errno);
 }
 
+/* A device's lock is shared for a moment by who looks what is on it: udev does whenever a writer has closed it. */
+static bool is_only_shared(const struct opening *o)
+{
+    if (!S_ISBLK(o->st.st_mode) || flock(o->fd, LOCK_SH | LOCK_NB) != 0)
+        return false;
+    flock(o->fd, LOCK_UN);
+    return true;
+}
+
+/* 0, or the errno. */
+static int lock_try(const struct opening *o)
+{
+    const struct timespec pause = {.tv_nsec = PROBER_WAIT_NS};
+    int error = EWOULDBLOCK;
+
+    for (unsigned tries = 0; tries < PROBER_TRIES; tries++) {
+        error = flock(o->fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+        if (error != EWOULDBLOCK || !is_only_shared(o))
+            break;
+        nanosleep(&pause, NULL);
+    }
+    return error;
+}
+
 /* Before anything is changed. ret_again: who had it before us has removed it. */
 MUST_USE static err lock_take(struct opening *o, bool *ret_again)
 {
-    if (flock(o->fd, LOCK_EX | LOCK_NB) != 0) {
-        o->is_new = false; /* somebody was faster: it is his now */
-        return ERR_SYS(errno);
+    int error = lock_try(o);
+
+    if (error == 0 && fstat(o->fd, &o->st) != 0)
+        error = errno;
+    if (error == 0 && o->st.st_nlink == 0) {
+        *ret_again = true;
+        error = ENOENT;
     }
-    if (fstat(o->fd, &o->st) != 0)
-        return ERR_SYS(errno);
-    *ret_again = o->st.st_nlink == 0;
-    return *ret_again ? ERR_SYS(ENOENT) : kind_check(o->st.st_mode);
+    if (error == 0)
+        return kind_check(o->st.st_mode);
+    o->is_new = false; /* what is at the path may be somebody else's by now */
+    return ERR_SYS(error);
 }
 
 static void opening_undo(struct opening *o)
