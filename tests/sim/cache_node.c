@@ -297,6 +297,7 @@ void node_end(void)
         loop_timer_stop(worker->loop, &worker->late);
         server_free(worker->server);
         txn_context_done(&worker->txns);
+        fill_context_done(&worker->fills);
         origin_pool_free(worker->origins);
         resolver_free(worker->resolver);
         loop_free(worker->loop);

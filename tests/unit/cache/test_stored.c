@@ -139,9 +139,65 @@ static void head_compares(void **state)
     assert_int_equal(stored_head_compare(&fields, stored, &same), HEAD_DIFFERENT);
 }
 
+static slice build_sliced(void)
+{
+    struct stored_slices slices = {.id = {3, 4}, .slice_bytes = 1000, .is_strong = 1};
+    slice blob;
+
+    OK(stored_set_slices(&arena, build(206, "Cache-Control: max-age=2\nETag: \"a\"\nContent-Range: bytes 0-4/5000"), &slices, &blob));
+    stored_set_whole((char *)(uintptr_t)blob.data, 5000);
+    return blob;
+}
+
+/* A 206's head becomes that of the whole; a 304 leaves the body where it is. */
+static void slices_are_kept(void **state)
+{
+    (void)state;
+    struct fields fields;
+    const struct stored *stored;
+    enum not_stored reason;
+    struct response r = response_of(304, "Cache-Control: max-age=3600");
+    slice blob = build_sliced();
+
+    OK(stored_merge_304(&arena, blob, &r, T0_MS, T0_MS, NULL, &blob, &reason));
+    OK(stored_view(blob, &fields, &stored));
+    assert_int_equal(stored->status, 200);
+    assert_int_equal(stored->body_bytes, 5000);
+    assert_int_equal(stored->lifetime_s, 3600);
+    assert_null(fields_get(&fields, F_CONTENT_RANGE).data);
+    assert_non_null(stored_slices_of(stored));
+    assert_int_equal(stored_slices_of(stored)->slice_bytes, 1000);
+    assert_int_equal(stored_slices_of(stored)->id.hi, 4);
+    OK(stored_view(build(200, "ETag: \"a\""), &fields, &stored));
+    assert_null(stored_slices_of(stored));
+}
+
+static void damaged_slices_are_found(void **state)
+{
+    (void)state;
+    struct fields fields;
+    const struct stored *stored;
+    slice blob = build_sliced();
+    char *copy = arena_alloc(&arena, blob.len);
+    unsigned found = 0;
+
+    for (size_t len = 0; len < blob.len; len++)
+        assert_false(err_is_ok(stored_view(slice_of(memcpy(copy, blob.data, blob.len), len), &fields, &stored)));
+    for (size_t i = 0; i < blob.len * 8; i++) {
+        memcpy(copy, blob.data, blob.len);
+        copy[i / 8] ^= (char)(1u << i % 8);
+        if (err_is_ok(stored_view(slice_of(copy, blob.len), &fields, &stored)) && stored_slices_of(stored) != NULL)
+            assert_true(stored_slices_of(stored)->slice_bytes > 0 && stored->body_bytes > 0);
+        else
+            found++;
+    }
+    assert_true(found > 500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(fields_that_are_kept), TEST(damage_is_found), TEST(a_304_updates),
-                                       TEST(targeted_freshness_survives_a_304), TEST(a_304_may_end_the_storing), TEST(head_compares)};
+                                       TEST(targeted_freshness_survives_a_304), TEST(a_304_may_end_the_storing), TEST(head_compares),
+                                       TEST(slices_are_kept), TEST(damaged_slices_are_found)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
