@@ -11,7 +11,8 @@ err slice_id_text(struct arena *arena, slice key, slice etag, uint64_t length_by
 
     ENSURE(text != NULL, MEMORY);
     memcpy(text, numbers, sizeof(numbers));
-    memcpy(text + sizeof(numbers), etag.data, etag.len);
+    if (etag.len > 0)
+        memcpy(text + sizeof(numbers), etag.data, etag.len);
     memcpy(text + sizeof(numbers) + etag.len, key.data, key.len); /* which begins with no quotation mark */
 
     *ret_text = slice_of(text, sizeof(numbers) + etag.len + key.len);

@@ -86,6 +86,7 @@ MUST_USE bool follower_join(struct fill_context *context, const struct sliced *b
 enum follower_gets {
     FOLLOWER_OBJECT, /* the slice: a reference, the caller's */
     FOLLOWER_WAIT,   /* look will be called */
+    FOLLOWER_STORE,  /* it was written before: in the store, or nowhere */
     FOLLOWER_NONE,   /* it follows nobody (any more): `ended` says why */
 };
 /* The slice that follower->slice was set to, from the filler it follows. */

@@ -114,13 +114,22 @@ static void follower_detach(struct follower *follower, enum filler_end end)
 
 /* ---- following --------------------------------------------------------------------------------------- */
 
-/* What is far ahead is asked for by a request of its own, where that is possible. */
+static bool is_in_ring(const struct filler *filler, uint64_t number)
+{
+    return number >= filler->ring_from && number < filler->ring_to;
+}
+
+/* What is far ahead is asked for by a request of its own, where that is possible. Else there is this filler alone: who
+ * reads what it has written before keeps it going, too. */
 static bool filler_covers(const struct filler *filler, uint64_t number)
 {
-    uint64_t reach = filler->body.etag.data != NULL && !filler->has_no_ranges ? filler->ring_to + filler->ahead : UINT64_MAX;
+    bool is_only = filler->body.etag.data == NULL || filler->has_no_ranges;
 
-    return number >= filler->ring_from && number < filler->limit &&
-           (number < filler->ring_to || (!filler->is_done && number < reach));
+    if (number >= filler->limit)
+        return false;
+    if (filler->body.etag.data == NULL || is_in_ring(filler, number))
+        return true;
+    return number >= filler->ring_to && !filler->is_done && (is_only || number < filler->ring_to + filler->ahead);
 }
 
 static struct filler *shard_covering(struct filler_shard *shard, const struct sliced *body, uint64_t number)
@@ -166,11 +175,13 @@ static enum follower_gets take(struct follower *follower, struct store_object **
 
     if (filler == NULL)
         return FOLLOWER_NONE;
-    if (follower->slice >= filler->ring_from && follower->slice < filler->ring_to) {
+    if (is_in_ring(filler, follower->slice)) {
         *ret_object = store_object_ref(filler->ring[follower->slice % FILLER_RING]);
         return FOLLOWER_OBJECT;
     }
     if (filler_covers(filler, follower->slice)) {
+        if (follower->slice < filler->ring_from)
+            return FOLLOWER_STORE;
         follower->waits = true;
         return FOLLOWER_WAIT;
     }

@@ -28,6 +28,7 @@ struct slices {
     uint8_t loss;       /* enum slices_loss */
     uint8_t asks;
     bool is_following;  /* a filler, or it was until now */
+    bool is_past;       /* it has written this slice before: look into the store */
     bool is_checked;    /* without a strong validator: all it will read was there */
     bool is_reading;    /* hit is open */
     bool is_settling;   /* hit is closed, and its mail under way */
@@ -150,6 +151,7 @@ static void lose(struct slices *slices, enum slices_loss loss)
 static void slice_failed(struct slices *slices)
 {
     slices->try = TRY_FOLLOW;
+    slices->is_past = false;
     if (slices->body.etag.data == NULL)
         lose(slices, SLICES_LOST_BROKEN);
 }
@@ -167,7 +169,7 @@ static bool slice_join(struct slices *slices)
 
 static void filler_has_gone(struct slices *slices)
 {
-    slices->is_following = false;
+    slices->is_following = slices->is_past = false;
     switch ((enum filler_end)slices->follower.ended) {
     case FILLER_AGAIN:
         slices->try = TRY_STORE;
@@ -194,6 +196,10 @@ static bool slice_follow(struct slices *slices)
         return true;
     case FOLLOWER_WAIT:
         return false;
+    case FOLLOWER_STORE:
+        slices->is_past = true;
+        slices->try = TRY_STORE;
+        return true;
     case FOLLOWER_NONE:
         break;
     }
@@ -234,7 +240,7 @@ static bool slice_look(struct slices *slices)
     struct store_lookup *lookup = &slices->lookup;
     struct loop *loop = slices->context->loop;
 
-    if (slices->body.etag.data == NULL && !slices->is_checked) { /* whole or not at all */
+    if (slices->body.etag.data == NULL && !slices->is_checked && !slices->is_following) { /* whole or not at all */
         slices->is_checked = true;
         if (!are_stored(slices, UINT64_MAX - slices->number)) {
             lose(slices, SLICES_LOST_CHANGED);
@@ -303,7 +309,7 @@ static bool slice_step(struct slices *slices)
 {
     if (slices->is_looking)
         return false;
-    if (slices->is_following)
+    if (slices->is_following && !slices->is_past)
         return slice_follow(slices);
     switch ((enum slice_try)slices->try) {
     case TRY_FOLLOW:
@@ -316,7 +322,7 @@ static bool slice_step(struct slices *slices)
         slice_found(slices);
         return true;
     case TRY_ASK:
-        if (!slice_join(slices))
+        if (slices->is_following || !slice_join(slices))
             slice_ask(slices);
         return true;
     }
@@ -367,6 +373,7 @@ static void slices_consume(struct source *source, size_t n)
     slice_close(slices);
     slices->number = slices->at / slices->body.slice_bytes;
     slices->try = TRY_FOLLOW;
+    slices->is_past = false;
     slices->asks = 0;
     if (slices->at < slices->end)
         return;
@@ -453,7 +460,7 @@ void slices_seek(struct slices *slices, uint64_t from, uint64_t to)
     slices->end = to;
     slices->number = from / slices->body.slice_bytes;
     slices->asks = 0;
-    slices->is_checked = false;
+    slices->is_checked = slices->is_past = false;
 }
 
 bool slices_are_stored(struct slices *slices)
