@@ -65,6 +65,13 @@ static enum store_status tiered_lookup(struct storage *storage, struct store_loo
     return STORE_DONE;
 }
 
+static bool tiered_has(struct storage *storage, const struct store_key *key)
+{
+    struct tiered *tiered = tiered_of(storage);
+
+    return storage_has(tiered->ram, key) || disk_has(tiered->disk, key->hash);
+}
+
 /* Something newer came into RAM while the disk was read. */
 static struct store_object *found_in_ram(struct tiered *tiered, const struct store_fill *fill)
 {
@@ -280,6 +287,7 @@ static const struct storage *tiered_tier(const struct storage *storage, unsigned
 
 static const struct storage_ops tiered_ops = {
     .lookup = tiered_lookup,
+    .has = tiered_has,
     .get_miss_handler = tiered_get_miss_handler,
     .update_meta = tiered_update_meta,
     .purge = tiered_purge,
