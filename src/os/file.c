@@ -73,6 +73,18 @@ err os_file_read_named(const char *path, size_t max, char **ret_bytes, size_t *r
     return file_read(path, 0, max, ret_bytes, ret_len, ret_mode);
 }
 
+bool os_path_is_device(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
+uint32_t os_process_id(void)
+{
+    return (uint32_t)getpid();
+}
+
 static int name_order(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);

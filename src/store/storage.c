@@ -180,6 +180,13 @@ bool storage_is_overtaken(const struct storage *storage, uint64_t seq, uint16_t 
     return purge_log_check(storage->purges, seq, tenant, labels, label_count) != PURGE_NONE;
 }
 
+const struct storage *storage_tier(const struct storage *storage, unsigned i)
+{
+    if (storage->ops->tier != NULL)
+        return storage->ops->tier(storage, i);
+    return i == 0 ? storage : NULL;
+}
+
 const char *storage_name(const struct storage *storage)
 {
     return storage->name;

@@ -1,0 +1,264 @@
+/* What the files of the disk tier share. */
+#ifndef WARP_STORE_DISK_DISK_OWN_H
+#define WARP_STORE_DISK_DISK_OWN_H
+
+#include "store/disk/disk.h"
+#include "store/disk/format.h"
+#include "store/disk/journal.h"
+#include "store/evict.h"
+
+#include <pthread.h>
+
+#define DISK_BUFFER_BYTES   (2u << 20) /* the largest write, and room for any record */
+#define DISK_FLUSH_NS       UINT64_C(400000000)
+#define DISK_NO_SEGMENT     UINT32_MAX
+#define DISK_PATH_MAX       4096u
+
+static_assert(DISK_BUFFER_BYTES >= STORE_SLICE_BYTES + DISK_META_BYTES_MAX + DISK_KEY_BYTES_MAX + 8192, "room for any record");
+
+/* ---- segments: a table over all devices ----------------------------------------------------------------------- */
+
+enum segment_state { SEGMENT_UNKNOWN, SEGMENT_FREE, SEGMENT_FILLING, SEGMENT_SEALED, SEGMENT_BAD };
+
+/* Written by its keeper; readers pin first, then look at state and generation. A pinned segment is not opened. */
+struct disk_segment {
+    _Atomic uint64_t generation; /* of what lies in it: its first wseq; 0: nothing */
+    _Atomic uint32_t pins;
+    _Atomic uint32_t live_units; /* DISK_OFFSET_UNIT: as the index's size classes say */
+    _Atomic uint8_t state;
+    uint8_t log;     /* enum evict_log */
+    bool is_new;     /* opened since the start */
+    uint8_t errors;
+    uint32_t used;   /* bytes of records, and what lies before them */
+    uint32_t next;   /* in its log, the older first; DISK_NO_SEGMENT: the last */
+    uint64_t purge_seq_min; /* the oldest check against the purge log of any record in it */
+};
+
+/* ---- one open segment of a log ---------------------------------------------------------------------------------- */
+
+/* A record that lies in a buffer and is not in the index yet. */
+struct disk_pending {
+    struct disk_entry entry;
+    uint64_t hash;
+    struct stored *stored;       /* a reference; NULL: a copy of what lies at from_* */
+    uint32_t from_segment, from_offset;
+};
+
+struct disk_footer {
+    char *bytes;
+    uint32_t size, room, entries;
+    uint64_t last_wseq, purge_seq_min, purge_seq_max;
+};
+
+struct disk_stream {
+    struct disk_device *device;
+    enum evict_log log;
+    uint32_t segment; /* over all devices; DISK_NO_SEGMENT: none is open */
+    uint32_t flushed; /* bytes of it that are on the device; whole blocks */
+    uint32_t filled;  /* bytes in the buffer: they belong behind what is flushed */
+    uint32_t copied;  /* of the buffer: records that lay elsewhere before */
+    char *buffer;     /* DISK_BUFFER_BYTES */
+    struct disk_pending *pending;
+    unsigned pending_count, pending_room;
+    uint64_t first_ns; /* when the oldest of them came */
+    struct disk_footer footer;
+};
+
+/* The sealed segments of a log, the oldest first. */
+struct disk_chain {
+    uint32_t first, last;
+    uint64_t count;
+};
+
+/* ---- devices ------------------------------------------------------------------------------------------------------ */
+
+enum keeper_state { KEEPER_OPEN, KEEPER_RECOVERING, KEEPER_RUNNING, KEEPER_ENDED };
+
+struct disk_offer_entry {
+    struct stored *stored;
+    bool was_used, is_update;
+};
+
+struct disk_reclaim;
+struct disk_recovery;
+struct disk_sweep;
+struct disk_snapshot;
+
+struct disk_device {
+    struct disk *disk;
+    unsigned number; /* of its path: its place in the set */
+    bool is_fresh;   /* formatted by this start */
+    err found;       /* what its superblock was before */
+    char path[DISK_PATH_MAX];
+    struct os_file file;
+    struct disk_super super;
+    uint32_t base; /* its first segment in the table */
+    _Atomic bool is_offline;
+    bool is_cleared; /* offline, and none of its entries is left */
+    _Atomic uint8_t keeper_state;
+    _Atomic bool are_heads_known;
+    _Atomic uint32_t failures; /* of the device itself: at FAILURES_MAX it goes offline */
+    struct loop *loop;
+    struct timer timer;
+    struct mail wake, end;
+    _Atomic bool is_woken, is_ending;
+    struct disk_stream streams[EVICT_LOGS];
+    struct disk_chain chains[EVICT_LOGS];
+    uint32_t *free_segments; /* a ring of super.segments */
+    uint32_t free_first;
+    _Atomic uint32_t free_count;
+    uint32_t bad_count;
+    struct evict *evict;
+    _Atomic bool is_open; /* evict_is_open, for other threads */
+    char *scratch;        /* DISK_BUFFER_BYTES, the keeper's for one step */
+    /* what is offered; under the mutex */
+    pthread_mutex_t mutex;
+    struct disk_offer_entry *offers; /* a ring */
+    uint32_t offer_first, offer_count;
+    uint64_t offer_bytes;
+    struct list commits; /* struct disk_commit_part */
+    bool commits_closed;
+    /* lookups under way, in two epochs: what left the index before an epoch's end is read by none after it */
+    _Atomic uint32_t epoch;
+    _Atomic uint32_t reading[2];
+    struct journal *journal;
+    bool journal_dirty; /* written to, not yet flushed */
+    unsigned sweeper; /* of the purge log */
+    struct disk_reclaim *reclaim;
+    struct disk_recovery *recovery;
+    struct disk_sweep *sweep;
+    struct disk_snapshot *snapshot;
+    _Atomic uint64_t swept_seq; /* purges up to it have left the index */
+    uint64_t swept_at_ns;
+    /* of the first device: */
+    uint64_t snapshot_number, snapshot_swept; /* of the last one that is durable: its number and swept_seq */
+    uint64_t snapshot_at_ns;
+};
+
+struct disk {
+    struct disk_config config;
+    struct disk_index *index;
+    struct disk_segment *segments;
+    uint32_t segment_count;
+    struct disk_device devices[DISK_DEVICES_MAX];
+    unsigned device_count;
+    struct disk_host host;
+    struct purge_log *purges;
+    uint8_t secret[HASH_SECRET_BYTES];
+    struct disk_id set;
+    uint64_t mounts, out; /* before this start, as the set's superblocks have them */
+    _Atomic uint64_t out_now; /* bits: devices that have failed since, and whose failure the others have on record */
+    _Atomic uint64_t next_wseq;
+    _Atomic uint64_t forget_seq; /* journals need not remember purges up to it */
+    /* what the last snapshot says of segments, from the first device's keeper; NULL: there is none */
+    uint64_t *words;
+    uint64_t words_wseq;
+    _Atomic bool are_words_known;
+    _Atomic bool is_off;
+    _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them */
+    _Atomic uint64_t live_bytes;
+    _Atomic uint64_t errors[DISK_ERROR_COUNT], written[DISK_CAUSE_COUNT];
+    _Atomic uint64_t lookup_hits, misses, inserts, evictions, evicted_bytes, purge_attempts;
+    _Atomic uint64_t reads, reads_false, offers_refused;
+    pthread_mutex_t note_mutex;
+    char *notes[2 * DISK_DEVICES_MAX];
+    unsigned note_count;
+};
+
+static inline uint64_t disk_hash(hash128 hash)
+{
+    return hash.hi;
+}
+
+static inline struct disk_device *disk_device_of_segment(struct disk *disk, uint32_t segment)
+{
+    unsigned i = disk->device_count - 1;
+
+    while (segment < disk->devices[i].base)
+        i--;
+    return &disk->devices[i];
+}
+
+static inline uint64_t disk_at(const struct disk_device *device, uint32_t segment, uint32_t offset)
+{
+    return device->super.segments_at + (uint64_t)(segment - device->base) * device->super.segment_bytes + offset;
+}
+
+struct disk_place disk_place_of(const struct disk_device *device, uint32_t segment, uint64_t generation, uint32_t offset);
+
+/* disk.c */
+void disk_count(struct disk *disk, enum disk_error kind);
+/* The device itself failed (I/O error): counts, logs, takes it offline when that happens too often. */
+void disk_failed(struct disk_device *device, enum disk_error kind, const char *what, err e);
+void disk_note_add(struct disk *disk, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Index and accounts together. */
+void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
+bool disk_entry_remove(struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset);
+void disk_entry_gone(struct disk *disk, const struct disk_entry *entry);
+void disk_entry_came(struct disk *disk, const struct disk_entry *entry);
+MUST_USE err disk_write_now(struct disk_device *device, void *bytes, uint32_t size, uint64_t at, enum disk_cause cause);
+/* The epoch's lookups have ended: call until true. */
+unsigned disk_epoch_turn(struct disk_device *device);
+
+/* device.c */
+/* First all are opened and looked at, then each is taken on or formatted. */
+MUST_USE err disk_device_open(struct disk_device *device, const char *path, uint64_t size_bytes);
+MUST_USE err disk_device_take(struct disk_device *device);
+MUST_USE err disk_super_store(struct disk_device *device);
+
+/* log.c; the keeper's thread */
+/* Where a record for that log goes: at ret_at, and its place. False: no segment to be had, or the write failed. */
+struct disk_append {
+    enum evict_log log;
+    uint64_t hash;
+    struct disk_record record; /* key, labels, meta (data NULL: packed later), body_bytes; wseq is given here */
+    struct disk_entry entry;   /* kind, tenant, expiry, hits */
+    struct stored *stored;     /* as in disk_pending */
+    uint32_t from_segment, from_offset;
+};
+MUST_USE bool disk_append_begin(struct disk_device *device, struct disk_append *append, char **ret_meta, char **ret_body);
+void disk_append_end(struct disk_device *device, struct disk_append *append);
+/* All that lies in buffers is on the device afterwards, and in the index; false: a write failed. */
+bool disk_flush(struct disk_device *device, enum evict_log log);
+void disk_flush_due(struct disk_device *device, uint64_t now_ns);
+void disk_seal(struct disk_device *device, enum evict_log log);
+MUST_USE err disk_footer_add(struct disk_footer *footer, const struct disk_record *record, uint64_t hash, uint32_t offset_bytes, uint64_t bytes,
+                             uint64_t first_wseq);
+void disk_chain_push(struct disk *disk, struct disk_chain *chain, uint32_t segment);
+uint32_t disk_chain_pop(struct disk *disk, struct disk_chain *chain);
+void disk_segment_free_push(struct disk_device *device, uint32_t segment);
+MUST_USE err disk_streams_open(struct disk_device *device);
+void disk_streams_close(struct disk_device *device);
+
+/* keeper.c */
+void disk_keeper_wake(struct disk_device *device);
+
+/* reclaim.c: one step; true: more to do. */
+bool disk_reclaim_step(struct disk_device *device);
+void disk_reclaim_close(struct disk_device *device);
+/* The checked footer of a sealed segment, to be freed; NULL where it cannot be read. */
+char *disk_segment_footer(struct disk_device *device, uint32_t segment, struct disk_trailer *ret_trailer);
+/* The device is offline: its entries leave the index, once. */
+bool disk_offline_step(struct disk_device *device);
+/* A sealed segment's footer cannot be read: it leaves its chain, its entries the index, and it is free. */
+void disk_segment_unreadable(struct disk_device *device, uint32_t segment);
+/* A segment is not to be used any more: its entries leave the index. */
+void disk_segment_bad(struct disk_device *device, uint32_t segment);
+
+/* recover.c, snapshot.c, sweep.c: one step each; true: call again soon. */
+MUST_USE err disk_recover_begin(struct disk_device *device);
+bool disk_recover_step(struct disk_device *device);
+void disk_recover_close(struct disk_device *device);
+bool disk_snapshot_step(struct disk_device *device, bool wanted);
+void disk_snapshot_drop(struct disk_device *device); /* one that is under way */
+void disk_snapshot_close(struct disk_device *device);
+bool disk_sweep_step(struct disk_device *device);
+void disk_sweep_close(struct disk_device *device);
+/* Entries of all devices are there, or will not come. */
+bool disk_all_recovered(const struct disk *disk);
+
+/* commit.c: purges to the journal. */
+void disk_commit_step(struct disk_device *device);
+void disk_commits_fail(struct disk_device *device);
+
+#endif
