@@ -207,6 +207,12 @@ void os_thread_join(struct os_thread *thread); /* frees it */
 unsigned os_cpu_count(void);                   /* usable here: affinity mask and cgroup quota, rounded up */
 uint64_t os_memory_bytes(void);                /* of the machine or of the cgroup, whichever is less */
 unsigned os_descriptor_limit_raise(void);      /* soft limit to the hard one; returns it */
+void os_thread_yield(void);                    /* somebody else first: of a thread that spins */
+
+/* Addresses of zeros that become memory page by page as they are written; not in core dumps. ERR_SYS(ENOMEM): there
+ * are not so many. */
+MUST_USE err os_memory_reserve(size_t size, void **ret_bytes);
+void os_memory_release(void *bytes, size_t size); /* fine with NULL */
 
 /* ---- whole files: only at start, at the end, in command-line clients and on threads of their own --------- */
 

@@ -152,10 +152,10 @@ struct disk {
     _Atomic uint64_t out_now; /* bits: devices that have failed since, and whose failure the others have on record */
     _Atomic uint64_t next_wseq;
     _Atomic uint64_t forget_seq; /* journals need not remember purges up to it */
-    /* what the last snapshot says of segments, from the first device's keeper; NULL: there is none */
+    /* the snapshot that the start goes on from; words NULL: there is none */
     uint64_t *words;
-    uint64_t words_wseq;
-    _Atomic bool are_words_known;
+    struct disk_snapshot_head snapshot;
+    uint64_t snapshot_at; /* on the first device */
     _Atomic bool is_off;
     _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them */
     _Atomic uint64_t live_bytes;
@@ -253,6 +253,7 @@ void disk_segment_unreadable(struct disk_device *device, uint32_t segment);
 void disk_segment_bad(struct disk_device *device, uint32_t segment);
 
 /* recover.c, snapshot.c, sweep.c: one step each; true: call again soon. */
+void disk_snapshot_find(struct disk_device *device); /* when it is opened */
 MUST_USE err disk_recover_begin(struct disk_device *device);
 bool disk_recover_step(struct disk_device *device);
 void disk_recover_close(struct disk_device *device);

@@ -64,9 +64,11 @@ static void clear_visit(void *arg, struct disk_entry *entry)
 static void segments_clear(struct disk *disk, uint32_t from, uint32_t count)
 {
     struct clearing clearing = {disk, from, from + count};
+    struct disk_walk walk;
 
-    for (uint64_t at = 0; at != UINT64_MAX;)
-        at = disk_index_walk(disk->index, at, 4096, clear_visit, &clearing);
+    disk_index_walk_begin(disk->index, &walk);
+    (void)disk_index_walk(disk->index, &walk, UINT64_MAX, clear_visit, &clearing);
+    disk_index_walk_end(disk->index, &walk);
 }
 
 void disk_segment_bad(struct disk_device *device, uint32_t number)

@@ -19,6 +19,7 @@ struct disk_snapshot {
     char *chunk;
     uint64_t *words;
     uint32_t words_bytes;
+    struct disk_walk walk;
 };
 
 static uint64_t word_of(struct disk_segment *segment)
@@ -58,6 +59,7 @@ static struct disk_snapshot *snapshot_free(struct disk_snapshot *snapshot)
 
 static void snapshot_end(struct disk_device *device)
 {
+    disk_index_walk_end(device->disk->index, &device->snapshot->walk);
     disk_index_release(device->disk->index);
     device->snapshot = snapshot_free(device->snapshot);
     device->snapshot_at_ns = loop_now_ns(device->loop);
@@ -115,6 +117,7 @@ static bool snapshot_begin(struct disk_device *device)
     if (snapshot == NULL)
         return false;
     disk_index_hold(device->disk->index);
+    disk_index_walk_begin(device->disk->index, &snapshot->walk);
     device->snapshot = snapshot;
     e = snapshot_fill_head(device, snapshot);
     if (err_is_ok(e))
@@ -137,7 +140,7 @@ MUST_USE static err snapshot_write_chunk(struct disk_device *device)
     uint32_t whole = (bytes + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK;
     uint64_t at = area_at(device, snapshot) + DISK_BLOCK + snapshot->words_bytes + (uint64_t)snapshot->next * DISK_CHUNK_BYTES;
 
-    INVARIANT(disk_index_copy(disk->index, from, count, snapshot->chunk + sizeof(struct disk_chunk_head)) == count);
+    INVARIANT(disk_index_copy(disk->index, &snapshot->walk, count, snapshot->chunk + sizeof(struct disk_chunk_head)) == count);
     memset(snapshot->chunk + bytes, 0, whole - bytes);
     disk_chunk_write(snapshot->chunk, &disk->set, snapshot->head.number, snapshot->next, count);
     snapshot->next++;
