@@ -273,6 +273,7 @@ static err disk_prepare(struct disk *disk)
     TRY(disk_index_open(disk));
     for (unsigned i = 0; i < disk->device_count; i++)
         TRY(device_prepare(&disk->devices[i]));
+    TRY(disk_journals_open(disk));
     disk_snapshot_find(&disk->devices[0]);
     return ERR_OK;
 }

@@ -124,7 +124,7 @@ struct disk_device {
     _Atomic uint32_t epoch;
     _Atomic uint32_t reading[2];
     struct journal *journal;
-    bool journal_dirty; /* written to, not yet flushed */
+    enum journal_state journal_state; /* as it was found */
     unsigned sweeper; /* of the purge log */
     struct disk_reclaim *reclaim;
     struct disk_recovery *recovery;
@@ -267,6 +267,10 @@ bool disk_all_recovered(const struct disk *disk);
 
 /* commit.c: purges to the journal. */
 void disk_commit_step(struct disk_device *device);
+MUST_USE err disk_journal_flush(struct disk_device *device);
+void disk_journal_reserve(struct disk_device *device);
+/* When it is opened: what the journals hold comes back into the purge log. */
+MUST_USE err disk_journals_open(struct disk *disk);
 void disk_commits_fail(struct disk_device *device);
 
 #endif

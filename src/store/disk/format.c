@@ -9,8 +9,8 @@
 #define SNAPSHOT_MAGIC 0x50414e5350415257ull /* "WRAPSNAP" */
 #define CHUNK_MAGIC    0x4b4e484350415257ull /* "WRAPCHNK" */
 
-#define JOURNAL_SHARE  256u /* of the store */
-#define JOURNAL_MIN    (64u * 1024)
+#define JOURNAL_SHARE  128u /* of the store */
+#define JOURNAL_MIN    (256u * 1024)
 #define JOURNAL_MAX    (64u << 20)
 #define SNAPSHOT_SHARE 64u
 

@@ -11,6 +11,7 @@
 #define OFFERS_STEP      64u
 #define BODY_APART_BYTES 4096u /* a smaller body is written again with its new metadata */
 #define HEAD_READ_BYTES  (128u * 1024)
+#define SNAPSHOT_SOON_NS UINT64_C(5000000000)
 #define SNAPSHOT_NS      UINT64_C(300000000000)
 
 /* ---- what is offered ------------------------------------------------------------------------------------------ */
@@ -220,8 +221,11 @@ static enum keeper_state state_of(const struct disk_device *device)
     return (enum keeper_state)atomic_load_explicit(&device->keeper_state, memory_order_relaxed);
 }
 
+/* Only snapshots let the journals forget: when those fill up, snapshots come sooner. */
 static uint64_t snapshot_ns(const struct disk_device *device)
 {
+    if (journal_is_crowded(device->journal))
+        return SNAPSHOT_SOON_NS;
     return device->disk->config.snapshot_ns > 0 ? device->disk->config.snapshot_ns : SNAPSHOT_NS;
 }
 
