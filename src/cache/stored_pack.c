@@ -32,7 +32,8 @@ static_assert(sizeof(struct stored) == 104, "a new member has a line in the tabl
     X(etag_len, ZERO)                     \
     X(last_modified_off, ZERO)            \
     X(last_modified_len, ZERO)            \
-    X(source, ZERO)
+    X(source, ZERO)                       \
+    X(is_sliced, ZERO)
 
 #define X(name, near) MEMBER_##name,
 enum { PACKED_MEMBERS(X) MEMBERS };
@@ -100,9 +101,16 @@ static size_t list_bytes(const struct stored *stored)
     return ((size_t)stored->count + stored->hidden_count) * sizeof(struct field);
 }
 
+static size_t tail_bytes(const struct stored *stored)
+{
+    return stored->is_sliced ? sizeof(struct stored_slices) : 0;
+}
+
 static size_t blob_bytes(const struct stored *stored)
 {
-    return (sizeof(*stored) + list_bytes(stored) + stored->text_len + (size_t)stored->hidden_len + 7) & ~(size_t)7;
+    size_t fields = (sizeof(*stored) + list_bytes(stored) + stored->text_len + (size_t)stored->hidden_len + 7) & ~(size_t)7;
+
+    return fields + tail_bytes(stored);
 }
 
 size_t stored_packed_bytes(slice meta)
@@ -113,7 +121,7 @@ size_t stored_packed_bytes(slice meta)
 
     if (!err_is_ok(stored_view(meta, &view, &stored)))
         return 0;
-    return head_put(stored, head) + stored->text_len + stored->hidden_len;
+    return head_put(stored, head) + stored->text_len + stored->hidden_len + tail_bytes(stored);
 }
 
 void stored_pack(slice meta, char *to)
@@ -121,8 +129,11 @@ void stored_pack(slice meta, char *to)
     const struct stored *stored = (const struct stored *)(const void *)meta.data;
     const char *text = meta.data + sizeof(*stored) + list_bytes(stored);
 
+    size_t text_bytes = (size_t)stored->text_len + stored->hidden_len;
+
     to += head_put(stored, to);
-    memcpy(to, text, (size_t)stored->text_len + stored->hidden_len);
+    memcpy(to, text, text_bytes);
+    memcpy(to + text_bytes, meta.data + meta.len - tail_bytes(stored), tail_bytes(stored));
 }
 
 /* ---- unpacking ------------------------------------------------------------------------------------------------ */
@@ -144,7 +155,7 @@ static bool head_get(slice *from, struct stored *ret_stored)
         return false;
     PACKED_MEMBERS(X)
 #undef X
-    if ((uint64_t)stored.text_len + stored.hidden_len != from->len || stored.count > PACK_FIELDS_MAX || stored.hidden_count > PACK_FIELDS_MAX ||
+    if (stored.is_sliced > 1 || (uint64_t)stored.text_len + stored.hidden_len + tail_bytes(&stored) != from->len || stored.count > PACK_FIELDS_MAX || stored.hidden_count > PACK_FIELDS_MAX ||
         blob_bytes(&stored) > STORED_BYTES_MAX)
         return false;
     stored.total_bytes = (uint32_t)blob_bytes(&stored);
@@ -184,16 +195,18 @@ bool stored_unpack(slice packed, char *to)
         return false;
     struct field *list = (struct field *)(void *)(to + sizeof(stored));
     unsigned fields = (unsigned)stored.count + stored.hidden_count;
+    slice text_of = slice_of(packed.data, packed.len - tail_bytes(&stored));
     for (unsigned i = 0; i < fields; i++) {
-        if (!field_read(packed, at, &list[i]))
+        if (!field_read(text_of, at, &list[i]))
             return false;
         at = list[i].name_off + list[i].name_len + list[i].value_len + 4;
     }
-    if (at != packed.len)
+    if (at != text_of.len)
         return false;
-    char *text = to + sizeof(stored) + list_bytes(&stored);
+    char *text = to + sizeof(stored) + list_bytes(&stored), *tail = to + stored.total_bytes - tail_bytes(&stored);
     memcpy(to, &stored, sizeof(stored));
-    memcpy(text, packed.data, packed.len);
-    memset(text + packed.len, 0, stored.total_bytes - (size_t)(text + packed.len - to));
+    memcpy(text, text_of.data, text_of.len);
+    memset(text + text_of.len, 0, (size_t)(tail - text) - text_of.len);
+    memcpy(tail, text_of.data + text_of.len, tail_bytes(&stored));
     return true;
 }

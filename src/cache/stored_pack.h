@@ -2,6 +2,7 @@
  * or near each other, and a list that its text repeats.
  *
  *   version 1 B | members of struct stored as variable-length integers, in the order of the table | text | hidden text
+ *   | struct stored_slices where the body lies in slices
  *
  * The list of fields is made again from the text, so ids of fields are not on disk. Unpacking checks every length; what
  * comes out is still looked at by stored_view. Pure; any thread. */

@@ -15,6 +15,8 @@
 #define HOUSEKEEP_NS   UINT64_C(100000000)
 #define ACCESS_END_NS UINT64_C(2000000000)
 #define NOTE_MS        60000
+#define AHEAD_BYTES    (UINT64_C(16) << 20) /* that a fetch runs ahead of its readers */
+#define STORE_SHARE    8u                   /* of a tier, that one body may take */
 #define FILLS_MAX      65536u
 #define DESCRIPTORS_RESERVED 4096u
 #define ADMIN_CONNECTIONS_MAX 512u
@@ -227,6 +229,12 @@ static void signals_ready(struct os_watch *watch, uint32_t which)
 
 /* ---- one thread ---------------------------------------------------------------------------------------------------- */
 
+/* A tier keeps whole what is at most an eighth of it; where that is less than a slice, bodies go through a window. */
+static uint32_t slice_bytes_of(uint64_t memory_bytes)
+{
+    return memory_bytes / STORE_SHARE >= STORE_SLICE_BYTES ? STORE_SLICE_BYTES : 0;
+}
+
 static err worker_contexts(struct worker *worker)
 {
     struct node *node = worker->node;
@@ -245,6 +253,8 @@ static err worker_contexts(struct worker *worker)
         .note_ms = NOTE_MS,
         .node = node->plan->node_id,
         .fills_max = FILLS_MAX,
+        .slice_bytes = slice_bytes_of(node->plan->memory_bytes),
+        .ahead_bytes = MIN(AHEAD_BYTES, node->plan->memory_bytes / STORE_SHARE),
         .metrics = metrics_block_of(node->metrics, worker->index),
     };
     fill_context_init(&worker->fills);
@@ -348,6 +358,7 @@ static void worker_done(struct worker *worker)
     if (worker->node != NULL && worker->node->tls != NULL)
         node_tls_leave(worker->node->tls, worker->index);
     txn_context_done(&worker->txns);
+    fill_context_done(&worker->fills);
     worker->origins = origin_pool_free(worker->origins);
     worker->resolver = resolver_free(worker->resolver);
     worker->loop = loop_free(worker->loop);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define NONE "none"
+#define WRITE_BUFFER_BYTES (16u << 20) /* of a RAM tier that is off: what is on its way to the disk */
 
 bool cache_dir_is_usable(const char *base, const char *rest, char *ret_dir, size_t size)
 {
@@ -53,11 +54,13 @@ static struct disk *disk_of(const struct node_plan *plan, struct purge_log *purg
 {
     char standard[480];
     struct disk_config config = {.size_bytes = plan->config.cache_size, .purges = purges};
+    uint64_t probation = plan->memory_bytes / 100 * STORE_PROBATION_PERCENT;
     struct disk *disk = NULL;
 
     disk_paths(&plan->config, standard, sizeof(standard), &config);
     if (config.path_count == 0)
         return NULL;
+    config.probation_bytes = MAX(probation, 1u); /* none: what leaves it says nothing */
     config.codec = (struct disk_codec){stored_packed_bytes, stored_pack, stored_unpacked_bytes, stored_unpack};
     err opened = disk_open(&config, &disk);
     if (!err_is_ok(opened) && opened.code != ERR_NOT_FOUND)
@@ -74,12 +77,14 @@ err node_store_open(const struct node_plan *plan, struct node_store *store)
     *store = (struct node_store){0};
     if (err_is_ok(e))
         store->disk = disk_of(plan, purges);
+    if (store->disk != NULL && plan->memory_bytes == 0)
+        ram.max_bytes = WRITE_BUFFER_BYTES;
     if (store->disk != NULL && disk_device_count(store->disk) > 0)
         ram.secret = disk_secret(store->disk);
     if (err_is_ok(e))
         e = store_ram_new(&ram, &store->storage);
     if (err_is_ok(e) && store->disk != NULL)
-        e = store_tiered_new(store->storage, store->disk, &store->storage);
+        e = store_tiered_new(store->storage, store->disk, plan->memory_bytes == 0, &store->storage);
     store->purges = purges;
     return e;
 }

@@ -12,6 +12,7 @@ struct tiered {
     struct storage storage;
     struct storage *ram;
     struct disk *disk;
+    bool is_ram_off; /* it keeps what is on its way to the disk, and nothing else */
     struct storage below; /* the disk as a tier of its own: for names and numbers */
 };
 
@@ -64,6 +65,13 @@ static enum store_status tiered_lookup(struct storage *storage, struct store_loo
     return STORE_DONE;
 }
 
+static bool tiered_has(struct storage *storage, const struct store_key *key)
+{
+    struct tiered *tiered = tiered_of(storage);
+
+    return storage_has(tiered->ram, key) || disk_has(tiered->disk, key->hash);
+}
+
 /* Something newer came into RAM while the disk was read. */
 static struct store_object *found_in_ram(struct tiered *tiered, const struct store_fill *fill)
 {
@@ -111,6 +119,7 @@ static struct store_object *tiered_found(void *host, const struct disk_found *fo
                               .label_count = found->label_count,
                               .length_bytes = (int64_t)found->body.len,
                               .stored_ms = found->stored_ms,
+                              .private_copy = tiered->is_ram_off && found->kind != STORE_VARY, /* markers have no reader */
                               .if_absent = true,
                               .is_soft = found->is_soft,
                               .is_below = true};
@@ -132,8 +141,19 @@ static void ram_stored(void *watcher, struct stored *stored)
 {
     struct tiered *tiered = watcher;
 
-    if (!stored_has_flag(stored, STORED_ON_DISK) && disk_is_open(tiered->disk))
-        offer(tiered, stored, false, false);
+    if (stored_has_flag(stored, STORED_ON_DISK) || stored->seen.kind == STORE_NOTE)
+        return;
+    bool was_seen = disk_missed(tiered->disk, stored->seen.hash, stored_bytes(stored));
+    if (was_seen || disk_is_open(tiered->disk))
+        offer(tiered, stored, was_seen, false);
+}
+
+static void disk_settled(void *host, struct stored *stored)
+{
+    struct tiered *tiered = host;
+
+    if (tiered->is_ram_off)
+        ram_let_go(tiered->ram, stored);
 }
 
 static void ram_updated(void *watcher, struct stored *stored)
@@ -267,6 +287,7 @@ static const struct storage *tiered_tier(const struct storage *storage, unsigned
 
 static const struct storage_ops tiered_ops = {
     .lookup = tiered_lookup,
+    .has = tiered_has,
     .get_miss_handler = tiered_get_miss_handler,
     .update_meta = tiered_update_meta,
     .purge = tiered_purge,
@@ -286,13 +307,14 @@ static const struct storage_ops tiered_ops = {
 
 static const struct storage_ops below_ops = {.stats = below_stats, .tenant_bytes = below_tenant_bytes};
 
-err store_tiered_new(struct storage *ram, struct disk *disk, struct storage **ret_storage)
+err store_tiered_new(struct storage *ram, struct disk *disk, bool is_ram_off, struct storage **ret_storage)
 {
     struct tiered *tiered = calloc(1, sizeof(*tiered));
 
     ENSURE(tiered != NULL, MEMORY);
     tiered->ram = ram;
     tiered->disk = disk;
+    tiered->is_ram_off = is_ram_off;
     tiered->storage.ops = &tiered_ops;
     tiered->storage.name = "tiered";
     tiered->storage.purges = ram->purges;
@@ -300,7 +322,7 @@ err store_tiered_new(struct storage *ram, struct disk *disk, struct storage **re
     tiered->below.ops = &below_ops;
     tiered->below.name = "disk";
     tiered->below.purges = ram->purges;
-    disk_set_host(disk, &(struct disk_host){tiered_found, tiered_not_found, tiered});
+    disk_set_host(disk, &(struct disk_host){tiered_found, tiered_not_found, disk_settled, tiered});
     ram_watch(ram, &(struct ram_watch){ram_stored, ram_updated, ram_over, tiered});
     *ret_storage = &tiered->storage;
     return ERR_OK;

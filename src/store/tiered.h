@@ -13,7 +13,7 @@
 #include "store/storage.h"
 
 /* Takes over ram, which is freed with it. The disk, which shares ram's purge log, stays the caller's: it is freed after
- * this, when the keepers have ended. */
-MUST_USE err store_tiered_new(struct storage *ram, struct disk *disk, struct storage **ret_storage);
+ * this, when the keepers have ended. is_ram_off: what is on the disk leaves RAM, and hits come from the disk alone. */
+MUST_USE err store_tiered_new(struct storage *ram, struct disk *disk, bool is_ram_off, struct storage **ret_storage);
 
 #endif

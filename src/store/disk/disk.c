@@ -63,6 +63,13 @@ void disk_failed(struct disk_device *device, enum disk_error kind, const char *w
         device_offline(device);
 }
 
+void disk_settle(struct disk *disk, struct stored *stored)
+{
+    if (disk->host.settled != NULL)
+        disk->host.settled(disk->host.host, stored);
+    store_object_unref(&stored->seen);
+}
+
 void disk_entry_gone(struct disk *disk, const struct disk_entry *entry)
 {
     uint64_t bytes = disk_size_of_class(entry->size_class);
@@ -94,6 +101,30 @@ void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *e
 
     disk_entry_came(disk, entry);
     disk_index_put(disk->index, hash, entry, &gone);
+    all_gone(disk, &gone);
+}
+
+static bool is_head(uint8_t kind)
+{
+    return kind == DISK_HEAD || kind == DISK_HEAD_SOFT;
+}
+
+void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry)
+{
+    struct disk_entry old[DISK_INDEX_FIND_MAX];
+    struct disk_gone gone;
+    unsigned count = 0;
+
+    if (is_head(entry->kind))
+        count = disk_index_find(disk->index, hash, 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
+    for (unsigned i = 0; i < count; i++) {
+        old[i].kind = DISK_BODY;
+        disk_entry_put(disk, hash, &old[i]);
+    }
+    disk_entry_put(disk, hash, entry);
+    if (is_head(entry->kind) || entry->kind == DISK_BODY)
+        return;
+    disk_index_remove_all(disk->index, hash, 1u << DISK_BODY, &gone);
     all_gone(disk, &gone);
 }
 
@@ -208,10 +239,12 @@ static err device_prepare(struct disk_device *device)
 {
     struct evict_config evict = {.segments = device->super.segments,
                                  .segment_bytes = device->super.segment_bytes,
-                                 .write_bytes_per_s = device->disk->config.write_bytes_per_s};
+                                 .write_bytes_per_s = device->disk->config.write_bytes_per_s,
+                                 .probation_bytes = device->disk->config.probation_bytes / device->disk->device_count};
 
     pthread_mutex_init(&device->mutex, NULL);
     list_init(&device->commits);
+    atomic_init(&device->is_open, true); /* until its keeper knows better */
     device->sweeper = purge_log_sweeper_new(device->disk->purges);
     for (unsigned i = 0; i < EVICT_LOGS; i++)
         device->chains[i] = (struct disk_chain){DISK_NO_SEGMENT, DISK_NO_SEGMENT, 0};
@@ -352,6 +385,13 @@ bool disk_is_open(const struct disk *disk)
         if (atomic_load_explicit(&disk->devices[i].is_open, memory_order_relaxed))
             return true;
     return false;
+}
+
+bool disk_missed(struct disk *disk, hash128 hash, uint64_t bytes)
+{
+    struct disk_device *device = device_for(disk, hash);
+
+    return device != NULL && evict_missed(device->evict, disk_hash(hash), bytes);
 }
 
 bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is_update)

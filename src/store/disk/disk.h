@@ -65,6 +65,7 @@ struct disk_config {
     uint64_t size_bytes;    /* of all plain files together; block devices are used whole */
     uint32_t segment_bytes; /* 0: by the size; for tests */
     uint64_t write_bytes_per_s; /* budget of each device; 0: none */
+    uint64_t probation_bytes;   /* what RAM keeps of objects not yet asked for again; 0: unknown */
     uint64_t snapshot_ns;   /* time between snapshots; 0: five minutes */
     bool buffered;          /* never O_DIRECT; for tests */
     struct disk_codec codec;
@@ -116,6 +117,8 @@ struct disk_host {
     struct store_object *(*found)(void *host, const struct disk_found *found);
     /* It is not to be kept after all: it left the index meanwhile. */
     void (*not_found)(void *host, struct store_object *object);
+    /* The disk is done with what was offered: it has it now, or does not want it. On a keeper's thread; may be NULL. */
+    void (*settled)(void *host, struct stored *stored);
     void *host;
 };
 void disk_set_host(struct disk *disk, const struct disk_host *host);
@@ -128,6 +131,9 @@ enum store_status disk_lookup(struct disk *disk, struct store_lookup *lookup);
 
 /* Is everything wanted, or only what was used since it came? */
 bool disk_is_open(const struct disk *disk);
+/* An object that no tier had has come from the origin. True: it was here, or asked for, not long ago: offer it as used.
+ * Once an object. */
+bool disk_missed(struct disk *disk, hash128 hash, uint64_t bytes);
 /* A complete object; a reference is taken while it waits. was_used: asked for again since it came. is_update: its
  * metadata changed, its body is the one on disk. False: the queue is full, or the disk is off. */
 bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is_update);

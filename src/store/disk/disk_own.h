@@ -189,12 +189,17 @@ static inline uint64_t disk_at(const struct disk_device *device, uint32_t segmen
 struct disk_place disk_place_of(const struct disk_device *device, uint32_t segment, uint64_t generation, uint32_t offset);
 
 /* disk.c */
+/* The tier above hears that it is done with, and the reference goes. */
+void disk_settle(struct disk *disk, struct stored *stored);
 void disk_count(struct disk *disk, enum disk_error kind);
 /* The device itself failed (I/O error): counts, logs, takes it offline when that happens too often. */
 void disk_failed(struct disk_device *device, enum disk_error kind, const char *what, err e);
 void disk_note_add(struct disk *disk, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Index and accounts together. */
 void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
+/* A record newer than what the key has. A new head leaves the body where it is: a whole record becomes one, and is put
+ * before the head can be found. What is whole needs no other body. */
+void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
 bool disk_entry_remove(struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset);
 void disk_entry_gone(struct disk *disk, const struct disk_entry *entry);
 void disk_entry_came(struct disk *disk, const struct disk_entry *entry);
@@ -219,7 +224,7 @@ struct disk_append {
     uint32_t from_segment, from_offset;
 };
 MUST_USE bool disk_append_begin(struct disk_device *device, struct disk_append *append, char **ret_meta, char **ret_body);
-void disk_append_end(struct disk_device *device, struct disk_append *append);
+bool disk_append_end(struct disk_device *device, struct disk_append *append);
 /* All that lies in buffers is on the device afterwards, and in the index; false: a write failed. */
 bool disk_flush(struct disk_device *device, enum evict_log log);
 void disk_flush_due(struct disk_device *device, uint64_t now_ns);

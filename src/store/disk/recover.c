@@ -444,7 +444,7 @@ static void replay_take(struct disk_device *device, struct replay *replay)
     replay->is_ready = false;
     if (from->purge_seq < journal_forgotten(device->journal) || is_outdated(disk, from->hash, replay_wseq(disk, replay)))
         return;
-    disk_entry_put(disk, from->hash, &entry);
+    disk_entry_take_place(disk, from->hash, &entry);
     device->recovery->replayed++;
 }
 
