@@ -212,6 +212,17 @@ static void size_zero_leaves_it(void **state)
     assert_int_equal(w->file.size_bytes, 5000);
 }
 
+static void existing_is_not_made(void **state)
+{
+    struct world *w = *state;
+
+    assert_errno(os_file_open(w->path, MIB, OS_FILE_EXISTING, &w->file), ENOENT);
+    assert_int_equal(access(w->path, F_OK), -1);
+    file_make(w->path, 5000, 'k');
+    world_open(w, 0, OS_FILE_EXISTING);
+    assert_int_equal(w->file.size_bytes, 5000);
+}
+
 static void other_things_are_refused(void **state)
 {
     struct world *w = *state;
@@ -330,6 +341,39 @@ static void written_is_read_back(void **state)
     assert_all(in + 3 * BLOCK, BLOCK, 0);
     free(out);
     free(in);
+}
+
+static void done_at_once(void **state)
+{
+    struct world *w = *state;
+    char *memory = memory_of(2 * BLOCK, 'w');
+    int fd;
+
+    file_make(w->path, 5000, 'k');
+    world_open(w, 0, 0);
+    assert_true(err_is_ok(os_file_now(&w->file, OS_FILE_WRITE, memory, BLOCK, 0)));
+    assert_true(err_is_ok(os_file_now(&w->file, OS_FILE_SYNC, NULL, 0, 0)));
+    memset(memory, 0xff, 2 * BLOCK);
+    assert_true(err_is_ok(os_file_now(&w->file, OS_FILE_READ, memory, 2 * BLOCK, 0)));
+    assert_all(memory, BLOCK, 'w');
+    assert_all(memory + BLOCK, 5000 - BLOCK, 'k');
+    assert_all(memory + 5000, 2 * BLOCK - 5000, 0);
+    fd = w->file.fd;
+    w->file.fd = open(w->path, O_RDONLY | O_CLOEXEC);
+    assert_errno(os_file_now(&w->file, OS_FILE_WRITE, memory, BLOCK, 0), EBADF);
+    close(w->file.fd);
+    w->file.fd = fd;
+    free(memory);
+}
+
+static void devices_are_known(void **state)
+{
+    struct world *w = *state;
+
+    assert_false(os_path_is_device(w->path));
+    assert_false(os_path_is_device(w->dir));
+    assert_false(os_path_is_device("/dev/null"));
+    assert_int_equal(os_process_id(), getpid());
 }
 
 /* The length of operation i, its place in a file of equal places, its bytes. */
@@ -775,7 +819,7 @@ static void block_device_is_a_store(void **state)
     }
     assert_int_equal(os_file_open(device, 2 * MIB + 512, 0, &w->file).code, ERR_INVALID);
     assert_true(err_is_ok(os_file_open(device, MIB, 0, &w->file)));
-    assert_true(w->file.is_device);
+    assert_true(w->file.is_device && os_path_is_device(device));
     assert_int_equal(w->file.size_bytes, 2 * MIB);
     assert_true(w->file.is_direct ? w->file.align_bytes >= BLOCK : w->file.align_bytes == 1);
     assert_errno(os_file_open(device, MIB, 0, &second), EWOULDBLOCK);
@@ -872,11 +916,14 @@ int main(void)
         TEST(holes_are_filled),
         TEST(longer_file_is_cut),
         TEST(size_zero_leaves_it),
+        TEST(existing_is_not_made),
         TEST(other_things_are_refused),
         TEST(process_limit_is_an_error),
         TEST(second_process_is_kept_out),
         TEST(same_process_is_kept_out),
         TEST(written_is_read_back),
+        TEST(done_at_once),
+        TEST(devices_are_known),
         TEST(many_direct),
         TEST(many_buffered),
         TEST(reads_beyond_the_end_are_zeros),
