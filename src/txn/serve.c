@@ -203,16 +203,15 @@ struct choice {
     int64_t length;
 };
 
-static struct choice serve_choose(struct txn *txn, const struct serving *serving)
+/* The set is written where there is one, and nowhere else: a hit has no time for it. */
+static void serve_choose(struct txn *txn, const struct serving *serving, struct choice *choice)
 {
-    struct choice choice = {.length = serving->stored->body_bytes};
-
-    if (!serving->stored->is_sliced)
-        choice.length = store_object_length(txn->object) >= 0 ? store_object_length(txn->object) : choice.length;
-    choice.cond = client_precondition(&txn->request, &serving->view, serving->stored, loop_wall_ms(txn->context->loop) / 1000);
-    choice.is_ranged =
-        choice.cond == COND_PASS && serve_ranges(txn, serving, choice.length, &choice.set, &choice.ranges);
-    return choice;
+    choice->length = serving->stored->is_sliced ? -1 : store_object_length(txn->object);
+    if (choice->length < 0)
+        choice->length = serving->stored->body_bytes;
+    choice->cond = client_precondition(&txn->request, &serving->view, serving->stored, loop_wall_ms(txn->context->loop) / 1000);
+    choice->is_ranged =
+        choice->cond == COND_PASS && serve_ranges(txn, serving, choice->length, &choice->set, &choice->ranges);
 }
 
 static bool choice_has_body(const struct txn *txn, const struct choice *choice)
@@ -286,7 +285,7 @@ static enum step_result serve(struct txn *txn, struct serving *serving)
 
     if (!err_is_ok(stored_view(txn->object->meta, &serving->view, &serving->stored)))
         return txn_synth(txn, 502, "stored-damaged", "The stored answer is damaged.");
-    choice = serve_choose(txn, serving);
+    serve_choose(txn, serving, &choice);
     if (serving->stored->is_sliced && choice_has_body(txn, &choice)) {
         enum step_result opened = serve_open_slices(txn, &choice);
         if (opened != STEP_NEXT)
