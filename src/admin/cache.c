@@ -25,6 +25,12 @@ static json_t *json_slice(slice s)
     return text != NULL ? text : json_string("(not UTF-8)");
 }
 
+/* Of a body in slices the head knows. */
+static int64_t body_bytes(const struct store_object *object, const struct stored *stored)
+{
+    return stored_slices_of(stored) != NULL ? stored->body_bytes : store_object_length(object);
+}
+
 static void visit(void *arg, const struct store_object *object, uint64_t hits)
 {
     struct browse *browse = arg;
@@ -46,7 +52,7 @@ static void visit(void *arg, const struct store_object *object, uint64_t hits)
     json_array_append_new(browse->list,
                           json_pack("{s:s, s:o, s:o, s:i, s:I, s:i, s:i, s:I, s:b}", "tenant", "default", "url",
                                     json_slice(url), "vary", json_slice(parts.is_variant ? parts.spec : SLICE("")),
-                                    "status", (int)stored->status, "bytes", (json_int_t)store_object_length(object),
+                                    "status", (int)stored->status, "bytes", (json_int_t)body_bytes(object, stored),
                                     "age", (int)age, "ttl", (int)(stored->lifetime_s - age), "hits", (json_int_t)hits,
                                     "complete", (int)store_object_is_complete(object)));
 }

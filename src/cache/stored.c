@@ -6,6 +6,7 @@
 #include "http/etag.h"
 
 static_assert(sizeof(struct stored) == 104, "stored head on disk");
+static_assert(sizeof(struct stored_slices) == 24, "end of a stored head on disk");
 static_assert(sizeof(struct field) == 12 && _Alignof(struct field) <= 8, "field list of a stored head on disk");
 
 #define STORED_FIELDS_MAX 1024u
@@ -157,7 +158,11 @@ static err open_blob(slice meta, struct fields *ret_all, uint64_t visible[2], co
     unsigned all = (unsigned)s->count + s->hidden_count;
     uint64_t text_all = (uint64_t)s->text_len + s->hidden_len;
     uint64_t used = sizeof(*s) + (uint64_t)all * sizeof(struct field) + text_all;
-    ENSURE(all <= STORED_FIELDS_MAX && used <= meta.len && meta.len - used < 8, CORRUPT);
+    size_t slices = s->is_sliced == 1 ? sizeof(struct stored_slices) : 0;
+    ENSURE(s->is_sliced <= 1 && meta.len % 8 == 0, CORRUPT);
+    ENSURE(all <= STORED_FIELDS_MAX && used + slices <= meta.len && meta.len - used - slices < 8, CORRUPT);
+    ENSURE(slices == 0 || stored_slices_of(s)->slice_bytes > 0, CORRUPT);
+    ENSURE(slices == 0 || s->body_bytes > 0, CORRUPT);
 
     const struct field *list = (const struct field *)(const void *)(meta.data + sizeof(*s));
     const char *text = (const char *)(list + all);
@@ -198,6 +203,40 @@ slice stored_last_modified(const struct fields *fields, const struct stored *sto
     if (stored->last_modified_len == 0)
         return SLICE_NONE;
     return slice_of(fields->text + stored->last_modified_off, stored->last_modified_len);
+}
+
+err stored_set_slices(struct arena *arena, slice blob, const struct stored_slices *slices, slice *ret_blob)
+{
+    size_t total = blob.len + sizeof(*slices);
+    uint32_t total_bytes = (uint32_t)total;
+    uint8_t is_sliced = 1;
+    char *copy;
+
+    ENSURE(total <= STORED_BYTES_MAX, LIMIT);
+    copy = arena_alloc(arena, total);
+    ENSURE(copy != NULL, MEMORY);
+    memcpy(copy, blob.data, blob.len);
+    memcpy(copy + offsetof(struct stored, total_bytes), &total_bytes, sizeof(total_bytes));
+    memcpy(copy + offsetof(struct stored, is_sliced), &is_sliced, sizeof(is_sliced));
+    memcpy(copy + blob.len, slices, sizeof(*slices));
+
+    *ret_blob = slice_of(copy, total);
+    return ERR_OK;
+}
+
+const struct stored_slices *stored_slices_of(const struct stored *stored)
+{
+    if (stored->is_sliced == 0)
+        return NULL;
+    return (const struct stored_slices *)(const void *)((const char *)stored + stored->total_bytes) - 1;
+}
+
+void stored_set_whole(char *blob, int64_t body_bytes)
+{
+    uint16_t status = 200;
+
+    memcpy(blob + offsetof(struct stored, status), &status, sizeof(status));
+    stored_set_body_bytes(blob, body_bytes);
 }
 
 void stored_set_body_bytes(char *blob, int64_t body_bytes)
@@ -313,8 +352,11 @@ err stored_merge_304(struct arena *arena, slice old, const struct response *not_
     TRY(merge_fields(&old_fields, not_modified, merge_cookie, response_time_ms / 1000, &merged.fields));
     freshness_of(&merged, request_time_ms, response_time_ms, rule, &freshness);
     TRY(merged_reason(arena, &old_fields, &merged, &freshness, ret_reason));
-    return stored_build(arena, &merged, &freshness, request_time_ms, response_time_ms, stored->body_bytes,
-                        stored->flags & CONTROL_REQUEST_AUTHORIZED, ret_blob);
+    TRY(stored_build(arena, &merged, &freshness, request_time_ms, response_time_ms, stored->body_bytes,
+                     stored->flags & CONTROL_REQUEST_AUTHORIZED, ret_blob));
+    if (stored_slices_of(stored) != NULL) /* the body stays where it is */
+        return stored_set_slices(arena, *ret_blob, stored_slices_of(stored), ret_blob);
+    return ERR_OK;
 }
 
 enum head_compare stored_head_compare(const struct fields *fields, const struct stored *stored, const struct response *head)

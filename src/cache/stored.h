@@ -1,7 +1,7 @@
 /* stored: the head of a stored response, one flat blob without pointers, the metadata of a store object.
  *
  *   struct stored | struct field[count + hidden_count] | text "Name: value\r\n"... as clients will be sent it
- *                 | hidden text, the same form | zero bytes to 8
+ *                 | hidden text, the same form | zero bytes to 8 | struct stored_slices where the body lies in slices
  *
  * Left out when stored (RFC 9111 3.1): hop-by-hop fields and those Connection names, framing (Content-Length,
  * Transfer-Encoding, Trailer: the connection writes them anew), Age (written per reply), Content-Range of a
@@ -13,6 +13,7 @@
 #ifndef WARP_CACHE_STORED_H
 #define WARP_CACHE_STORED_H
 
+#include "base/hash.h"
 #include "cache/storable.h"
 
 #define STORED_MAGIC   0x48525753u /* "SWRH" */
@@ -35,7 +36,15 @@ struct stored {
     uint32_t text_len, hidden_len;
     uint16_t count, hidden_count; /* fields */
     uint8_t source;               /* enum freshness_source */
-    uint8_t reserved[3];          /* zero */
+    uint8_t is_sliced;            /* 1: a struct stored_slices is the blob's end */
+    uint8_t reserved[2];          /* zero */
+};
+
+/* Where the bytes of a large body are: in objects of their own (cache/slices.h), of body_bytes in all. */
+struct stored_slices {
+    hash128 id; /* of the validator they came with, or of the fill */
+    uint32_t slice_bytes;
+    uint32_t is_strong; /* 1: the id is that of a strong entity tag: what is missing can be asked for */
 };
 
 /* response, freshness: what came and what freshness_of said. extra_flags: CONTROL_REQUEST_AUTHORIZED or 0.
@@ -61,6 +70,12 @@ slice stored_last_modified(const struct fields *fields, const struct stored *sto
 MUST_USE err stored_merge_304(struct arena *arena, slice old, const struct response *not_modified, int64_t request_time_ms,
                               int64_t response_time_ms, const struct freshness_rule *rule, slice *ret_blob,
                               enum not_stored *ret_reason);
+
+/* The same blob, in arena, for a body in slices; and what it says about them, NULL for any other body. */
+MUST_USE err stored_set_slices(struct arena *arena, slice blob, const struct stored_slices *slices, slice *ret_blob);
+const struct stored_slices *stored_slices_of(const struct stored *stored);
+/* A 206 has told the head of the whole, of that length (RFC 9111 3.3); changes the blob in place, as below. */
+void stored_set_whole(char *blob, int64_t body_bytes);
 
 /* The same blob with the body's length known; changes it in place (the caller's copy, not yet published). */
 void stored_set_body_bytes(char *blob, int64_t body_bytes);

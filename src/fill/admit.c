@@ -3,7 +3,7 @@
 #include "cache/stored.h"
 #include "cache/validate.h"
 #include "cache/vary.h"
-#include "fill/fill_internal.h"
+#include "fill/filler.h"
 
 #include <stdlib.h>
 
@@ -16,7 +16,10 @@ struct admission {
     slice spec; /* of a variant */
     slice meta;
     int64_t now_ms;
-    int64_t length_bytes;
+    int64_t length_bytes; /* of the whole */
+    struct content_range part; /* of a 206 */
+    struct sliced sliced;
+    bool is_sliced;
 };
 
 /* ---- not stored ------------------------------------------------------------------------------------------------ */
@@ -62,7 +65,8 @@ static void release(struct fill *fill, struct response *response, enum not_store
     struct fill_result result = {.outcome = FILL_HANDED, .reason = reason, .status = response->status};
 
     fill_count_not_stored(fill, reason);
-    remember_unshareable(fill);
+    if (!fill->has_ask || response->status != 416) /* which is about the range alone */
+        remember_unshareable(fill);
     result.handed = handed_new(fill, response);
     if (result.handed == NULL) {
         result.outcome = FILL_RELEASED;
@@ -107,17 +111,15 @@ static void serve_stale(struct fill *fill, uint16_t status)
     fill_end(fill);
 }
 
-/* The merged head with the labels it has now. */
-static err merge_stored(struct fill *fill, struct response *response, int64_t now_ms, slice *ret_meta,
-                        struct label_set *ret_labels, enum not_stored *ret_reason)
+err fill_merge(struct arena *arena, const struct store_object *old, slice primary_key, const struct response *response,
+               int64_t request_ms, int64_t now_ms, slice *ret_meta, struct label_set *ret_labels, enum not_stored *ret_reason)
 {
     const struct stored *stored;
     struct fields view;
 
-    TRY(stored_merge_304(fill->arena, fill->stale->meta, response, fill->request_ms, now_ms, NULL, ret_meta,
-                         ret_reason));
+    TRY(stored_merge_304(arena, old->meta, response, request_ms, now_ms, NULL, ret_meta, ret_reason));
     TRY(stored_view(*ret_meta, &view, &stored));
-    return label_set_build(fill->arena, fill->tenant, fill->primary_key, &view, ret_labels);
+    return label_set_build(arena, old->tenant, primary_key, &view, ret_labels);
 }
 
 static void admit_not_modified(struct fill *fill, struct response *response, int64_t now_ms)
@@ -130,7 +132,8 @@ static void admit_not_modified(struct fill *fill, struct response *response, int
 
     if (!err_is_ok(stored_view(fill->stale->meta, &view, &stored)) ||
         validate_match_304(&view, stored, response) == VALIDATE_MISMATCH ||
-        !err_is_ok(merge_stored(fill, response, now_ms, &update.meta, &labels, &reason))) {
+        !err_is_ok(fill_merge(fill->arena, fill->stale, fill->primary_key, response, fill->request_ms, now_ms, &update.meta,
+                              &labels, &reason))) {
         fill_refetch_whole(fill);
         return;
     }
@@ -184,13 +187,46 @@ static enum not_stored choose_key(struct fill *fill, struct admission *admission
     return NOT_STORED_NONE;
 }
 
-static enum not_stored prepare(struct fill *fill, struct admission *admission)
+/* A large body of a known length goes into slices. */
+static err prepare_slices(struct fill *fill, struct admission *admission)
+{
+    struct storage *storage = fill->context->storage;
+    struct stored_slices slices = {.slice_bytes = fill->context->slice_bytes};
+    slice etag = strong_etag_of(&admission->response->fields), text;
+
+    TRY(slice_id_text(fill->arena, admission->key, etag, (uint64_t)admission->length_bytes, fill->seq, &text));
+    slices.is_strong = etag.data != NULL;
+    slices.id = storage_key(storage, text).hash;
+    if (!slices.is_strong) /* this fetch's alone */
+        os_entropy(&slices.id, sizeof(slices.id));
+    admission->sliced = (struct sliced){.key = admission->key,
+                                        .etag = etag,
+                                        .id = slices.id,
+                                        .length_bytes = (uint64_t)admission->length_bytes,
+                                        .slice_bytes = slices.slice_bytes};
+    return stored_set_slices(fill->arena, admission->meta, &slices, &admission->meta);
+}
+
+/* The head's blob, of the whole also where a part has come. */
+static err prepare_meta(struct fill *fill, struct admission *admission)
 {
     struct response *response = admission->response;
     uint32_t flags = fields_has(&fill->request.fields, F_AUTHORIZATION) ? CONTROL_REQUEST_AUTHORIZED : 0;
+
+    TRY(stored_build(fill->arena, response, &admission->freshness, fill->request_ms, admission->now_ms, admission->length_bytes,
+                     flags, &admission->meta));
+    if (response->status == 206)
+        stored_set_whole((char *)(uintptr_t)admission->meta.data, admission->length_bytes);
+    return admission->is_sliced ? prepare_slices(fill, admission) : ERR_OK;
+}
+
+static enum not_stored prepare(struct fill *fill, struct admission *admission)
+{
+    struct response *response = admission->response;
+    struct storable_options options = {.asked_range = fill->has_ask};
     enum not_stored reason;
 
-    reason = storable_check(&fill->request, response, &admission->freshness, NULL);
+    reason = storable_check(&fill->request, response, &admission->freshness, &options);
     if (reason != NOT_STORED_NONE)
         return reason;
     reason = choose_key(fill, admission);
@@ -200,10 +236,7 @@ static enum not_stored prepare(struct fill *fill, struct admission *admission)
         return NOT_STORED_STORE;
     if (admission->labels.too_many)
         return NOT_STORED_TOO_MANY_TAGS;
-    if (!err_is_ok(stored_build(fill->arena, response, &admission->freshness, fill->request_ms, admission->now_ms,
-                                admission->length_bytes, flags, &admission->meta)))
-        return NOT_STORED_HEAD_TOO_LARGE;
-    return NOT_STORED_NONE;
+    return err_is_ok(prepare_meta(fill, admission)) ? NOT_STORED_NONE : NOT_STORED_HEAD_TOO_LARGE;
 }
 
 /* The marker under the primary key says which request fields choose: written before the variant itself, so
@@ -211,7 +244,7 @@ static enum not_stored prepare(struct fill *fill, struct admission *admission)
 static err write_marker(struct fill *fill, const struct admission *admission)
 {
     struct storage *storage = fill->context->storage;
-    struct store_lookup lookup = {.key = storage_key(storage, fill->primary_key), .peek = true};
+    struct store_lookup lookup = {.key = storage_key(storage, fill->primary_key), .peek = true, .at_hand = true};
     struct store_fill put = {
         .key = lookup.key,
         .tenant = fill->tenant,
@@ -262,7 +295,7 @@ static bool open_miss_handler(struct fill *fill, const struct admission *admissi
         .meta = admission->meta,
         .labels = admission->labels.labels,
         .label_count = admission->labels.count,
-        .length_bytes = admission->length_bytes,
+        .length_bytes = admission->is_sliced ? 0 : admission->length_bytes, /* of slices: the head alone */
         .on_room = (void (*)(void *))fill_store_body,
         .writer = fill,
     };
@@ -293,33 +326,140 @@ static void body_ready(void *reader)
     fill_store_body(reader);
 }
 
-static void admit_new(struct fill *fill, struct response *response, int64_t now_ms)
-{
-    struct admission admission = {.response = response, .now_ms = now_ms};
-    struct store_object *object;
-    enum not_stored reason;
+/* ---- a part ------------------------------------------------------------------------------------------- */
 
-    admission.length_bytes = response->body == BODY_LENGTH ? (int64_t)response->length_bytes
-                             : fill->body == NULL          ? 0
-                                                           : -1;
-    freshness_of(response, fill->request_ms, now_ms, NULL, &admission.freshness);
-    reason = prepare(fill, &admission);
-    if (reason == NOT_STORED_NONE && admission.spec.len > 0 && !err_is_ok(write_marker(fill, &admission)))
-        reason = NOT_STORED_STORE;
-    if (reason == NOT_STORED_NONE && !open_miss_handler(fill, &admission))
-        reason = NOT_STORED_STORE;
-    if (reason != NOT_STORED_NONE) {
+/* Is a 206 what was asked for, and good for slices (RFC 9111 3.3)? All of it at once is as good as a 200; else it must
+ * have a strong validator, because the rest comes in other answers (RFC 9111 3.4). */
+static bool part_is_usable(const struct fill *fill, struct admission *admission)
+{
+    const struct response *response = admission->response;
+    struct content_range *part = &admission->part;
+
+    if (!part_read(response, part) || !slice_ask_fits(&fill->ask, part))
+        return false;
+    admission->length_bytes = (int64_t)part->length_bytes;
+    if (part->first == 0 && part->last == part->length_bytes - 1)
+        return true;
+    return part->length_bytes > fill->context->slice_bytes && strong_etag_of(&response->fields).data != NULL &&
+           part->last - part->first + 1 >= MIN(fill->context->slice_bytes, part->length_bytes - part->first);
+}
+
+/* Nobody has asked for these very bytes: each asks for its own. */
+static void release_part(struct fill *fill, enum not_stored reason)
+{
+    fill_count_not_stored(fill, reason);
+    remember_unshareable(fill);
+    fill_resolve(fill, &(struct fill_result){.outcome = FILL_RELEASED, .reason = reason, .status = 206});
+    fill_end(fill);
+}
+
+static void release_any(struct fill *fill, struct response *response, enum not_stored reason)
+{
+    if (fill->has_ask && response->status == 206)
+        release_part(fill, reason);
+    else
         release(fill, response, reason);
+}
+
+/* ---- slices ------------------------------------------------------------------------------------------- */
+
+/* Which slices the answer brings: [*ret_first, *ret_limit), behind *ret_skip bytes. */
+static void slices_of_answer(const struct admission *admission, uint64_t *ret_first, uint64_t *ret_limit, uint64_t *ret_skip)
+{
+    const struct sliced *sliced = &admission->sliced;
+    uint64_t bytes = sliced->slice_bytes, end;
+
+    *ret_first = *ret_skip = 0;
+    *ret_limit = sliced_count(sliced);
+    if (admission->response->status != 206)
+        return;
+    end = admission->part.last + 1;
+    *ret_first = (admission->part.first + bytes - 1) / bytes;
+    *ret_limit = end == sliced->length_bytes ? *ret_limit : end / bytes;
+    *ret_skip = *ret_first * bytes - admission->part.first;
+}
+
+static void admit_slices(struct fill *fill, struct admission *admission)
+{
+    struct response *response = admission->response;
+    uint64_t first, limit, skip;
+    struct store_object *head;
+    struct filler *filler;
+
+    slices_of_answer(admission, &first, &limit, &skip);
+    if (!filler_of_fill(fill, &admission->sliced, &admission->labels, first, limit, skip, response->body == BODY_LENGTH,
+                        &filler)) {
+        release_any(fill, response, NOT_STORED_STORE);
         return;
     }
-    object = miss_handler_object(fill->miss);
+    if (!open_miss_handler(fill, admission)) {
+        fill->arena = NULL; /* the filler's */
+        fill_resolve(fill, &(struct fill_result){.outcome = FILL_RELEASED, .reason = NOT_STORED_STORE});
+        filler_end(filler, FILLER_BROKEN);
+        fill_end(fill);
+        return;
+    }
+    head = miss_handler_object(fill->miss);
+    miss_handler_finish(fill->miss);
+    fill->miss = NULL;
+    fill_resolve(fill, &(struct fill_result){.outcome = FILL_OBJECT, .status = response->status, .object = head});
+    fill->arena = NULL;
+    fill_end(fill);
+    filler_begin(filler, head);
+    store_object_unref(head);
+}
+
+/* ---- new ------------------------------------------------------------------------------------------------ */
+
+static void store_whole(struct fill *fill, const struct admission *admission)
+{
+    struct store_object *object = miss_handler_object(fill->miss);
+
     fill->step = FILL_STORE;
-    fill_resolve(fill, &(struct fill_result){.outcome = FILL_OBJECT, .status = response->status, .object = object});
+    fill_resolve(fill, &(struct fill_result){.outcome = FILL_OBJECT, .status = admission->response->status, .object = object});
     store_object_unref(object);
     fill_unpin(fill); /* purges need not wait for a body that its readers may hold up for long */
     if (fill->body != NULL)
         source_set_reader(fill->body, body_ready, fill);
     fill_store_body(fill);
+}
+
+/* Only the whole of a 200, or parts of it, can be asked for piece by piece. */
+static bool goes_into_slices(const struct fill *fill, const struct admission *admission)
+{
+    uint16_t status = admission->response->status;
+
+    return fill->context->slice_bytes > 0 && (status == 200 || status == 206) && fill->body != NULL &&
+           admission->length_bytes > (int64_t)fill->context->slice_bytes;
+}
+
+static void admit_new(struct fill *fill, struct response *response, int64_t now_ms)
+{
+    struct admission admission = {.response = response, .now_ms = now_ms};
+    enum not_stored reason;
+
+    admission.length_bytes = response->body == BODY_LENGTH ? (int64_t)response->length_bytes
+                             : fill->body == NULL          ? 0
+                                                           : -1;
+    if (fill->has_ask && response->status == 206 && !part_is_usable(fill, &admission)) {
+        fill_refetch_whole(fill);
+        return;
+    }
+    admission.is_sliced = goes_into_slices(fill, &admission);
+    freshness_of(response, fill->request_ms, now_ms, NULL, &admission.freshness);
+    reason = prepare(fill, &admission);
+    if (reason == NOT_STORED_NONE && admission.spec.len > 0 && !err_is_ok(write_marker(fill, &admission)))
+        reason = NOT_STORED_STORE;
+    if (reason == NOT_STORED_NONE && admission.is_sliced) {
+        admit_slices(fill, &admission);
+        return;
+    }
+    if (reason == NOT_STORED_NONE && !open_miss_handler(fill, &admission))
+        reason = NOT_STORED_STORE;
+    if (reason == NOT_STORED_NONE)
+        store_whole(fill, &admission);
+    else
+        release_any(fill, response, reason);
 }
 
 void fill_admit(struct fill *fill, struct response *response)

@@ -1,7 +1,7 @@
 /* The life of a fill: fetch, then (admit.c) what becomes of the answer, then the body. */
 #include "cache/forward.h"
 #include "cache/validate.h"
-#include "fill/fill_internal.h"
+#include "fill/filler.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ static void fill_fetch(struct fill *fill);
 
 /* ---- making one --------------------------------------------------------------------------------------------- */
 
-static err copy_fields(struct arena *arena, const struct fields *from, struct fields *ret_fields)
+err fill_fields_copy(struct arena *arena, const struct fields *from, struct fields *ret_fields)
 {
     fields_init(ret_fields, arena);
     TRY(fields_reserve(ret_fields, from->count + 4u, from->text_len + 256));
@@ -24,50 +24,55 @@ static err copy_fields(struct arena *arena, const struct fields *from, struct fi
     return ERR_OK;
 }
 
-/* What the rest of the fill needs of the client's request: a GET without its conditions. */
-static err fill_copy_request(struct fill *fill, const struct request *request)
+err fill_request_copy(struct arena *arena, const struct request *request, struct request *ret_request)
 {
-    struct request *copy = &fill->request;
+    struct request copy = *request;
 
-    *copy = *request;
-    copy->method = METHOD_GET;
-    copy->method_name = SLICE("GET");
-    copy->body = BODY_NONE;
-    copy->length_bytes = 0;
-    copy->target = arena_copy(fill->arena, request->target);
-    copy->authority = arena_copy(fill->arena, request->authority);
-    ENSURE(copy->target.data != NULL && copy->authority.data != NULL, MEMORY);
-    return copy_fields(fill->arena, &request->fields, &copy->fields);
+    copy.method = METHOD_GET;
+    copy.method_name = SLICE("GET");
+    copy.body = BODY_NONE;
+    copy.length_bytes = 0;
+    copy.target = arena_copy(arena, request->target);
+    copy.authority = arena_copy(arena, request->authority);
+    ENSURE(copy.target.data != NULL && copy.authority.data != NULL, MEMORY);
+    TRY(fill_fields_copy(arena, &request->fields, &copy.fields));
+
+    *ret_request = copy;
+    return ERR_OK;
 }
 
-static err fill_build_forward(struct fill *fill, const struct fill_start *start)
+err fill_forward_build(struct arena *arena, const struct fill_start *start, const struct request *request, struct fields *ret_fields)
 {
     uint8_t trace[TRACE_BYTES];
     struct forward_options options = {
         .client_ip = start->client_ip,
-        .https = fill->request.https,
-        .node = fill->context->node,
+        .https = request->https,
+        .node = start->context->node,
         .request_id = start->request_id,
-        .origin_host = slice_str(fill->context->group->host_override),
+        .origin_host = slice_str(start->context->group->host_override),
         .trace_random = trace,
         .is_fill = true,
     };
 
     os_entropy(trace, sizeof(trace));
-    fields_init(&fill->forward, fill->arena);
-    return forward_build(&fill->request, &options, &fill->forward);
+    fields_init(ret_fields, arena);
+    return forward_build(request, &options, ret_fields);
 }
 
-/* The same fields with the validator of what is stored; without one they stay as they are. */
+/* The same fields with the validator of what is stored, or with a range where nothing is. */
 static err fill_add_conditions(struct fill *fill)
 {
     const struct stored *stored;
     struct fields view;
 
+    if (fill->has_ask) {
+        TRY(fill_fields_copy(fill->arena, &fill->forward, &fill->conditional));
+        return slice_ask_add(&fill->ask, &fill->conditional);
+    }
     if (fill->stale == NULL)
         return ERR_OK;
     TRY(stored_view(fill->stale->meta, &view, &stored));
-    TRY(copy_fields(fill->arena, &fill->forward, &fill->conditional));
+    TRY(fill_fields_copy(fill->arena, &fill->forward, &fill->conditional));
     return validate_add_conditions(&view, stored, &fill->conditional, &fill->validating);
 }
 
@@ -101,8 +106,8 @@ static err fill_prepare(struct fill *fill, const struct fill_start *start)
     fill->primary_key = arena_copy(fill->arena, start->primary_key);
     fill->slot_key = arena_copy(fill->arena, start->slot_key);
     ENSURE(fill->primary_key.data != NULL && fill->slot_key.data != NULL, MEMORY);
-    TRY(fill_copy_request(fill, start->request));
-    TRY(fill_build_forward(fill, start));
+    TRY(fill_request_copy(fill->arena, start->request, &fill->request));
+    TRY(fill_forward_build(fill->arena, start, &fill->request, &fill->forward));
     TRY(fill_add_conditions(fill));
     return label_set_build(fill->arena, fill->tenant, fill->primary_key, NULL, &fill->url_labels);
 }
@@ -116,18 +121,37 @@ static void fill_unread(struct timer *timer)
         fill_end(fill);
 }
 
+struct arena *fill_arena_new(void)
+{
+    struct arena *arena = malloc(sizeof(*arena));
+
+    if (arena != NULL)
+        arena_init(arena, NULL, 0, FILL_ARENA_BYTES);
+    return arena;
+}
+
+struct arena *fill_arena_free(struct arena *arena)
+{
+    if (arena != NULL)
+        arena_done(arena);
+    free(arena);
+    return NULL;
+}
+
 struct fill *fill_new(const struct fill_start *start, hash128 hash)
 {
     struct fill *fill = calloc(1, sizeof(*fill));
-    struct arena *arena = malloc(sizeof(*arena));
+    struct arena *arena = fill_arena_new();
 
     if (fill == NULL || arena == NULL) {
         free(fill);
-        free(arena);
+        fill_arena_free(arena);
         return NULL;
     }
-    arena_init(arena, NULL, 0, FILL_ARENA_BYTES);
     fill->arena = arena;
+    fill->has_ask = start->ask != NULL && start->stale == NULL;
+    if (fill->has_ask)
+        fill->ask = *start->ask;
     timer_init(&fill->unread, fill_unread);
     fill->context = start->context;
     fill->hash = hash;
@@ -171,9 +195,7 @@ void fill_end(struct fill *fill)
     if (fill->abandoning && !fill->abandoned)
         return; /* its mail is under way and comes back here */
     fill->stale = store_object_unref(fill->stale);
-    if (fill->arena != NULL)
-        arena_done(fill->arena);
-    free(fill->arena);
+    fill_arena_free(fill->arena);
     free(fill);
 }
 
@@ -185,6 +207,8 @@ void fill_context_stop(struct fill_context *context)
             fill_resolve(fill, &(struct fill_result){.outcome = FILL_FAILED, .failure = CLIENT_FAILURE_CLOSED});
         fill_end(fill);
     }
+    while (!list_is_empty(&context->fillers))
+        filler_end(container_of(list_first(&context->fillers), struct filler, own), FILLER_BROKEN);
 }
 
 /* ---- fetch ------------------------------------------------------------------------------------------------------ */
@@ -226,7 +250,7 @@ static void fill_fetch(struct fill *fill)
         .request = {.method = METHOD_GET,
                     .method_name = SLICE("GET"),
                     .target = fill->request.target,
-                    .fields = fill->validating ? &fill->conditional : &fill->forward,
+                    .fields = fill->validating || fill->has_ask ? &fill->conditional : &fill->forward,
                     .body_bytes = -1,
                     .arena = fill->arena},
         .group = fill->context->group,
@@ -240,11 +264,11 @@ static void fill_fetch(struct fill *fill)
         fetch_failed(fill, CLIENT_FAILURE_NO_MEMORY, NULL);
 }
 
-/* The 304 was about something else: once more, without conditions. */
+/* The 304 was about something else, or the range was of no use: once more, without. */
 void fill_refetch_whole(struct fill *fill)
 {
     fill->fetch = origin_fetch_finish(fill->fetch);
-    fill->validating = false;
+    fill->validating = fill->has_ask = false;
     fill_fetch(fill);
 }
 
@@ -252,7 +276,7 @@ void fill_refetch_whole(struct fill *fill)
  * taken now, so nobody else can: look once more, and fetch only when there is nothing new. */
 static bool store_has_news(struct fill *fill)
 {
-    struct store_lookup lookup = {.key = storage_key(fill->context->storage, fill->slot_key), .peek = true};
+    struct store_lookup lookup = {.key = storage_key(fill->context->storage, fill->slot_key), .peek = true, .at_hand = true};
     bool news;
 
     lookup.op.loop = fill->context->loop;

@@ -16,7 +16,9 @@
 #ifndef WARP_FILL_FILL_H
 #define WARP_FILL_FILL_H
 
+#include "base/pool.h"
 #include "cache/reuse.h"
+#include "cache/slices.h"
 #include "cache/storable.h"
 #include "origin/origin.h"
 #include "store/storage.h"
@@ -88,12 +90,16 @@ struct fill_context {
     int64_t note_ms;    /* how long an unshareable answer is remembered */
     uint32_t node;      /* this node's id, for CDN-Loop */
     unsigned fills_max;
+    uint32_t slice_bytes; /* larger bodies of a known length are stored in slices of that size; 0: none is */
+    uint64_t ahead_bytes; /* how far a fetch may run ahead of those who read it */
     struct metrics_block *metrics; /* of this thread; NULL: not counted */
     /* fill_context_init */
-    struct list fills;
+    struct list fills, fillers;
     unsigned count;
+    struct pool readers; /* slices.h */
 };
 void fill_context_init(struct fill_context *context);
+void fill_context_done(struct fill_context *context);
 /* Ends every fill of this thread (the end of a drain). */
 void fill_context_stop(struct fill_context *context);
 
@@ -107,6 +113,7 @@ struct fill_start {
     slice client_ip;
     slice request_id;
     struct store_object *stale;    /* validate this one; may be NULL; a reference is taken */
+    const struct slice_ask *ask;   /* a range of what is not known yet, in whole slices; NULL: the whole */
     bool alone;                    /* nobody joins: answers for this key were not shareable lately */
 };
 

@@ -3,6 +3,7 @@
 #define WARP_FILL_INTERNAL_H
 
 #include "cache/freshness.h"
+#include "cache/slices.h"
 #include "fill/fill.h"
 
 #include <pthread.h>
@@ -30,17 +31,33 @@ struct fill {
     struct label_set url_labels;
     struct mail abandon;
     struct timer unread; /* a window without a reader is given up */
+    struct slice_ask ask; /* what it asks for; has_ask: not the whole */
     uint64_t seq; /* pinned */
     int64_t request_ms;
     uint64_t fetch_ns;
     uint16_t tenant;
     uint8_t step;
-    bool is_background, in_table, resolved, abandoning, validating, abandoned;
+    bool is_background, in_table, resolved, abandoning, validating, abandoned, has_ask;
 };
 
 struct fill_shard {
     pthread_mutex_t lock;
     struct list buckets[FILL_BUCKETS];
+};
+
+#define FILL_SHARDS   64u
+#define FILLER_SHARDS 16u
+
+/* Of fillers (filler.h), by the id of the body. */
+struct filler_shard {
+    pthread_mutex_t lock;
+    struct list fillers;
+};
+
+struct fill_table {
+    struct fill_shard shards[FILL_SHARDS];
+    struct filler_shard filler_shards[FILLER_SHARDS];
+    _Atomic uint32_t filler_count; /* without any, nobody need look for one */
 };
 
 /* ---- the table -------------------------------------------------------------------------------------------- */
@@ -73,6 +90,22 @@ void fill_admit(struct fill *fill, struct response *response);
 /* After admit chose to store: moves the body. */
 void fill_store_body(struct fill *fill);
 void fill_refetch_whole(struct fill *fill);
+
+/* ---- what is asked of an origin: also for fillers ---------------------------------------------------------- */
+
+MUST_USE err fill_fields_copy(struct arena *arena, const struct fields *from, struct fields *ret_fields);
+/* What a fetch needs of a client's request: a GET without its conditions. */
+MUST_USE err fill_request_copy(struct arena *arena, const struct request *request, struct request *ret_request);
+/* The fields of a request to the origin, without conditions. */
+MUST_USE err fill_forward_build(struct arena *arena, const struct fill_start *start, const struct request *request,
+                                struct fields *ret_fields);
+/* A new arena for a fetch; NULL: no memory. */
+struct arena *fill_arena_new(void);
+struct arena *fill_arena_free(struct arena *arena);
+/* The head in old after that answer (304, 206) with the labels it has now. */
+MUST_USE err fill_merge(struct arena *arena, const struct store_object *old, slice primary_key, const struct response *response,
+                        int64_t request_ms, int64_t now_ms, slice *ret_meta, struct label_set *ret_labels,
+                        enum not_stored *ret_reason);
 
 static inline void fill_count_not_stored(const struct fill *fill, enum not_stored reason)
 {

@@ -1,13 +1,10 @@
 /* Who waits for what: the slots of all threads' fills, joining, leaving, telling. */
 #include "fill/fill_internal.h"
+#include "fill/slices.h"
 
 #include <stdlib.h>
 
-#define SHARDS  64u
-
-struct fill_table {
-    struct fill_shard shards[SHARDS];
-};
+#define READERS_KEPT 256u /* of large bodies, per thread: memory for so many stays */
 
 enum waiter_state { WAITER_NONE, WAITER_WAITING, WAITER_TOLD, WAITER_LEFT };
 
@@ -16,10 +13,14 @@ err fill_table_new(struct fill_table **ret_table)
     struct fill_table *table = calloc(1, sizeof(*table));
 
     ENSURE(table != NULL, MEMORY);
-    for (unsigned i = 0; i < SHARDS; i++) {
+    for (unsigned i = 0; i < FILL_SHARDS; i++) {
         pthread_mutex_init(&table->shards[i].lock, NULL);
         for (unsigned j = 0; j < FILL_BUCKETS; j++)
             list_init(&table->shards[i].buckets[j]);
+    }
+    for (unsigned i = 0; i < FILLER_SHARDS; i++) {
+        pthread_mutex_init(&table->filler_shards[i].lock, NULL);
+        list_init(&table->filler_shards[i].fillers);
     }
     *ret_table = table;
     return ERR_OK;
@@ -29,8 +30,10 @@ struct fill_table *fill_table_free(struct fill_table *table)
 {
     if (table == NULL)
         return NULL;
-    for (unsigned i = 0; i < SHARDS; i++)
+    for (unsigned i = 0; i < FILL_SHARDS; i++)
         pthread_mutex_destroy(&table->shards[i].lock);
+    for (unsigned i = 0; i < FILLER_SHARDS; i++)
+        pthread_mutex_destroy(&table->filler_shards[i].lock);
     free(table);
     return NULL;
 }
@@ -38,7 +41,14 @@ struct fill_table *fill_table_free(struct fill_table *table)
 void fill_context_init(struct fill_context *context)
 {
     list_init(&context->fills);
+    list_init(&context->fillers);
     context->count = 0;
+    pool_init(&context->readers, slices_block_bytes(), READERS_KEPT);
+}
+
+void fill_context_done(struct fill_context *context)
+{
+    pool_done(&context->readers);
 }
 
 static struct list *shard_bucket(struct fill_shard *shard, hash128 hash)
@@ -100,7 +110,7 @@ enum fill_joined fill_join(const struct fill_start *start, struct fill_waiter *w
 {
     struct fill_context *context = start->context;
     hash128 hash = storage_key(context->storage, start->slot_key).hash;
-    struct fill_shard *shard = &context->table->shards[hash.hi % SHARDS];
+    struct fill_shard *shard = &context->table->shards[hash.hi % FILL_SHARDS];
     struct fill *fill, *fresh;
 
     if (!start->alone) {

@@ -204,6 +204,7 @@ struct os_thread;
 /* name: at most 15 characters, seen in ps -L. */
 MUST_USE err os_thread_start(const char *name, void (*run)(void *arg), void *arg, struct os_thread **ret_thread);
 void os_thread_join(struct os_thread *thread); /* frees it */
+uint32_t os_process_id(void);
 unsigned os_cpu_count(void);                   /* usable here: affinity mask and cgroup quota, rounded up */
 uint64_t os_memory_bytes(void);                /* of the machine or of the cgroup, whichever is less */
 unsigned os_descriptor_limit_raise(void);      /* soft limit to the hard one; returns it */
@@ -226,7 +227,6 @@ MUST_USE err os_dir_names(const char *path, char ***ret_names, unsigned *ret_cou
 void os_dir_names_free(char **names, unsigned count);
 /* Creates or replaces by rename, with that mode, flushed to disk. */
 MUST_USE err os_file_write(const char *path, slice bytes, unsigned mode);
-MUST_USE err os_dir_make(const char *path, unsigned mode); /* with parents; fine when there */
 
 /* ---- files of a store: read and written without ever blocking a loop ------------------------------------------ */
 
@@ -275,8 +275,8 @@ struct os_file_op {
 void os_file_submit(struct os *os, struct os_file_op *op);
 /* The same at once: blocks. At start and on threads of their own. */
 MUST_USE err os_file_now(struct os_file *file, enum os_file_kind what, void *bytes, uint32_t size, uint64_t at);
-bool os_path_is_device(const char *path); /* a block device */
-uint32_t os_process_id(void);
+bool os_path_is_device(const char *path);                  /* a block device; links are followed */
+MUST_USE err os_dir_make(const char *path, unsigned mode); /* with parents; fine when there */
 /* Memory for such operations, aligned; free() it. NULL when there is none. */
 void *os_file_memory(size_t size);
 

@@ -1,17 +1,22 @@
-/* Files of a store, over the kernel: opening, locking and preallocating; what an operation's calls brought. */
+/* Files of a store, over the kernel: opening, locking, preallocating; what both doors do of an operation. */
 #include "os/kernel.h"
 #include "os/op.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OPEN_TRIES      8u     /* the file was removed or made by somebody else between two calls */
+#define PROBER_TRIES    100u   /* a second in all */
+#define PROBER_WAIT_NS  10000000
 #define ALIGN_BYTES_MAX 65536u /* a device that wants more is used without O_DIRECT */
 
 struct opening {
@@ -22,11 +27,42 @@ struct opening {
     struct stat st;
 };
 
-void *os_file_memory(size_t size)
-{
-    void *memory = NULL;
+/* ---- where a store lies ------------------------------------------------------------------------------------ */
 
-    return posix_memalign(&memory, OS_FILE_MEMORY_ALIGN, MAX(size, (size_t)1)) == 0 ? memory : NULL;
+bool os_path_is_device(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
+MUST_USE static err dir_make_one(const char *path, unsigned mode)
+{
+    struct stat st;
+
+    if (mkdir(path, mode) == 0)
+        return ERR_OK;
+    if (errno != EEXIST)
+        return ERR_SYS(errno);
+    if (stat(path, &st) != 0)
+        return ERR_SYS(errno);
+    return S_ISDIR(st.st_mode) ? ERR_OK : ERR_SYS(ENOTDIR);
+}
+
+err os_dir_make(const char *path, unsigned mode)
+{
+    char part[PATH_MAX];
+    int n = snprintf(part, sizeof(part), "%s", path);
+
+    ENSURE(n > 0 && (size_t)n < sizeof(part), INVALID);
+    for (char *at = part + 1; *at != '\0'; at++) {
+        if (*at != '/')
+            continue;
+        *at = '\0';
+        TRY(dir_make_one(part, mode));
+        *at = '/';
+    }
+    return dir_make_one(part, mode);
 }
 
 /* ---- the path: what is there, or a new file --------------------------------------------------------------- */
@@ -78,17 +114,45 @@ MUST_USE static err path_open_once(struct opening *o, bool *ret_again)
     return ERR_SYS(errno);
 }
 
+/* A device's lock is shared for a moment by who looks what is on it: udev does whenever a writer has closed it. */
+static bool is_only_shared(const struct opening *o)
+{
+    if (!S_ISBLK(o->st.st_mode) || flock(o->fd, LOCK_SH | LOCK_NB) != 0)
+        return false;
+    flock(o->fd, LOCK_UN);
+    return true;
+}
+
+/* 0, or the errno. */
+static int lock_try(const struct opening *o)
+{
+    const struct timespec pause = {.tv_nsec = PROBER_WAIT_NS};
+    int error = EWOULDBLOCK;
+
+    for (unsigned tries = 0; tries < PROBER_TRIES; tries++) {
+        error = flock(o->fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+        if (error != EWOULDBLOCK || !is_only_shared(o))
+            break;
+        nanosleep(&pause, NULL);
+    }
+    return error;
+}
+
 /* Before anything is changed. ret_again: who had it before us has removed it. */
 MUST_USE static err lock_take(struct opening *o, bool *ret_again)
 {
-    if (flock(o->fd, LOCK_EX | LOCK_NB) != 0) {
-        o->is_new = false; /* somebody was faster: it is his now */
-        return ERR_SYS(errno);
+    int error = lock_try(o);
+
+    if (error == 0 && fstat(o->fd, &o->st) != 0)
+        error = errno;
+    if (error == 0 && o->st.st_nlink == 0) {
+        *ret_again = true;
+        error = ENOENT;
     }
-    if (fstat(o->fd, &o->st) != 0)
-        return ERR_SYS(errno);
-    *ret_again = o->st.st_nlink == 0;
-    return *ret_again ? ERR_SYS(ENOENT) : kind_check(o->st.st_mode);
+    if (error == 0)
+        return kind_check(o->st.st_mode);
+    o->is_new = false; /* what is at the path may be somebody else's by now */
+    return ERR_SYS(error);
 }
 
 static void opening_undo(struct opening *o)
@@ -238,7 +302,29 @@ void os_file_close(struct os_file *file)
     file->fd = -1;
 }
 
-/* ---- what a call brought ------------------------------------------------------------------------------------ */
+/* ---- operations --------------------------------------------------------------------------------------------- */
+
+ssize_t kernel_file_call(const struct os_file_op *op)
+{
+    int fd = op->file->fd;
+    char *bytes = (char *)op->bytes + op->moved;
+    size_t size = op->size - (uint32_t)op->moved;
+    off_t at = (off_t)(op->at + (uint32_t)op->moved);
+    ssize_t n = -1;
+
+    switch ((enum os_file_kind)op->what) {
+    case OS_FILE_READ:
+        n = pread(fd, bytes, size, at);
+        break;
+    case OS_FILE_WRITE:
+        n = pwrite(fd, bytes, size, at);
+        break;
+    case OS_FILE_SYNC:
+        n = fdatasync(fd);
+        break;
+    }
+    return n >= 0 ? n : -errno;
+}
 
 bool kernel_file_moved(struct os_file_op *op, ssize_t n)
 {
@@ -261,32 +347,12 @@ bool kernel_file_moved(struct os_file_op *op, ssize_t n)
     return true;
 }
 
-static ssize_t now_once(const struct os_file_op *op)
-{
-    char *bytes = (char *)op->bytes + op->moved;
-    size_t size = op->size - (uint32_t)op->moved;
-    off_t at = (off_t)(op->at + (uint64_t)op->moved);
-    ssize_t n = -1;
-
-    switch ((enum os_file_kind)op->what) {
-    case OS_FILE_READ:
-        n = pread(op->file->fd, bytes, size, at);
-        break;
-    case OS_FILE_WRITE:
-        n = pwrite(op->file->fd, bytes, size, at);
-        break;
-    case OS_FILE_SYNC:
-        n = fdatasync(op->file->fd);
-        break;
-    }
-    return n < 0 ? -errno : n;
-}
-
 err os_file_now(struct os_file *file, enum os_file_kind what, void *bytes, uint32_t size, uint64_t at)
 {
     struct os_file_op op = {.file = file, .bytes = bytes, .at = at, .size = size, .what = (uint8_t)what};
 
-    while (!kernel_file_moved(&op, now_once(&op)))
+    op_file_begin(NULL, &op);
+    while (!kernel_file_moved(&op, kernel_file_call(&op)))
         continue;
     return op.op.result < 0 ? ERR_SYS(-op.op.result) : ERR_OK;
 }

@@ -268,6 +268,12 @@ void metric_served(struct metrics_block *block, enum tier tier)
     tally_add(&block->served[tier], 1);
 }
 
+void metric_slice(struct metrics_block *block, enum slice_event event)
+{
+    INVARIANT(event < SLICE_EVENTS);
+    tally_add(&block->slices[event], 1);
+}
+
 void metric_not_stored(struct metrics_block *block, unsigned reason)
 {
     tally_add(&block->not_stored[MIN(reason, block->metrics->config.not_stored.count)], 1);

@@ -52,6 +52,9 @@ enum conn_state {
     CONN_STATE_COUNT
 };
 
+/* What is counted of slices. */
+enum slice_event { SLICE_HIT, SLICE_MISS, SLICE_FETCHED, SLICE_RANGE, SLICE_EVENTS };
+
 /* ---- the table: name, kind, labels, help ------------------------------------------------------------- */
 
 /* Counters are named without _total here; the writer adds it. C: counter, G: gauge, H: histogram. */
@@ -70,7 +73,8 @@ enum conn_state {
     X(warp_cache_evictions, C, "tier", "Objects removed to make room")                                     \
     X(warp_cache_evicted_bytes, C, "tier", "Bytes removed to make room")                                   \
     X(warp_cache_size_bytes, G, "tier", "Bytes in use: bodies, metadata, keys, padding and structures")    \
-    X(warp_cache_objects, G, "tier", "Objects in the index")                                               \
+    X(warp_cache_objects, G, "tier", "Objects in the index, without slices")                               \
+    X(warp_cache_slices, G, "tier", "Slices of large bodies in the index")                                 \
     X(warp_cache_index_bytes, G, "tier", "Bytes of the index")                                             \
     X(warp_cache_max_bytes, G, "tier", "The cap on size and index together")                               \
     X(warp_cache_slab_moves, C, "tier", "Slabs and ready extents that were made one huge page")            \
@@ -82,6 +86,20 @@ enum conn_state {
     X(warp_cache_slab_rounding_bytes, G, "tier",                                                           \
       "Bytes of slabs that hold nothing: the ends of bodies, rounded up")                                  \
     X(warp_cache_slab_ready_bytes, G, "tier", "Bytes of huge pages ready for the next large body")         \
+    X(warp_store_recovering, G, "tier", "1 while what is stored is still being found again after a start")  \
+    X(warp_disk_errors, C, "kind", "What went wrong with the devices of the disk tier, by kind")            \
+    X(warp_disk_written_bytes, C, "cause", "Bytes written to the devices, by cause")                        \
+    X(warp_disk_segments, G, "state", "Segments of the devices: free, used, or out of use")                 \
+    X(warp_disk_devices, G, "state", "Devices of the disk tier: in use, or out of use since they failed")   \
+    X(warp_disk_reads, C, "", "Reads of the devices for lookups")                                           \
+    X(warp_disk_false_reads, C, "", "Those that brought the record of another key")                         \
+    X(warp_disk_offers_refused, C, "", "Objects that were not written because too many waited")             \
+    X(warp_disk_index_lost, C, "", "Objects that left the index because their buckets were full")           \
+    X(warp_disk_off, G, "", "1 when a purge could not be made durable, and nothing of the disk is served")  \
+    X(warp_slice_lookups, C, "result",                                                                     \
+      "Slices that readers of large bodies came to: hit (in the store) or miss (still to be written)")     \
+    X(warp_slices_fetched, C, "", "Slices written from answers of origins")                                \
+    X(warp_slice_ranges, C, "", "Requests with Range that origins were sent for slices")                   \
     X(warp_not_stored, C, "reason", "Answers that were not stored, by reason")                             \
     X(warp_refused_requests, C, "reason", "Requests refused before they were understood, by reason")       \
     X(warp_limit_hits, C, "limit", "Times a limit was reached")                                            \
@@ -151,6 +169,7 @@ MUST_USE err metrics_origin_add(struct metrics *metrics, slice tenant, slice ori
 void metric_request(struct metrics_block *block, uint16_t tenant, enum outcome outcome, uint64_t body_bytes,
                     uint64_t first_byte_ns, uint64_t total_ns); /* first_byte_ns 0: none was sent */
 void metric_served(struct metrics_block *block, enum tier tier);
+void metric_slice(struct metrics_block *block, enum slice_event event);
 void metric_not_stored(struct metrics_block *block, unsigned reason);
 void metric_refused(struct metrics_block *block, unsigned reason);
 void metric_limit(struct metrics_block *block, unsigned limit);

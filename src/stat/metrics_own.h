@@ -62,7 +62,7 @@ struct metrics_block {
     struct tenant_row unknown_tenant;
     struct origin_row unknown_origin;
     struct histogram durations[OUTCOME_COUNT], first_bytes[OUTCOME_COUNT], origin, purge;
-    tally served[TIER_COUNT], collapsed;
+    tally served[TIER_COUNT], collapsed, slices[SLICE_EVENTS];
     tally connections[CONN_STATE_COUNT];  /* differences, modulo 2^64 */
     tally handshakes[2][2];               /* TLS 1.3, 1.2; full, resumed */
     tally *not_stored, *refused, *limits, *handshake_failures; /* one more each: what has no name */

@@ -283,6 +283,15 @@ static void emit_named(struct metrics_writer *w, struct metrics *metrics, size_t
         emit_count(w, (slice[]){SLICE("other")}, other);
 }
 
+static uint64_t slices_sum(struct metrics *metrics, enum slice_event event)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < metrics->config.threads; i++)
+        sum += tally_read(&metrics->blocks[i].slices[event]);
+    return sum;
+}
+
 static void emit_connections(struct metrics_writer *w, struct metrics *metrics)
 {
     static const char *const names[] = {
@@ -329,6 +338,16 @@ static void emit_own(struct metrics_writer *w, struct metrics *metrics, enum met
     case METRIC_warp_cache_served_hits:
         for (unsigned t = 0; t < TIER_COUNT; t++)
             emit_count(w, (slice[]){slice_str(tier_name(t))}, metrics_served(metrics, t));
+        break;
+    case METRIC_warp_slice_lookups:
+        emit_count(w, (slice[]){SLICE("hit")}, slices_sum(metrics, SLICE_HIT));
+        emit_count(w, (slice[]){SLICE("miss")}, slices_sum(metrics, SLICE_MISS));
+        break;
+    case METRIC_warp_slices_fetched:
+        emit_count(w, NULL, slices_sum(metrics, SLICE_FETCHED));
+        break;
+    case METRIC_warp_slice_ranges:
+        emit_count(w, NULL, slices_sum(metrics, SLICE_RANGE));
         break;
     case METRIC_warp_not_stored:
         emit_named(w, metrics, offsetof(struct metrics_block, not_stored), config->not_stored);

@@ -28,14 +28,18 @@ void ram_remove(struct ram *ram, struct ram_shard *shard, struct stored *stored)
     stored_set_indexed(stored, false);
     if (stored->seen.kind == STORE_ANSWER)
         atomic_fetch_sub_explicit(&ram->tenant_objects[stored->seen.tenant], 1, memory_order_relaxed);
+    else if (stored->seen.kind == STORE_SLICE)
+        shard->slices--;
 }
 
-static void ram_added(struct ram *ram, struct stored *stored)
+static void ram_added(struct ram *ram, struct ram_shard *shard, struct stored *stored)
 {
     stored_ref(stored, 1);
     stored_set_indexed(stored, true);
     if (stored->seen.kind == STORE_ANSWER)
         atomic_fetch_add_explicit(&ram->tenant_objects[stored->seen.tenant], 1, memory_order_relaxed);
+    else if (stored->seen.kind == STORE_SLICE)
+        shard->slices++;
 }
 
 static size_t table_bytes(uint32_t homes)
@@ -221,6 +225,19 @@ static enum store_status ram_lookup(struct storage *storage, struct store_lookup
     return shard_lookup(ram_of(storage), near, lookup);
 }
 
+static bool ram_has(struct storage *storage, const struct store_key *key)
+{
+    struct store_lookup lookup = {.key = *key, .peek = true};
+    struct ram *ram = ram_of(storage);
+    struct ram_shard *shard = ram_shard_of(ram, key->hash.hi);
+
+    pthread_mutex_lock(&shard->mutex);
+    const struct stored *stored = index_find(&shard->index, key->hash, key->full);
+    bool has = stored != NULL && ram_verdict(ram, &stored->seen) != PURGE_HARD && !object_is_over(&lookup, &stored->seen);
+    pthread_mutex_unlock(&shard->mutex);
+    return has;
+}
+
 /* ---- fill -------------------------------------------------------------------------------------------- */
 
 /* Puts the object into the index in the place of what was there. */
@@ -246,7 +263,7 @@ static err ram_put(struct ram *ram, struct stored *stored, bool is_whole, bool i
             result = ERR(LIMIT);
     }
     if (err_is_ok(result)) {
-        ram_added(ram, stored);
+        ram_added(ram, shard, stored);
         if (is_whole) {
             s3fifo_push(&shard->queues, stored, bytes);
             shard->inserts++;
@@ -485,7 +502,8 @@ static void ram_stats(const struct storage *storage, struct store_stats *stats)
         stats->inserts += shard->inserts;
         stats->evictions += shard->evictions;
         stats->evicted_bytes += shard->evicted_bytes;
-        stats->objects += shard->index.count;
+        stats->objects += shard->index.count - shard->slices;
+        stats->slices += shard->slices;
         pthread_mutex_unlock(&shard->mutex);
     }
     stats->lookup_hits += ram_near_found(ram);
@@ -590,6 +608,7 @@ static void ram_free(struct storage *storage)
 
 static const struct storage_ops ram_ops = {
     .lookup = ram_lookup,
+    .has = ram_has,
     .get_miss_handler = ram_get_miss_handler,
     .update_meta = ram_update_meta,
     .purge = ram_purge,

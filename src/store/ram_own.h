@@ -17,6 +17,7 @@ struct ram_shard {
     struct store_index index;
     struct s3fifo queues;
     uint64_t lookup_hits, misses, inserts, evictions, evicted_bytes; /* under the lock */
+    uint64_t slices; /* of the objects in the index; under the lock */
 };
 
 struct ram {

@@ -114,7 +114,23 @@ enum store_status storage_lookup(struct storage *storage, struct store_lookup *l
     op_begin(storage, &lookup->op, lookup_late);
     lookup->found = STORE_MISS;
     lookup->object = NULL;
+    lookup->is_below = false;
     return op_submitted(&lookup->op, storage->ops->lookup(storage, lookup));
+}
+
+bool storage_has(struct storage *storage, const struct store_key *key)
+{
+    struct store_lookup lookup = {.op.done = store_op_ignored, .key = *key, .peek = true};
+
+    if (storage->ops->has != NULL)
+        return storage->ops->has(storage, key);
+    op_begin(storage, &lookup.op, lookup_late);
+    if (storage->ops->lookup(storage, &lookup) == STORE_PENDING) {
+        storage->ops->cancel(storage, &lookup.op);
+        return false;
+    }
+    store_object_unref(lookup.object);
+    return lookup.found == STORE_HIT || lookup.found == STORE_HIT_SOFT;
 }
 
 enum store_status storage_get_miss_handler(struct storage *storage, struct store_fill *fill)

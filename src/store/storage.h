@@ -24,7 +24,9 @@
 #include <stdatomic.h>
 
 #define STORE_LABELS_MAX 300u
-#define STORE_SLICE_BYTES (1u << 20) /* of a large body that is stored in pieces; the largest body of a disk record */
+#define STORE_PROBATION_PERCENT 25u /* of a RAM tier: objects that were not asked for again yet */
+/* Larger bodies are cut into slices of that size before they come here: no tier holds a larger piece on a device. */
+#define STORE_SLICE_BYTES (1u << 20)
 
 struct storage;
 struct purge_log;
@@ -100,6 +102,12 @@ bool store_object_is_failed(const struct store_object *object); /* its fill was 
 
 enum store_status { STORE_DONE, STORE_PENDING };
 
+/* A tier's own part of a call that is pending; first member of it. */
+struct store_op;
+struct store_pending {
+    void (*cancel)(struct store_pending *pending); /* as storage_cancel */
+};
+
 /* First member of every call. done and loop may be left NULL only where the caller never sees STORE_PENDING
  * (RAM only). Owned by the caller until DONE, done() or cancel. */
 struct store_op {
@@ -109,8 +117,7 @@ struct store_op {
     uint64_t deadline_ns; /* loop time; 0: none */
     struct timer timer;   /* storage.c's */
     struct storage *storage;
-    void *tier; /* this and the next: the tier's while pending */
-    void (*tier_cancel)(struct store_op *op);
+    struct store_pending *tier; /* the tier's while pending */
     bool pending, late;
 };
 
@@ -132,6 +139,7 @@ struct store_lookup {
     struct store_key key;      /* in; full stays valid until done */
     bool peek;                 /* in: do not count as a use (browse, explain, double check) */
     bool at_hand;              /* in: only what needs no device: never STORE_PENDING */
+    bool is_below;             /* out: it was read from the tier below for this lookup */
     enum store_found found;    /* out */
     struct store_object *object; /* out: a reference, the caller's */
 };
@@ -193,6 +201,9 @@ enum store_status storage_lookup(struct storage *storage, struct store_lookup *l
 enum store_status storage_get_miss_handler(struct storage *storage, struct store_fill *fill);
 enum store_status storage_update_meta(struct storage *storage, struct store_update *update);
 enum store_status storage_purge(struct storage *storage, struct store_purge *purge);
+/* Is there an object with that key, as far as can be said at once: no device is asked. A hint: it may be gone, or come,
+ * a moment later, and false also stands for "not known here". Not counted as a use. */
+bool storage_has(struct storage *storage, const struct store_key *key);
 /* done() will not be called; results already there are released. Safe when not pending. */
 void storage_cancel(struct store_op *op);
 
@@ -278,7 +289,8 @@ void miss_handler_drop(struct miss_handler *miss);
     X(slab_move_failures, "Attempts at it that failed: sockets held pages, or the kernel had none")
 #define STORE_GAUGES(X)                                                                                      \
     X(size_bytes, "Bytes in use: bodies, metadata, keys, padding and object structures")                     \
-    X(objects, "Objects in the index")                                                                       \
+    X(objects, "Objects in the index, without slices")                                                                       \
+    X(slices, "Slices of large bodies in the index")                                                         \
     X(index_bytes, "Bytes of the index")                                                                     \
     X(max_bytes, "The cap on size and index together")                                                       \
     X(slabs, "Slabs that large bodies lie in, of up to 2 MiB")                                               \

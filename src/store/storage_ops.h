@@ -8,6 +8,8 @@ struct purge_log;
 
 struct storage_ops {
     enum store_status (*lookup)(struct storage *, struct store_lookup *);
+    /* NULL: a lookup that peeks stands in, where it completes at once. */
+    bool (*has)(struct storage *, const struct store_key *);
     enum store_status (*get_miss_handler)(struct storage *, struct store_fill *);
     enum store_status (*update_meta)(struct storage *, struct store_update *);
     enum store_status (*purge)(struct storage *, struct store_purge *);

@@ -1,6 +1,7 @@
 #include "store/tiered.h"
 
 #include "store/near.h"
+#include "store/object.h"
 #include "store/purge.h"
 #include "store/ram.h"
 #include "store/storage_ops.h"
@@ -11,7 +12,7 @@ struct tiered {
     struct storage storage;
     struct storage *ram;
     struct disk *disk;
-    struct purge_log *purges;
+    bool is_ram_off; /* it keeps what is on its way to the disk, and nothing else */
     struct storage below; /* the disk as a tier of its own: for names and numbers */
 };
 
@@ -64,6 +65,13 @@ static enum store_status tiered_lookup(struct storage *storage, struct store_loo
     return STORE_DONE;
 }
 
+static bool tiered_has(struct storage *storage, const struct store_key *key)
+{
+    struct tiered *tiered = tiered_of(storage);
+
+    return storage_has(tiered->ram, key) || disk_has(tiered->disk, key->hash);
+}
+
 /* Something newer came into RAM while the disk was read. */
 static struct store_object *found_in_ram(struct tiered *tiered, const struct store_fill *fill)
 {
@@ -111,6 +119,7 @@ static struct store_object *tiered_found(void *host, const struct disk_found *fo
                               .label_count = found->label_count,
                               .length_bytes = (int64_t)found->body.len,
                               .stored_ms = found->stored_ms,
+                              .private_copy = tiered->is_ram_off && found->kind != STORE_VARY, /* markers have no reader */
                               .if_absent = true,
                               .is_soft = found->is_soft,
                               .is_below = true};
@@ -132,8 +141,19 @@ static void ram_stored(void *watcher, struct stored *stored)
 {
     struct tiered *tiered = watcher;
 
-    if (!stored_has_flag(stored, STORED_ON_DISK) && disk_is_open(tiered->disk))
-        offer(tiered, stored, false, false);
+    if (stored_has_flag(stored, STORED_ON_DISK) || stored->seen.kind == STORE_NOTE)
+        return;
+    bool was_seen = disk_missed(tiered->disk, stored->seen.hash, stored_bytes(stored));
+    if (was_seen || disk_is_open(tiered->disk))
+        offer(tiered, stored, was_seen, false);
+}
+
+static void disk_settled(void *host, struct stored *stored)
+{
+    struct tiered *tiered = host;
+
+    if (tiered->is_ram_off)
+        ram_let_go(tiered->ram, stored);
 }
 
 static void ram_updated(void *watcher, struct stored *stored)
@@ -178,7 +198,7 @@ static enum store_status tiered_purge(struct storage *storage, struct store_purg
 static void tiered_cancel(struct storage *storage, struct store_op *op)
 {
     (void)storage;
-    op->tier_cancel(op);
+    op->tier->cancel(op->tier);
 }
 
 static void tiered_drop(struct storage *storage, struct store_object *object)
@@ -231,9 +251,8 @@ static void tiered_free(struct storage *storage)
 {
     struct tiered *tiered = tiered_of(storage);
 
-    disk_free(tiered->disk); /* it holds objects of RAM */
+    disk_let_go(tiered->disk);
     storage_free(tiered->ram);
-    purge_log_free(tiered->purges);
     free(tiered);
 }
 
@@ -268,6 +287,7 @@ static const struct storage *tiered_tier(const struct storage *storage, unsigned
 
 static const struct storage_ops tiered_ops = {
     .lookup = tiered_lookup,
+    .has = tiered_has,
     .get_miss_handler = tiered_get_miss_handler,
     .update_meta = tiered_update_meta,
     .purge = tiered_purge,
@@ -287,22 +307,22 @@ static const struct storage_ops tiered_ops = {
 
 static const struct storage_ops below_ops = {.stats = below_stats, .tenant_bytes = below_tenant_bytes};
 
-err store_tiered_new(struct storage *ram, struct disk *disk, struct purge_log *purges, struct storage **ret_storage)
+err store_tiered_new(struct storage *ram, struct disk *disk, bool is_ram_off, struct storage **ret_storage)
 {
     struct tiered *tiered = calloc(1, sizeof(*tiered));
 
     ENSURE(tiered != NULL, MEMORY);
     tiered->ram = ram;
     tiered->disk = disk;
-    tiered->purges = purges;
+    tiered->is_ram_off = is_ram_off;
     tiered->storage.ops = &tiered_ops;
     tiered->storage.name = "tiered";
-    tiered->storage.purges = purges;
+    tiered->storage.purges = ram->purges;
     memcpy(tiered->storage.secret, ram->secret, HASH_SECRET_BYTES);
     tiered->below.ops = &below_ops;
     tiered->below.name = "disk";
-    tiered->below.purges = purges;
-    disk_set_host(disk, &(struct disk_host){tiered_found, tiered_not_found, tiered});
+    tiered->below.purges = ram->purges;
+    disk_set_host(disk, &(struct disk_host){tiered_found, tiered_not_found, disk_settled, tiered});
     ram_watch(ram, &(struct ram_watch){ram_stored, ram_updated, ram_over, tiered});
     *ret_storage = &tiered->storage;
     return ERR_OK;

@@ -12,7 +12,8 @@
 #include "store/disk/disk.h"
 #include "store/storage.h"
 
-/* Takes over ram, disk and purges, which both share; all are freed with it, after the keepers have ended. */
-MUST_USE err store_tiered_new(struct storage *ram, struct disk *disk, struct purge_log *purges, struct storage **ret_storage);
+/* Takes over ram, which is freed with it. The disk, which shares ram's purge log, stays the caller's: it is freed after
+ * this, when the keepers have ended. is_ram_off: what is on the disk leaves RAM, and hits come from the disk alone. */
+MUST_USE err store_tiered_new(struct storage *ram, struct disk *disk, bool is_ram_off, struct storage **ret_storage);
 
 #endif

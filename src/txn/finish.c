@@ -29,7 +29,7 @@ static void finish_record(struct txn *txn, uint64_t now_ns)
     record->tenant = txn->tenant;
     record->status = txn->status;
     record->outcome = txn->facts.outcome;
-    record->tier = txn->facts.hit ? TIER_ram : TIER_COUNT;
+    record->tier = txn->facts.hit ? txn->tier : TIER_COUNT;
     record->version = txn->stream->is_h2 ? 20 : txn->request.minor == 0 ? 10 : 11;
     record->is_tls = txn->request.https;
     os_peer_text(&txn->stream->net->peer, record->client, sizeof(record->client));
@@ -68,6 +68,8 @@ enum step_result txn_step_finish(struct txn *txn)
     uint64_t now_ns = loop_now_ns(txn->context->loop);
 
     INVARIANT(txn->ended);
+    if (txn->is_sliced)
+        serve_slices_done(txn);
     finish_count(txn, now_ns);
     finish_record(txn, now_ns);
     txn->stream = NULL;
@@ -83,7 +85,7 @@ enum step_result txn_step_finish(struct txn *txn)
     /* the rest may have mail under way: memory goes when that is settled */
     if (txn->waiting_on == WAIT_FILL)
         fill_leave(&txn->waiter, fill_gone);
-    else if (txn->is_serving)
+    else if (txn->is_serving && !txn->is_sliced)
         hit_handler_close(&txn->serve.hit, hit_gone);
     else
         txn_free(txn);

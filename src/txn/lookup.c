@@ -130,6 +130,7 @@ enum step_result txn_step_lookup(struct txn *txn)
         if (txn->lookup.found == STORE_HIT || txn->lookup.found == STORE_HIT_SOFT) {
             if (txn->lookup.object->kind == STORE_ANSWER) {
                 store_object_unref(txn->object); /* the marker */
+                txn->tier = txn->lookup.is_below ? TIER_disk : TIER_ram;
                 txn->object = txn->lookup.object;
                 txn->soft_purged = txn->lookup.found == STORE_HIT_SOFT;
                 return found_answer(txn);
@@ -148,7 +149,7 @@ enum step_result txn_step_lookup(struct txn *txn)
 
 /* ---- fetch: start or join a fill, and wait for it ------------------------------------------------------------------ */
 
-static struct fill_start fill_start_of(struct txn *txn, char *ip, size_t ip_size)
+struct fill_start txn_fill_start(struct txn *txn, char *ip, size_t ip_size)
 {
     return (struct fill_start){
         .context = txn->context->fills,
@@ -166,7 +167,7 @@ static struct fill_start fill_start_of(struct txn *txn, char *ip, size_t ip_size
 static void revalidate_in_background(struct txn *txn)
 {
     char ip[64];
-    struct fill_start start = fill_start_of(txn, ip, sizeof(ip));
+    struct fill_start start = txn_fill_start(txn, ip, sizeof(ip));
 
     enum fill_joined joined = fill_join(&start, NULL);
 
@@ -186,7 +187,7 @@ static void fill_interim(struct fill_waiter *waiter, struct response *response)
 /* Answers for this key were not shareable a moment ago: do not queue behind one more. */
 static bool is_known_unshareable(struct txn *txn)
 {
-    struct store_lookup lookup = {.peek = true};
+    struct store_lookup lookup = {.peek = true, .at_hand = true};
     bool found;
     slice key;
 
@@ -204,13 +205,26 @@ static bool is_known_unshareable(struct txn *txn)
     return found;
 }
 
+/* A range of something that is not known yet, where it begins far in: the slices round it (cache/slices.h). */
+static bool ask_of_range(struct txn *txn, struct slice_ask *ret_ask)
+{
+    const struct fill_context *fills = txn->context->fills;
+    struct range_request asked;
+
+    return fills->slice_bytes > 0 && txn->object == NULL && range_parse(&txn->request.fields, &asked) &&
+           slice_ask_cold(&asked, fills->slice_bytes, (unsigned)(MAX(fills->ahead_bytes / fills->slice_bytes, 1u)), ret_ask);
+}
+
 static enum step_result join_fill(struct txn *txn)
 {
     char ip[64];
     struct fill_start start;
+    struct slice_ask ask;
 
     txn->alone = txn->alone || is_known_unshareable(txn);
-    start = fill_start_of(txn, ip, sizeof(ip));
+    start = txn_fill_start(txn, ip, sizeof(ip));
+    if (ask_of_range(txn, &ask))
+        start.ask = &ask;
     memset(&txn->waiter, 0, sizeof(txn->waiter));
     txn->waiter.loop = txn->context->loop;
     txn->waiter.done = fill_done;
@@ -245,7 +259,7 @@ static bool is_own_variant(struct txn *txn, const struct store_object *object)
     return err_is_ok(vary_values(&txn->arena, parts.spec, &txn->request.fields, &values)) && slice_eq(values, parts.values);
 }
 
-static enum step_result look_again(struct txn *txn)
+enum step_result txn_look_again(struct txn *txn)
 {
     txn->object = store_object_unref(txn->object);
     if (++txn->look_again > LOOK_AGAIN_MAX) {
@@ -289,7 +303,7 @@ static enum step_result fill_gave_object(struct txn *txn, enum fill_outcome outc
     store_object_unref(txn->object);
     txn->object = object;
     if (!is_own_variant(txn, object))
-        return look_again(txn);
+        return txn_look_again(txn);
     if (outcome != FILL_STALE && !is_leader && !may_follow(txn, object)) {
         /* alone from here: it is validated or fetched for this request, in parallel with the others */
         txn->alone = true;
@@ -330,7 +344,7 @@ enum step_result txn_step_fetch(struct txn *txn)
     case FILL_STALE:
         return fill_gave_object(txn, (enum fill_outcome)waiter.outcome, waiter.status, waiter.is_leader, waiter.object);
     case FILL_LOOK_AGAIN:
-        return look_again(txn);
+        return txn_look_again(txn);
     case FILL_RELEASED:
         txn->object = store_object_unref(txn->object);
         txn->facts.reason = not_stored_word((enum not_stored)waiter.reason);

@@ -4,6 +4,7 @@
 struct multipart {
     struct source source;
     struct txn *txn;
+    struct seekable body;
     struct range_set ranges;
     slice head[RANGES_MAX + 1]; /* before each part; the last one ends it all */
     unsigned part;
@@ -27,7 +28,7 @@ static void multipart_begin_part(struct multipart *multipart)
     if (multipart->part == multipart->ranges.count)
         return;
     multipart->left_bytes = range->last - range->first + 1;
-    hit_handler_seek(&multipart->txn->serve.hit, range->first, range->last + 1);
+    multipart->body.seek(multipart->txn, range->first, range->last + 1);
 }
 
 static enum source_state multipart_peek(struct source *source, slice *ret_slices, unsigned max, unsigned *ret_count)
@@ -45,8 +46,8 @@ static enum source_state multipart_peek(struct source *source, slice *ret_slices
         *ret_count = 1;
         return SOURCE_READY;
     }
-    source_set_reader(&multipart->txn->serve.hit.source, multipart_ready, multipart);
-    switch (source_peek(&multipart->txn->serve.hit.source, ret_slices, max, ret_count)) {
+    source_set_reader(multipart->body.source, multipart_ready, multipart);
+    switch (source_peek(multipart->body.source, ret_slices, max, ret_count)) {
     case SOURCE_READY:
         return SOURCE_READY;
     case SOURCE_WAIT:
@@ -68,13 +69,13 @@ static void multipart_consume(struct source *source, size_t n)
     }
     INVARIANT(n <= multipart->left_bytes);
     multipart->left_bytes -= n;
-    source_consume(&multipart->txn->serve.hit.source, n);
+    source_consume(multipart->body.source, n);
 }
 
 static void multipart_close(struct source *source)
 {
     struct multipart *multipart = container_of(source, struct multipart, source);
-    source_close(&multipart->txn->serve.hit.source);
+    source_close(multipart->body.source);
 }
 
 static bool multipart_heads(struct multipart *multipart, uint64_t length, slice type, slice boundary, uint64_t *ret_bytes)
@@ -106,7 +107,7 @@ static bool multipart_heads(struct multipart *multipart, uint64_t length, slice 
     return true;
 }
 
-struct source *multipart_new(struct txn *txn, const struct range_set *ranges, uint64_t length, slice type,
+struct source *multipart_new(struct txn *txn, struct seekable body, const struct range_set *ranges, uint64_t length, slice type,
                              slice *ret_type, uint64_t *ret_bytes)
 {
     static const struct source_ops ops = {multipart_peek, multipart_consume, multipart_close, NULL};
@@ -121,6 +122,7 @@ struct source *multipart_new(struct txn *txn, const struct range_set *ranges, ui
     *ret_type = arena_printf(&txn->arena, "multipart/byteranges; boundary=" SLICE_FMT, SLICE_ARG(boundary));
     multipart->source.ops = &ops;
     multipart->txn = txn;
+    multipart->body = body;
     multipart->ranges = *ranges;
     if (boundary.data == NULL || ret_type->data == NULL || !multipart_heads(multipart, length, type, boundary, ret_bytes))
         return NULL;

@@ -78,8 +78,10 @@ static enum step_result serve_body(struct txn *txn, const struct serving *servin
     slice shown;
     unsigned count;
 
-    if (source_peek(body, &shown, 1, &count) == SOURCE_FAILED)
+    if (!txn->is_sliced && source_peek(body, &shown, 1, &count) == SOURCE_FAILED)
         return serve_lost(txn, body);
+    if (txn->is_sliced)
+        serve_slices_give(txn);
     return txn_reply(txn, &serving->reply, body);
 }
 
@@ -136,17 +138,24 @@ static enum step_result serve_range(struct txn *txn, struct serving *serving, co
 
     if (!err_is_ok(add_content_range(serving, &range)))
         return serve_no_memory(txn);
-    hit_handler_seek(&txn->serve.hit, range.first, range.last + 1);
+    if (!txn->is_sliced) /* else it stands there */
+        hit_handler_seek(&txn->serve.hit, range.first, range.last + 1);
     serving->reply.status = 206;
     serving->reply.length_bytes = (int64_t)(range.last - range.first + 1);
     return serve_body(txn, serving, serving->body);
+}
+
+static void hit_seek(struct txn *txn, uint64_t from, uint64_t to)
+{
+    hit_handler_seek(&txn->serve.hit, from, to);
 }
 
 static enum step_result serve_multipart(struct txn *txn, struct serving *serving, const struct range_set *set, int64_t length)
 {
     slice type = fields_get(&serving->view, F_CONTENT_TYPE), own_type;
     uint64_t bytes;
-    struct source *body = multipart_new(txn, set, (uint64_t)length, type, &own_type, &bytes);
+    struct seekable object = txn->is_sliced ? serve_slices_seekable(txn) : (struct seekable){&txn->serve.hit.source, hit_seek};
+    struct source *body = multipart_new(txn, object, set, (uint64_t)length, type, &own_type, &bytes);
 
     if (body == NULL || !serve_without(serving, is_content_type) ||
         !err_is_ok(fields_add(&serving->added, F_CONTENT_TYPE, own_type)))
@@ -178,35 +187,80 @@ static void serve_count(struct txn *txn)
 {
     if (!txn->facts.hit)
         return;
-    metric_served(txn->context->metrics, TIER_ram);
+    metric_served(txn->context->metrics, (enum tier)txn->tier);
     if (store_object_is_complete(txn->object))
         return;
     txn->facts.collapsed = true; /* it follows the fetch of another request */
     metric_collapsed(txn->context->metrics);
 }
 
-static enum step_result serve(struct txn *txn, struct serving *serving)
-{
-    struct range_set set;
+/* What the request comes to, with this object. */
+struct choice {
+    enum cond cond;
+    bool is_ranged;
     enum range_result ranges;
+    struct range_set set;
     int64_t length;
+};
 
-    if (!err_is_ok(stored_view(txn->object->meta, &serving->view, &serving->stored)))
-        return txn_synth(txn, 502, "stored-damaged", "The stored answer is damaged.");
-    if (!txn->facts.has_ttl && (txn->facts.stored || txn->facts.hit)) {
-        txn->facts.age_s = freshness_current_age(serving->stored->initial_age_s, serving->stored->response_time_ms,
-                                                 loop_wall_ms(txn->context->loop));
-        txn->facts.ttl_s = serving->stored->lifetime_s - txn->facts.age_s;
-        txn->facts.has_ttl = txn->facts.hit;
+/* The set is written where there is one, and nowhere else: a hit has no time for it. */
+static void serve_choose(struct txn *txn, const struct serving *serving, struct choice *choice)
+{
+    choice->length = serving->stored->is_sliced ? -1 : store_object_length(txn->object);
+    if (choice->length < 0)
+        choice->length = serving->stored->body_bytes;
+    choice->cond = client_precondition(&txn->request, &serving->view, serving->stored, loop_wall_ms(txn->context->loop) / 1000);
+    choice->is_ranged =
+        choice->cond == COND_PASS && serve_ranges(txn, serving, choice->length, &choice->set, &choice->ranges);
+}
+
+static bool choice_has_body(const struct txn *txn, const struct choice *choice)
+{
+    return choice->cond == COND_PASS && !txn->is_head && !(choice->is_ranged && choice->ranges == RANGE_UNSATISFIABLE);
+}
+
+/* The first bytes of a body in slices; NEXT: they are there. */
+static enum step_result serve_open_slices(struct txn *txn, const struct choice *choice)
+{
+    uint64_t from = choice->is_ranged ? choice->set.list[0].first : 0;
+    uint64_t to = choice->is_ranged ? choice->set.list[0].last + 1 : (uint64_t)choice->length;
+
+    switch (serve_slices_open(txn, from, to)) {
+    case SLICES_READY:
+        break;
+    case SLICES_WAIT:
+        return txn_wait(txn, WAIT_SLICE);
+    case SLICES_LOST:
+        (void)serve_slices_lost(txn);
+        return STEP_DONE; /* with this step, not with the request */
     }
-    serve_count(txn);
-    fields_init(&serving->added, &serving->scratch);
-    if (!err_is_ok(txn_add_status(txn, &serving->added)))
-        return serve_no_memory(txn);
-    serving->reply.status = serving->stored->status;
-    serving->reply.stored = &serving->view;
-    serving->reply.added = &serving->added;
-    switch (client_precondition(&txn->request, &serving->view, serving->stored, loop_wall_ms(txn->context->loop) / 1000)) {
+    return STEP_NEXT;
+}
+
+static void serve_age(struct txn *txn, const struct serving *serving)
+{
+    if (txn->facts.has_ttl || !(txn->facts.stored || txn->facts.hit))
+        return;
+    txn->facts.age_s = freshness_current_age(serving->stored->initial_age_s, serving->stored->response_time_ms,
+                                             loop_wall_ms(txn->context->loop));
+    txn->facts.ttl_s = serving->stored->lifetime_s - txn->facts.age_s;
+    txn->facts.has_ttl = txn->facts.hit;
+}
+
+static void serve_open(struct txn *txn, struct serving *serving)
+{
+    if (txn->is_sliced) {
+        serving->body = slices_source(txn->serve.slices);
+        return;
+    }
+    hit_handler_open(&txn->serve.hit, store_object_ref(txn->object), txn->context->loop);
+    txn->is_serving = true;
+    serving->body = serve_source(txn, serving);
+}
+
+static enum step_result serve_chosen(struct txn *txn, struct serving *serving, const struct choice *choice)
+{
+    switch (choice->cond) {
     case COND_PASS:
         break;
     case COND_NOT_MODIFIED:
@@ -214,17 +268,38 @@ static enum step_result serve(struct txn *txn, struct serving *serving)
     case COND_FAILED:
         return serve_bodiless(txn, serving, 412);
     }
-    length = store_object_length(txn->object);
-    if (length < 0)
-        length = serving->stored->body_bytes;
-    hit_handler_open(&txn->serve.hit, store_object_ref(txn->object), txn->context->loop);
-    txn->is_serving = true;
-    serving->body = serve_source(txn, serving);
-    if (!serve_ranges(txn, serving, length, &set, &ranges))
-        return serve_whole(txn, serving, length);
-    if (ranges == RANGE_UNSATISFIABLE)
-        return serve_unsatisfiable(txn, serving, length);
-    return set.count == 1 ? serve_range(txn, serving, &set, length) : serve_multipart(txn, serving, &set, length);
+    if (choice->is_ranged && choice->ranges == RANGE_UNSATISFIABLE)
+        return serve_unsatisfiable(txn, serving, choice->length);
+    if (txn->is_sliced || !serving->stored->is_sliced)
+        serve_open(txn, serving);
+    if (!choice->is_ranged)
+        return serve_whole(txn, serving, choice->length);
+    if (choice->set.count == 1)
+        return serve_range(txn, serving, &choice->set, choice->length);
+    return serve_multipart(txn, serving, &choice->set, choice->length);
+}
+
+static enum step_result serve(struct txn *txn, struct serving *serving)
+{
+    struct choice choice;
+
+    if (!err_is_ok(stored_view(txn->object->meta, &serving->view, &serving->stored)))
+        return txn_synth(txn, 502, "stored-damaged", "The stored answer is damaged.");
+    serve_choose(txn, serving, &choice);
+    if (serving->stored->is_sliced && choice_has_body(txn, &choice)) {
+        enum step_result opened = serve_open_slices(txn, &choice);
+        if (opened != STEP_NEXT)
+            return opened == STEP_DONE ? STEP_NEXT : opened;
+    }
+    serve_age(txn, serving);
+    serve_count(txn);
+    fields_init(&serving->added, &serving->scratch);
+    if (!err_is_ok(txn_add_status(txn, &serving->added)))
+        return serve_no_memory(txn);
+    serving->reply.status = serving->stored->status;
+    serving->reply.stored = &serving->view;
+    serving->reply.added = &serving->added;
+    return serve_chosen(txn, serving, &choice);
 }
 
 enum step_result txn_step_serve(struct txn *txn)

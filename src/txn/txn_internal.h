@@ -2,6 +2,7 @@
 #ifndef WARP_TXN_INTERNAL_H
 #define WARP_TXN_INTERNAL_H
 
+#include "fill/slices.h"
 #include "http/range.h"
 #include "txn/txn.h"
 
@@ -29,7 +30,7 @@ enum txn_step {
         STEP_COUNT
 };
 
-enum waiting_on { WAIT_NONE, WAIT_STORE, WAIT_FILL, WAIT_ORIGIN, WAIT_CLIENT, WAIT_MEMORY };
+enum waiting_on { WAIT_NONE, WAIT_STORE, WAIT_FILL, WAIT_ORIGIN, WAIT_CLIENT, WAIT_MEMORY, WAIT_SLICE };
 
 /* How the answer came about: what Cache-Status, metrics and the access record say. */
 struct txn_facts {
@@ -75,6 +76,9 @@ struct txn {
             struct hit_handler hit;
             struct source source;  /* resume.c: over hit, while the object is still being filled */
             struct resume *resume; /* once the reader was left behind */
+            struct slices *slices; /* instead, of a body in slices */
+            struct slices_seen seen;
+            bool were_stored, slices_given; /* the stream closes it */
         } serve;
         struct {
             struct origin_fetch *fetch;
@@ -84,7 +88,9 @@ struct txn {
         } pass;
     };
     bool is_serving; /* serve.hit is open */
+    bool is_sliced;  /* serve.slices is, or was */
     bool is_passing; /* pass.fetch is under way */
+    uint8_t tier;    /* enum tier: where a hit came from */
     uint64_t inline_arena[];
 };
 static_assert(sizeof(struct txn) + 224 <= TXN_BLOCK_BYTES, "room for a short request's head");
@@ -112,9 +118,33 @@ slice txn_request_id(struct txn *txn);
 MUST_USE err txn_forward_fields(struct txn *txn, bool is_fill, struct fields *ret_fields);
 slice txn_client_ip(struct txn *txn, char *buffer, size_t size);
 
+/* lookup.c: what a fetch for this transaction is started with; ip is scratch. */
+struct fill_start txn_fill_start(struct txn *txn, char *ip, size_t ip_size);
+/* What was found is not so any more: once more from the lookup, a few times at most. */
+enum step_result txn_look_again(struct txn *txn);
+
+/* What a multipart answer takes the object's bytes from. */
+struct seekable {
+    struct source *source;
+    void (*seek)(struct txn *txn, uint64_t from, uint64_t to);
+};
+/* serve_slices.c: a body in slices */
+enum slices_state {
+    SLICES_READY, /* the first bytes are there: the answer can begin */
+    SLICES_WAIT,  /* the transaction will be resumed with WAIT_SLICE */
+    SLICES_LOST,  /* serve_slices_lost says what then */
+};
+/* Opens the body, and moves it to [from, to). */
+enum slices_state serve_slices_open(struct txn *txn, uint64_t from, uint64_t to);
+enum step_result serve_slices_lost(struct txn *txn);
+/* The stream has it now, and closes it. */
+void serve_slices_give(struct txn *txn);
+struct seekable serve_slices_seekable(struct txn *txn);
+/* Closes it where no stream has it. */
+void serve_slices_done(struct txn *txn);
 /* serve.c's sources */
-/* multipart/byteranges over txn->serve.hit; *ret_type is the Content-Type. NULL: no memory. */
-struct source *multipart_new(struct txn *txn, const struct range_set *ranges, uint64_t length, slice type,
+/* multipart/byteranges over it; *ret_type is the Content-Type. NULL: no memory. */
+struct source *multipart_new(struct txn *txn, struct seekable body, const struct range_set *ranges, uint64_t length, slice type,
                              slice *ret_type, uint64_t *ret_bytes);
 /* Over txn->serve.hit while its fill runs: goes on from the origin where a window has left the reader behind, under
  * the object's strong entity tag. */

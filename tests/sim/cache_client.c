@@ -176,9 +176,15 @@ void client_connected(struct client *client, int32_t result)
     client_send(client);
 }
 
+/* Its slices have gone, and what the origin has now is another version. */
+static bool may_be_cut(const struct client *client)
+{
+    return run.slice_bytes > 0 && client->got.has_mark && client->got.mark.version != model_urls[client->asked[0].url].version;
+}
+
 void client_ended(struct client *client, const char *why)
 {
-    if (client->is_crowd && client->answered == 0 && os_clock_ns() > run.last_outage_ns + 10 * NS_S)
+    if (client->is_crowd && client->answered == 0 && os_clock_ns() > run.last_outage_ns + 10 * NS_S && !may_be_cut(client))
         run_failed((int)client->asked[0].url, client->id, "%s before the answer of a good origin was complete", why);
     if (client->got.has_mark && client->got.at < client->got.to)
         counts.cut_answers++;

@@ -28,7 +28,8 @@ static uint64_t mark_key(const struct mark *mark)
 static uint32_t mark_length(const struct mark *mark)
 {
     const struct model_url *url = &model_urls[mark->url];
-    uint64_t random = mix(mark_key(mark) ^ 0x6c656e);
+    struct mark first = {.url = mark->url, .status = mark->status};
+    uint64_t random = mix(mark_key(url->is_steady ? &first : mark) ^ 0x6c656e);
 
     if (mark->status == 204 || mark->status == 304)
         return 0;
@@ -51,6 +52,7 @@ void model_begin(void)
         url->validator = url->kind == MODEL_CROWD ? MODEL_STRONG : (enum model_validator)sim_random(MODEL_VALIDATORS);
         if (url->kind == MODEL_LARGE && chance(60))
             url->validator = MODEL_STRONG;
+        url->is_steady = chance(50);
         url->length_max = chance(30) ? 60000 : chance(50) ? 8000 : 600;
         if (run.memory_bytes < (8u << 20) && chance(60)) /* more than it can hold, each less than a window's share */
             url->length_max = 120000;

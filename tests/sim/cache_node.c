@@ -155,6 +155,8 @@ static void worker_contexts(struct worker *worker, unsigned index)
                                           .note_ms = 5000,
                                           .node = 7,
                                           .fills_max = 1000,
+                                          .slice_bytes = run.slice_bytes,
+                                          .ahead_bytes = (uint64_t)run.slice_bytes * run.ahead,
                                           .metrics = metrics};
     fill_context_init(&worker->fills);
     worker->txns = (struct txn_context){.loop = worker->loop,
@@ -275,13 +277,15 @@ static void node_check_store(void)
     struct store_stats stats;
 
     (void)node_evictions();
+    storage_stats(ram, &stats);
+    counts.slices += stats.slices;
     INVARIANT(storage_purge(ram, &purge) == STORE_DONE);
     for (unsigned i = 0; i < 100; i++)
         storage_turn(ram, os_wall_ms() + i * 100);
     for (unsigned i = 0; i < run.workers; i++)
         store_near_turn(node.workers[i].near);
     storage_stats(ram, &stats);
-    if (stats.objects != 0 || stats.size_bytes != 0 || storage_tenant_bytes(ram, 1) != 0)
+    if (stats.objects != 0 || stats.slices != 0 || stats.size_bytes != 0 || storage_tenant_bytes(ram, 1) != 0)
         run_failed(-1, 0, "I7: %llu objects, %llu bytes, %llu of the tenant are left in the empty store",
                    (unsigned long long)stats.objects, (unsigned long long)stats.size_bytes,
                    (unsigned long long)storage_tenant_bytes(ram, 1));
@@ -297,6 +301,7 @@ void node_end(void)
         loop_timer_stop(worker->loop, &worker->late);
         server_free(worker->server);
         txn_context_done(&worker->txns);
+        fill_context_done(&worker->fills);
         origin_pool_free(worker->origins);
         resolver_free(worker->resolver);
         loop_free(worker->loop);

@@ -161,6 +161,11 @@ static bool choose_range(const struct conn *conn, struct answer *answer)
     if (field != NULL && strcmp(field, etag) != 0 && !(conn->is_resume && chance(50))) /* some origins do not look */
         return false;
     field = wire_field(&conn->wire, "Range");
+    if (field != NULL && sscanf(field, "bytes=-%llu", &last) == 1 && answer->mark.status == 200 && answer->mark.length > 0) {
+        answer->from = answer->mark.length - MIN(last, (unsigned long long)answer->mark.length);
+        counts.slice_suffixes++;
+        return true;
+    }
     if (field == NULL || strchr(field, ',') != NULL || answer->mark.status != 200 || answer->mark.length == 0)
         return false;
     if (sscanf(field, "bytes=%llu-%llu", &first, &last) == 2 && first <= last && first < answer->mark.length) {
@@ -172,7 +177,7 @@ static bool choose_range(const struct conn *conn, struct answer *answer)
     } else {
         return false;
     }
-    if (conn->is_resume && chance(15)) /* or miscount */
+    if (conn->is_resume && model_urls[conn->url].kind != MODEL_CROWD && chance(15)) /* or miscount */
         answer->from = sim_random(answer->from + 1);
     counts.ranges_at_origin++;
     return true;
@@ -356,6 +361,22 @@ static void answer_post(struct conn *conn)
         add_content_location(conn);
 }
 
+/* The precondition of who has parts of another version; some origins do not look at it. */
+static bool is_precondition_failed(struct conn *conn, const struct mark *mark)
+{
+    const char *field = wire_field(&conn->wire, "If-Match");
+    char etag[64];
+
+    if (field == NULL)
+        return false;
+    model_etag(mark, etag, sizeof(etag));
+    counts.slice_asks++;
+    if (strcmp(field, etag) == 0)
+        return model_urls[conn->url].kind != MODEL_CROWD && chance(1);
+    counts.slice_changes++;
+    return chance(70);
+}
+
 static void answer_get(struct conn *conn)
 {
     struct answer *answer = &conn->answer;
@@ -366,7 +387,9 @@ static void answer_get(struct conn *conn)
     if (conn->is_resume && chance(30))
         model_moved(conn->url);
     answer->mark = model_mark(conn->url, model_variant(conn->url, coding != NULL ? coding : ""), owner, status);
-    if (owner == 0 && status == 200 && is_match(conn, &answer->mark) && chance(85)) {
+    if (status == 200 && is_precondition_failed(conn, &answer->mark))
+        answer->mark = model_mark(conn->url, answer->mark.variant, owner, 412);
+    if (owner == 0 && answer->mark.status == 200 && is_match(conn, &answer->mark) && chance(85)) {
         answer->mark.status = 304;
         counts.origin_304++;
     }
@@ -594,7 +617,9 @@ static enum wire_body request_head(struct wire *wire, uint64_t *ret_length)
             run_failed((int)conn->url, conn->client, "a POST was sent twice");
         posts_seen[conn->client % ARRAY_LEN(posts_seen)] |= 1u << conn->request;
     }
-    conn->is_resume = wire_field(wire, "Range") != NULL && clients[conn->client - 1].asked[conn->request].range[0] == '\0';
+    conn->is_resume = wire_field(wire, "If-Match") != NULL;
+    if (wire_field(wire, "Range") != NULL && clients[conn->client - 1].asked[conn->request].range[0] == '\0')
+        conn->is_resume = true;
     counts.resumes += conn->is_resume;
     conn->upload_at = 0;
     field = wire_field(wire, "X-Upload");

@@ -21,7 +21,8 @@
     X(origin_h2_posts_again) X(origin_h2_limits) X(origin_h2_settings) X(origin_h2_windows) X(origin_h2_pings)     \
     X(origin_h2_continuations) X(origin_h2_resets) X(origin_h2_ends) X(origin_h2_short) X(origin_h2_malformed)     \
     X(origin_h2_interims) X(origin_h2_late) X(origin_h2_broken) X(origin_h2_floods) X(origin_h2_overruns) \
-    X(origin_h2_early)
+    X(origin_h2_early) X(slices) X(slice_asks) X(slice_changes) X(slice_suffixes) \
+    X(slices_vanished)
 
 struct run_counts {
 #define X(name) uint64_t name;
@@ -36,6 +37,8 @@ struct run {
     uint64_t content; /* a hash of all answers, beside the network's own */
     unsigned workers, clients;
     uint64_t memory_bytes;
+    uint32_t slice_bytes; /* larger bodies are stored in slices of that size; 0: none is */
+    unsigned ahead;       /* slices that a fetch may run ahead */
     bool late_lookups, late_writes, late_purges; /* behind late_tier */
     unsigned h2_origins; /* those that speak HTTP/2, a bit each */
     unsigned h2_streams_max; /* WARP's own limit on one of their connections */
@@ -87,6 +90,7 @@ struct model_url {
     uint32_t version;
     uint32_t version_min; /* what requests from now on must get at least: purged before it */
     uint32_t length_max;
+    bool is_steady; /* all versions are of one length: nothing but their validators tells them apart */
     uint64_t purged_ns;    /* when last, or made invalid */
     unsigned fetches_open; /* plain GETs of a crowd's URL, at the origins */
 };

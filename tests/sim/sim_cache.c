@@ -4,7 +4,7 @@
  *   I1 the body is that of one version of that URL and variant; one that was cut never ends cleanly
  *   I2 a request that came after a purge was acknowledged never gets what was fetched before it
  *   I3, I4 what was made for one client (private, no-store, Set-Cookie; Authorization, Cookie) reaches no other
- *   I5 one fetch at a time for a cold shareable URL
+ *   I5 one fetch at a time for a cold shareable URL; slices of two versions never meet (that is I1's)
  *   I6 every request has one answer or a visible end within 120 s
  *   I7 at the end nothing is left: no connection, transaction, fill, byte
  *   I8 the same seed is the same run */
@@ -154,10 +154,41 @@ static void purge_begin(uint32_t url)
         purge_done(&pending->purge.op);
 }
 
+/* ---- slices that go -------------------------------------------------------------------------------------------- */
+
+#define VANISH_MAX 64u
+
+struct vanishing {
+    hash128 hash[VANISH_MAX];
+    unsigned count, percent;
+};
+
+static void vanish_visit(void *arg, const struct store_object *object, uint64_t hits)
+{
+    struct vanishing *vanishing = arg;
+
+    (void)hits;
+    if (object->kind == STORE_SLICE && vanishing->count < VANISH_MAX && chance(vanishing->percent))
+        vanishing->hash[vanishing->count++] = object->hash;
+}
+
+/* As an eviction takes them, at any time, one without the other. */
+static void slices_vanish(void)
+{
+    struct vanishing vanishing = {.percent = chance(50) ? 10 : 100};
+
+    (void)storage_browse(node_storage(), 0, 1000, vanish_visit, &vanishing);
+    for (unsigned i = 0; i < vanishing.count; i++)
+        storage_drop_hash(node_storage(), vanishing.hash[i]);
+    counts.slices_vanished += vanishing.count;
+}
+
 static void purge_fire(struct sim_timer *timer)
 {
     if (ending)
         return;
+    if (run.slice_bytes > 0 && chance(40))
+        slices_vanish();
     if (chance(70))
         purge_begin(chance(8)    ? MODEL_URLS
                     : chance(50) ? (uint32_t)sim_random(10) * 4
@@ -203,6 +234,8 @@ static void draw_run(uint64_t seed, bool tracing)
     run.workers = 2 + (unsigned)sim_random(2);
     run.clients = (unsigned)between(25, 60);
     run.memory_bytes = chance(35) ? between(1u << 20, chance(70) ? 3u << 19 : 4u << 20) : 64u << 20;
+    run.slice_bytes = chance(75) ? 2048u << sim_random(4) : 0;
+    run.ahead = (unsigned)between(1, 17);
     run.late_lookups = tier == 3 || tier == 4;
     run.late_writes = tier == 4 && chance(60);
     run.late_purges = tier >= 3 && chance(50);
@@ -287,6 +320,7 @@ static uint64_t run_seed(uint64_t seed, bool tracing)
 
     sim_begin(seed);
     draw_run(seed, tracing);
+    run_trace("slices of %u, %u ahead", run.slice_bytes, run.ahead);
     run_trace("%u workers, %u clients, %llu bytes, late %d%d%d, outages %d, HTTP/2 origins %u, streams %u", run.workers, run.clients,
               (unsigned long long)run.memory_bytes, run.late_lookups, run.late_writes, run.late_purges, run.has_outages,
               run.h2_origins, run.h2_streams_max);

@@ -243,6 +243,11 @@ static void late_drop(struct storage *storage, struct store_object *object)
     storage_drop(late_of(storage)->inner, object);
 }
 
+static bool late_has(struct storage *storage, const struct store_key *key)
+{
+    return storage_has(late_of(storage)->inner, key);
+}
+
 static void late_stats(const struct storage *storage, struct store_stats *stats)
 {
     storage_stats(late_of(storage)->inner, stats);
@@ -281,6 +286,7 @@ static struct store_near *late_near_new(struct storage *storage)
 
 static const struct storage_ops late_ops = {
     .lookup = late_lookup,
+    .has = late_has,
     .get_miss_handler = late_get_miss_handler,
     .update_meta = late_update_meta,
     .purge = late_purge,

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define POOL_THREADS 4u
 
@@ -26,28 +25,6 @@ static struct {
     .changed = PTHREAD_COND_INITIALIZER,
     .asked = LIST_INIT(pool.asked),
 };
-
-static ssize_t file_call(const struct os_file_op *op)
-{
-    int fd = op->file->fd;
-    char *bytes = (char *)op->bytes + op->moved;
-    size_t size = op->size - (uint32_t)op->moved;
-    off_t at = (off_t)(op->at + (uint32_t)op->moved);
-    ssize_t n = -1;
-
-    switch ((enum os_file_kind)op->what) {
-    case OS_FILE_READ:
-        n = pread(fd, bytes, size, at);
-        break;
-    case OS_FILE_WRITE:
-        n = pwrite(fd, bytes, size, at);
-        break;
-    case OS_FILE_SYNC:
-        n = fdatasync(fd);
-        break;
-    }
-    return n >= 0 ? n : -errno;
-}
 
 /* The door is not freed before its lock is let go. */
 static void hand_back(struct os_file_op *op)
@@ -78,8 +55,8 @@ static void pool_thread(void *arg)
 
     (void)arg;
     while ((op = asked_next()) != NULL) {
-        while (!kernel_file_moved(op, file_call(op))) {
-        }
+        while (!kernel_file_moved(op, kernel_file_call(op)))
+            continue;
         hand_back(op);
     }
 }

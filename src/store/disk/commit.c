@@ -6,12 +6,15 @@
 
 #include <stdlib.h>
 
+#define SEQS_RESERVED (1u << 20)
+
 struct disk_commit_part {
     struct list link; /* in device->commits, under its mutex */
     struct disk_commit *commit;
 };
 
 struct disk_commit {
+    struct store_pending pending;
     struct purge_entry entry;
     struct store_purge *purge; /* NULL: nobody waits any more; op.loop's thread alone */
     struct loop *loop;         /* NULL: nobody waits */
@@ -49,9 +52,9 @@ static void part_done(struct disk_commit *commit, bool is_durable)
     loop_post(commit->loop, &commit->mail);
 }
 
-static void commit_cancel(struct store_op *op)
+static void commit_cancel(struct store_pending *pending)
 {
-    ((struct disk_commit *)op->tier)->purge = NULL;
+    container_of(pending, struct disk_commit, pending)->purge = NULL;
 }
 
 /* ---- asking for it ---------------------------------------------------------------------------------------------- */
@@ -89,8 +92,8 @@ enum store_status disk_purge(struct disk *disk, struct store_purge *purge)
                                          .soft = purge->soft};
     commit->purge = purge;
     commit->loop = purge->op.loop;
-    purge->op.tier = commit;
-    purge->op.tier_cancel = commit_cancel;
+    commit->pending.cancel = commit_cancel;
+    purge->op.tier = &commit->pending;
     atomic_init(&commit->left, 1); /* this call's own */
     for (unsigned i = 0; i < disk->device_count; i++) {
         list_init(&commit->parts[i].link);
@@ -125,35 +128,57 @@ static void journal_failed(struct disk_device *device, err e)
 }
 
 /* Tenants whose purges no longer fit the journal lose everything: that fits. */
-static void journal_escalate(struct disk_device *device, const struct purge_entry *entry)
+static bool journal_escalate(struct disk_device *device, const struct purge_entry *entry)
 {
     struct purge_entry all = {.wall_ms = os_wall_ms(), .tenant = entry->tenant, .kind = STORE_LABEL_TENANT, .soft = entry->soft};
 
     all.seq = purge_log_append(device->disk->purges, &all, NULL);
     log_warn("%s: the purge journal is full: everything of tenant %u is purged instead", device->path, (unsigned)entry->tenant);
-    (void)journal_append(device->journal, &all);
+    return journal_append(device->journal, &all);
 }
 
-MUST_USE static err journal_flush(struct disk_device *device)
+err disk_journal_flush(struct disk_device *device)
 {
-    uint64_t at;
-    uint32_t bytes;
+    uint64_t at[2];
 
-    while ((bytes = journal_next_write(device->journal, device->scratch, DISK_BUFFER_BYTES, &at)) > 0) {
-        TRY(disk_write_now(device, device->scratch, bytes, device->super.journal_at + at, DISK_CAUSE_JOURNAL));
-        device->journal_dirty = true;
-    }
-    if (device->journal_dirty)
+    while (journal_has_work(device->journal)) {
+        while (journal_next_write(device->journal, device->scratch, at))
+            for (unsigned half = 0; half < 2; half++)
+                TRY(disk_write_now(device, device->scratch, DISK_BLOCK, device->super.journal_at + at[half], DISK_CAUSE_JOURNAL));
         TRY(os_file_now(&device->file, OS_FILE_SYNC, NULL, 0, 0));
-    device->journal_dirty = false;
-    journal_written(device->journal);
+        journal_written(device->journal);
+    }
     return ERR_OK;
+}
+
+/* After a restart new sequences must be above any that was given out, also where its purge was never written. */
+void disk_journal_reserve(struct disk_device *device)
+{
+    uint64_t seq = purge_log_seq(device->disk->purges);
+
+    if (seq + SEQS_RESERVED / 2 > journal_reserved(device->journal))
+        journal_reserve(device->journal, seq + SEQS_RESERVED);
+}
+
+static err commits_write(struct disk_device *device, struct list *parts)
+{
+    if (atomic_load(&device->disk->is_off))
+        return ERR(CLOSED);
+    if (atomic_load(&device->is_offline)) /* else it could come back with what is purged now */
+        return (atomic_load(&device->disk->out_now) >> device->number & 1) ? ERR_OK : ERR(CLOSED);
+    LIST_FOREACH(parts, it)
+    {
+        struct disk_commit *commit = container_of(it, struct disk_commit_part, link)->commit;
+        if (!journal_append(device->journal, &commit->entry) && !journal_escalate(device, &commit->entry))
+            return ERR(LIMIT);
+    }
+    disk_journal_reserve(device);
+    return disk_journal_flush(device);
 }
 
 void disk_commit_step(struct disk_device *device)
 {
     struct list parts = LIST_INIT(parts), *link;
-    err e = ERR_OK;
 
     journal_forget(device->journal, atomic_load(&device->disk->forget_seq));
     pthread_mutex_lock(&device->mutex);
@@ -161,17 +186,8 @@ void disk_commit_step(struct disk_device *device)
     pthread_mutex_unlock(&device->mutex);
     if (list_is_empty(&parts))
         return;
-    LIST_FOREACH(&parts, it)
-    {
-        struct disk_commit *commit = container_of(it, struct disk_commit_part, link)->commit;
-        if (!journal_append(device->journal, &commit->entry))
-            journal_escalate(device, &commit->entry);
-    }
-    if (!atomic_load(&device->is_offline))
-        e = journal_flush(device);
-    else if ((atomic_load(&device->disk->out_now) >> device->number & 1) == 0)
-        e = ERR(CLOSED); /* it could come back with what is purged now */
-    if (!err_is_ok(e))
+    err e = commits_write(device, &parts);
+    if (!err_is_ok(e) && !atomic_load(&device->disk->is_off))
         journal_failed(device, e);
     while ((link = list_pop_front(&parts)) != NULL)
         part_done(container_of(link, struct disk_commit_part, link)->commit, err_is_ok(e));

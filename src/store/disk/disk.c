@@ -63,6 +63,13 @@ void disk_failed(struct disk_device *device, enum disk_error kind, const char *w
         device_offline(device);
 }
 
+void disk_settle(struct disk *disk, struct stored *stored)
+{
+    if (disk->host.settled != NULL)
+        disk->host.settled(disk->host.host, stored);
+    store_object_unref(&stored->seen);
+}
+
 void disk_entry_gone(struct disk *disk, const struct disk_entry *entry)
 {
     uint64_t bytes = disk_size_of_class(entry->size_class);
@@ -94,6 +101,30 @@ void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *e
 
     disk_entry_came(disk, entry);
     disk_index_put(disk->index, hash, entry, &gone);
+    all_gone(disk, &gone);
+}
+
+static bool is_head(uint8_t kind)
+{
+    return kind == DISK_HEAD || kind == DISK_HEAD_SOFT;
+}
+
+void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry)
+{
+    struct disk_entry old[DISK_INDEX_FIND_MAX];
+    struct disk_gone gone;
+    unsigned count = 0;
+
+    if (is_head(entry->kind))
+        count = disk_index_find(disk->index, hash, 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
+    for (unsigned i = 0; i < count; i++) {
+        old[i].kind = DISK_BODY;
+        disk_entry_put(disk, hash, &old[i]);
+    }
+    disk_entry_put(disk, hash, entry);
+    if (is_head(entry->kind) || entry->kind == DISK_BODY)
+        return;
+    disk_index_remove_all(disk->index, hash, 1u << DISK_BODY, &gone);
     all_gone(disk, &gone);
 }
 
@@ -208,10 +239,12 @@ static err device_prepare(struct disk_device *device)
 {
     struct evict_config evict = {.segments = device->super.segments,
                                  .segment_bytes = device->super.segment_bytes,
-                                 .write_bytes_per_s = device->disk->config.write_bytes_per_s};
+                                 .write_bytes_per_s = device->disk->config.write_bytes_per_s,
+                                 .probation_bytes = device->disk->config.probation_bytes / device->disk->device_count};
 
     pthread_mutex_init(&device->mutex, NULL);
     list_init(&device->commits);
+    atomic_init(&device->is_open, true); /* until its keeper knows better */
     device->sweeper = purge_log_sweeper_new(device->disk->purges);
     for (unsigned i = 0; i < EVICT_LOGS; i++)
         device->chains[i] = (struct disk_chain){DISK_NO_SEGMENT, DISK_NO_SEGMENT, 0};
@@ -240,7 +273,42 @@ static err disk_prepare(struct disk *disk)
     TRY(disk_index_open(disk));
     for (unsigned i = 0; i < disk->device_count; i++)
         TRY(device_prepare(&disk->devices[i]));
+    TRY(disk_journals_open(disk));
+    disk_snapshot_find(&disk->devices[0]);
     return ERR_OK;
+}
+
+static void device_let_go(struct disk_device *device)
+{
+    for (uint32_t i = 0; i < device->offer_count; i++)
+        store_object_unref(&device->offers[(device->offer_first + i) % OFFERS_MAX].stored->seen);
+    device->offer_count = 0;
+    disk_streams_close(device);
+}
+
+static void device_done(struct disk_device *device)
+{
+    device_let_go(device);
+    disk_recover_close(device);
+    disk_snapshot_close(device);
+    disk_sweep_close(device);
+    disk_reclaim_close(device);
+    evict_free(device->evict);
+    journal_free(device->journal);
+    free(device->offers);
+    free(device->free_segments);
+    free(device->scratch);
+    os_file_close(&device->file);
+    pthread_mutex_destroy(&device->mutex);
+}
+
+/* What is left of a disk that could not be opened: its notes and counters. */
+static void devices_drop(struct disk *disk)
+{
+    for (unsigned i = 0; i < disk->device_count; i++)
+        device_done(&disk->devices[i]);
+    disk->device_count = 0;
+    atomic_store(&disk->is_off, true);
 }
 
 err disk_open(const struct disk_config *config, struct disk **ret_disk)
@@ -255,31 +323,16 @@ err disk_open(const struct disk_config *config, struct disk **ret_disk)
     set_choose(disk);
     devices_take(disk);
     err e = disk->device_count > 0 ? disk_prepare(disk) : ERR(NOT_FOUND);
-    if (!err_is_ok(e)) {
-        /* the notes are of use to whoever goes on without a disk */
-        *ret_disk = disk;
-        return e;
-    }
+    if (!err_is_ok(e))
+        devices_drop(disk);
     *ret_disk = disk;
-    return ERR_OK;
+    return e;
 }
 
-static void device_done(struct disk_device *device)
+void disk_let_go(struct disk *disk)
 {
-    for (uint32_t i = 0; i < device->offer_count; i++)
-        store_object_unref(&device->offers[(device->offer_first + i) % OFFERS_MAX].stored->seen);
-    disk_recover_close(device);
-    disk_snapshot_close(device);
-    disk_sweep_close(device);
-    disk_reclaim_close(device);
-    disk_streams_close(device);
-    evict_free(device->evict);
-    journal_free(device->journal);
-    free(device->offers);
-    free(device->free_segments);
-    free(device->scratch);
-    os_file_close(&device->file);
-    pthread_mutex_destroy(&device->mutex);
+    for (unsigned i = 0; i < disk->device_count; i++)
+        device_let_go(&disk->devices[i]);
 }
 
 struct disk *disk_free(struct disk *disk)
@@ -336,6 +389,13 @@ bool disk_is_open(const struct disk *disk)
     return false;
 }
 
+bool disk_missed(struct disk *disk, hash128 hash, uint64_t bytes)
+{
+    struct disk_device *device = device_for(disk, hash);
+
+    return device != NULL && evict_missed(device->evict, disk_hash(hash), bytes);
+}
+
 bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is_update)
 {
     struct disk_device *device = device_for(disk, stored->seen.hash);
@@ -365,6 +425,8 @@ void disk_forget(struct disk *disk, hash128 hash)
 {
     struct disk_gone gone;
 
+    if (disk->device_count == 0)
+        return;
     disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY | 1u << DISK_BODY, &gone);
     all_gone(disk, &gone);
 }
@@ -382,7 +444,7 @@ bool disk_has(const struct disk *disk, hash128 hash)
 {
     struct disk_entry entries[DISK_INDEX_FIND_MAX];
 
-    return disk_index_find(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY, entries) > 0;
+    return disk->device_count > 0 && disk_index_find(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY, entries) > 0;
 }
 
 /* ---- numbers -------------------------------------------------------------------------------------------------- */

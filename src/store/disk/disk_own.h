@@ -6,6 +6,8 @@
 #include "store/disk/format.h"
 #include "store/disk/journal.h"
 #include "store/evict.h"
+#include "store/object.h"
+#include "store/purge.h"
 
 #include <pthread.h>
 
@@ -122,7 +124,7 @@ struct disk_device {
     _Atomic uint32_t epoch;
     _Atomic uint32_t reading[2];
     struct journal *journal;
-    bool journal_dirty; /* written to, not yet flushed */
+    enum journal_state journal_state; /* as it was found */
     unsigned sweeper; /* of the purge log */
     struct disk_reclaim *reclaim;
     struct disk_recovery *recovery;
@@ -150,10 +152,10 @@ struct disk {
     _Atomic uint64_t out_now; /* bits: devices that have failed since, and whose failure the others have on record */
     _Atomic uint64_t next_wseq;
     _Atomic uint64_t forget_seq; /* journals need not remember purges up to it */
-    /* what the last snapshot says of segments, from the first device's keeper; NULL: there is none */
+    /* the snapshot that the start goes on from; words NULL: there is none */
     uint64_t *words;
-    uint64_t words_wseq;
-    _Atomic bool are_words_known;
+    struct disk_snapshot_head snapshot;
+    uint64_t snapshot_at; /* on the first device */
     _Atomic bool is_off;
     _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them */
     _Atomic uint64_t live_bytes;
@@ -187,12 +189,17 @@ static inline uint64_t disk_at(const struct disk_device *device, uint32_t segmen
 struct disk_place disk_place_of(const struct disk_device *device, uint32_t segment, uint64_t generation, uint32_t offset);
 
 /* disk.c */
+/* The tier above hears that it is done with, and the reference goes. */
+void disk_settle(struct disk *disk, struct stored *stored);
 void disk_count(struct disk *disk, enum disk_error kind);
 /* The device itself failed (I/O error): counts, logs, takes it offline when that happens too often. */
 void disk_failed(struct disk_device *device, enum disk_error kind, const char *what, err e);
 void disk_note_add(struct disk *disk, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Index and accounts together. */
 void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
+/* A record newer than what the key has. A new head leaves the body where it is: a whole record becomes one, and is put
+ * before the head can be found. What is whole needs no other body. */
+void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
 bool disk_entry_remove(struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset);
 void disk_entry_gone(struct disk *disk, const struct disk_entry *entry);
 void disk_entry_came(struct disk *disk, const struct disk_entry *entry);
@@ -217,7 +224,7 @@ struct disk_append {
     uint32_t from_segment, from_offset;
 };
 MUST_USE bool disk_append_begin(struct disk_device *device, struct disk_append *append, char **ret_meta, char **ret_body);
-void disk_append_end(struct disk_device *device, struct disk_append *append);
+bool disk_append_end(struct disk_device *device, struct disk_append *append);
 /* All that lies in buffers is on the device afterwards, and in the index; false: a write failed. */
 bool disk_flush(struct disk_device *device, enum evict_log log);
 void disk_flush_due(struct disk_device *device, uint64_t now_ns);
@@ -246,6 +253,7 @@ void disk_segment_unreadable(struct disk_device *device, uint32_t segment);
 void disk_segment_bad(struct disk_device *device, uint32_t segment);
 
 /* recover.c, snapshot.c, sweep.c: one step each; true: call again soon. */
+void disk_snapshot_find(struct disk_device *device); /* when it is opened */
 MUST_USE err disk_recover_begin(struct disk_device *device);
 bool disk_recover_step(struct disk_device *device);
 void disk_recover_close(struct disk_device *device);
@@ -259,6 +267,10 @@ bool disk_all_recovered(const struct disk *disk);
 
 /* commit.c: purges to the journal. */
 void disk_commit_step(struct disk_device *device);
+MUST_USE err disk_journal_flush(struct disk_device *device);
+void disk_journal_reserve(struct disk_device *device);
+/* When it is opened: what the journals hold comes back into the purge log. */
+MUST_USE err disk_journals_open(struct disk *disk);
 void disk_commits_fail(struct disk_device *device);
 
 #endif

@@ -9,8 +9,8 @@
 #define SNAPSHOT_MAGIC 0x50414e5350415257ull /* "WRAPSNAP" */
 #define CHUNK_MAGIC    0x4b4e484350415257ull /* "WRAPCHNK" */
 
-#define JOURNAL_SHARE  256u /* of the store */
-#define JOURNAL_MIN    (64u * 1024)
+#define JOURNAL_SHARE  128u /* of the store */
+#define JOURNAL_MIN    (256u * 1024)
 #define JOURNAL_MAX    (64u << 20)
 #define SNAPSHOT_SHARE 64u
 
@@ -197,7 +197,8 @@ void disk_record_begin(const struct disk_record *record, char *at, char **ret_me
                                     .meta_bytes = (uint32_t)record->meta.len,
                                     .key_bytes = (uint16_t)record->key.len,
                                     .label_count = (uint16_t)record->label_count,
-                                    .tenant = record->tenant};
+                                    .tenant = record->tenant,
+                                    .flags = record->is_packed ? DISK_RECORD_PACKED : 0};
     char *to = copy_to(at, &head, sizeof(head));
 
     INVARIANT(record->key.len <= DISK_KEY_BYTES_MAX && record->meta.len <= DISK_META_BYTES_MAX);
@@ -229,7 +230,7 @@ MUST_USE static err record_head_check(const struct disk_record_head *head)
     uint32_t kind = head->magic >> 24;
 
     ENSURE((head->magic & 0xffffff) == RECORD_MAGIC, NOT_FOUND);
-    ENSURE(kind > DISK_NONE && kind <= DISK_SLICE, CORRUPT);
+    ENSURE(kind > DISK_NONE && kind <= DISK_SLICE && (head->flags & ~DISK_RECORD_PACKED) == 0, CORRUPT);
     ENSURE(head->label_count <= STORE_LABELS_MAX && head->meta_bytes <= DISK_META_BYTES_MAX &&
                head->body_bytes <= STORE_SLICE_BYTES,
            CORRUPT);
@@ -257,6 +258,7 @@ err disk_record_read(const char *bytes, size_t size, const struct disk_place *pl
                                        .purge_seq = head.purge_seq,
                                        .stored_ms = head.stored_ms,
                                        .tenant = head.tenant,
+                                       .is_packed = head.flags & DISK_RECORD_PACKED,
                                        .key = slice_of(key, head.key_bytes),
                                        .meta = slice_of(meta, head.meta_bytes),
                                        .labels = labels,

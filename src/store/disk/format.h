@@ -107,9 +107,12 @@ struct disk_record_head {
     int64_t stored_ms;  /* wall clock of the fill */
     uint32_t body_bytes;
     uint32_t meta_bytes;
-    uint16_t key_bytes, label_count, tenant, reserved;
+    uint16_t key_bytes, label_count, tenant;
+    uint16_t flags; /* DISK_RECORD_PACKED */
 };
 static_assert(sizeof(struct disk_record_head) == 56, "docs/formats/disk.md");
+
+#define DISK_RECORD_PACKED 1u /* the metadata is as disk_codec wrote it */
 
 /* A record to be written, or one that was read; slices point into the bytes. */
 struct disk_record {
@@ -117,6 +120,7 @@ struct disk_record {
     uint64_t wseq, body_id, purge_seq;
     int64_t stored_ms;
     uint16_t tenant;
+    bool is_packed;
     slice key, meta;
     const void *labels; /* label_count times 4 bytes, not aligned */
     unsigned label_count;

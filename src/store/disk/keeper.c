@@ -9,6 +9,9 @@
 #define TICK_NS          UINT64_C(50000000)
 #define OFFERS_MAX       65536u /* as in disk.c */
 #define OFFERS_STEP      64u
+#define BODY_APART_BYTES 4096u /* a smaller body is written again with its new metadata */
+#define HEAD_READ_BYTES  (128u * 1024)
+#define SNAPSHOT_SOON_NS UINT64_C(5000000000)
 #define SNAPSHOT_NS      UINT64_C(300000000000)
 
 /* ---- what is offered ------------------------------------------------------------------------------------------ */
@@ -77,7 +80,7 @@ static bool is_writable(const struct store_object *object)
 
 /* False: it can or may not be written. The sequence is read before the log is asked: a purge that comes between is newer
  * than the record. */
-static bool record_of(struct disk_device *device, struct stored *stored, struct disk_append *ret_append, bool *ret_packed)
+static bool record_of(struct disk_device *device, struct stored *stored, struct disk_append *ret_append)
 {
     struct store_object *object = &stored->seen;
     const struct disk_codec *codec = &device->disk->config.codec;
@@ -88,9 +91,9 @@ static bool record_of(struct disk_device *device, struct stored *stored, struct 
 
     if (verdict == PURGE_HARD || stored_has_flag(stored, STORED_OVER))
         return false;
-    *ret_packed = codec->pack != NULL && object->kind != STORE_VARY && meta.len > 0;
-    if (*ret_packed)
-        meta = slice_of(NULL, codec->packed_bytes(meta));
+    size_t packed = codec->pack != NULL && object->kind == STORE_ANSWER ? codec->packed_bytes(meta) : 0;
+    if (packed > 0)
+        meta = slice_of(NULL, packed);
     *ret_append = (struct disk_append){
         .hash = disk_hash(object->hash),
         .stored = stored,
@@ -99,6 +102,7 @@ static bool record_of(struct disk_device *device, struct stored *stored, struct 
                    .purge_seq = seq,
                    .stored_ms = object->stored_ms,
                    .tenant = object->tenant,
+                   .is_packed = packed > 0,
                    .key = store_object_key(object),
                    .meta = meta,
                    .labels = store_object_labels(object),
@@ -107,20 +111,78 @@ static bool record_of(struct disk_device *device, struct stored *stored, struct 
     return true;
 }
 
-static void offer_write(struct disk_device *device, const struct disk_offer_entry *offer)
+/* What the record says its body is, is what the object has: by length and checksums. */
+static bool body_is_same(struct disk_device *device, struct store_object *object, const struct disk_record *record)
+{
+    struct disk_record like = *record;
+    char *copy;
+    bool is_same;
+
+    if (store_object_length(object) != (int64_t)record->body_bytes || (copy = malloc(record->body_bytes + 1)) == NULL)
+        return false;
+    body_copy(device, object, copy);
+    like.body = slice_of(copy, record->body_bytes);
+    is_same = err_is_ok(disk_record_check_body(&like));
+    free(copy);
+    return is_same;
+}
+
+/* Is the record the key's, and with the body of that object? Read by the keeper; body_id is what a new head names. */
+static bool body_find(struct disk_device *device, struct store_object *object, const struct disk_entry *entry, uint64_t *ret_body_id)
+{
+    uint32_t offset = entry->offset * DISK_OFFSET_UNIT, skew = offset % DISK_BLOCK;
+    uint32_t end = (uint32_t)MIN((offset + disk_size_of_class(entry->size_class) + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK, device->super.segment_bytes);
+    struct disk_segment *segment = &device->disk->segments[entry->segment];
+    struct disk_place place = disk_place_of(device, entry->segment, atomic_load(&segment->generation), offset);
+    struct disk_record record;
+    uint64_t bytes;
+
+    end = MIN(end, offset - skew + HEAD_READ_BYTES);
+    if (disk_device_of_segment(device->disk, entry->segment) != device || atomic_load(&segment->state) == SEGMENT_BAD)
+        return false;
+    if (!err_is_ok(os_file_now(&device->file, OS_FILE_READ, device->scratch, end - (offset - skew), disk_at(device, entry->segment, offset - skew))) ||
+        !err_is_ok(disk_record_read(device->scratch + skew, end - offset, &place, &record, &bytes)))
+        return false;
+    *ret_body_id = record.body_id;
+    return slice_eq(record.key, store_object_key(object)) && body_is_same(device, object, &record);
+}
+
+/* Metadata alone, where the body is large and on this disk already: it is looked up by what the record before it says. */
+static bool becomes_head(struct disk_device *device, struct stored *stored, struct disk_append *append)
+{
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+    unsigned count;
+
+    if (append->record.body_bytes <= BODY_APART_BYTES || stored->seen.kind != STORE_ANSWER)
+        return false;
+    count = disk_index_find(device->disk->index, append->hash,
+                            1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT | 1u << DISK_BODY, entries);
+    for (unsigned i = 0; i < count; i++) {
+        if (!body_find(device, &stored->seen, &entries[i], &append->record.body_id))
+            continue;
+        append->record.kind = append->record.kind == DISK_WHOLE_SOFT ? DISK_HEAD_SOFT : DISK_HEAD;
+        append->entry.kind = (uint8_t)append->record.kind;
+        append->record.body_bytes = 0;
+        return true;
+    }
+    return false;
+}
+
+/* True: it is on its way. */
+static bool offer_write(struct disk_device *device, const struct disk_offer_entry *offer)
 {
     struct stored *stored = offer->stored;
     struct disk_append append;
     char *meta, *body;
-    bool packed;
 
     if (!is_writable(&stored->seen) || (stored_has_flag(stored, STORED_ON_DISK) && !offer->is_update) ||
-        !record_of(device, stored, &append, &packed))
-        return;
+        !record_of(device, stored, &append))
+        return false;
+    bool is_head = offer->is_update && becomes_head(device, stored, &append);
     uint64_t bytes = disk_record_bytes(append.record.key.len, append.record.label_count, append.record.meta.len, append.record.body_bytes);
     switch (bytes > 0 ? evict_admit(device->evict, append.hash, bytes, offer->was_used) : EVICT_ADMIT_NOT) {
     case EVICT_ADMIT_NOT:
-        return;
+        return false;
     case EVICT_ADMIT_SMALL:
         append.log = EVICT_SMALL;
         break;
@@ -129,11 +191,12 @@ static void offer_write(struct disk_device *device, const struct disk_offer_entr
         break;
     }
     if (!disk_append_begin(device, &append, &meta, &body))
-        return;
-    if (packed)
+        return false;
+    if (append.record.is_packed)
         device->disk->config.codec.pack(stored->seen.meta, meta);
-    body_copy(device, &stored->seen, body);
-    disk_append_end(device, &append);
+    if (!is_head)
+        body_copy(device, &stored->seen, body);
+    return disk_append_end(device, &append);
 }
 
 static bool offers_step(struct disk_device *device)
@@ -143,8 +206,10 @@ static bool offers_step(struct disk_device *device)
     for (unsigned i = 0; i < OFFERS_STEP; i++) {
         if (!offer_take(device, &offer))
             return false;
-        offer_write(device, &offer);
-        store_object_unref(&offer.stored->seen);
+        if (offer_write(device, &offer))
+            store_object_unref(&offer.stored->seen); /* what is on its way holds another */
+        else
+            disk_settle(device->disk, offer.stored);
     }
     return true;
 }
@@ -156,8 +221,11 @@ static enum keeper_state state_of(const struct disk_device *device)
     return (enum keeper_state)atomic_load_explicit(&device->keeper_state, memory_order_relaxed);
 }
 
+/* Only snapshots let the journals forget: when those fill up, snapshots come sooner. */
 static uint64_t snapshot_ns(const struct disk_device *device)
 {
+    if (journal_is_crowded(device->journal))
+        return SNAPSHOT_SOON_NS;
     return device->disk->config.snapshot_ns > 0 ? device->disk->config.snapshot_ns : SNAPSHOT_NS;
 }
 

@@ -85,7 +85,7 @@ static void pending_let_go(struct disk_stream *stream)
 {
     for (unsigned i = 0; i < stream->pending_count; i++)
         if (stream->pending[i].stored != NULL)
-            store_object_unref(&stream->pending[i].stored->seen);
+            disk_settle(stream->device->disk, stream->pending[i].stored);
     stream->pending_count = 0;
 }
 
@@ -97,6 +97,7 @@ void disk_streams_close(struct disk_device *device)
         free(stream->pending);
         free(stream->footer.bytes);
         free(stream->buffer);
+        *stream = (struct disk_stream){.segment = DISK_NO_SEGMENT};
     }
 }
 
@@ -282,7 +283,7 @@ bool disk_append_begin(struct disk_device *device, struct disk_append *append, c
     return true;
 }
 
-void disk_append_end(struct disk_device *device, struct disk_append *append)
+bool disk_append_end(struct disk_device *device, struct disk_append *append)
 {
     struct disk_stream *stream = &device->streams[append->log];
     const struct disk_record *record = &append->record;
@@ -293,7 +294,7 @@ void disk_append_end(struct disk_device *device, struct disk_append *append)
 
     disk_record_seal(stream->buffer + stream->filled, &place);
     if (!err_is_ok(disk_footer_add(&stream->footer, record, append->hash, offset, bytes, place.generation)))
-        return; /* what is not in a footer must not be in the index: the next record takes its place */
+        return false; /* what is not in a footer must not be in the index: the next record takes its place */
     segment->purge_seq_min = MIN(segment->purge_seq_min, record->purge_seq);
     if (stream->pending_count == 0)
         stream->first_ns = os_clock_ns();
@@ -304,6 +305,7 @@ void disk_append_end(struct disk_device *device, struct disk_append *append)
     else
         stream->copied += (uint32_t)bytes;
     stream->filled += (uint32_t)bytes;
+    return true;
 }
 
 /* ---- flushing ------------------------------------------------------------------------------------------------- */
@@ -312,7 +314,7 @@ void disk_append_end(struct disk_device *device, struct disk_append *append)
  * marked the object, this one looks at the mark after it has put the entry. */
 static void publish_new(struct disk *disk, const struct disk_pending *pending)
 {
-    disk_entry_put(disk, pending->hash, &pending->entry);
+    disk_entry_take_place(disk, pending->hash, &pending->entry);
     atomic_thread_fence(memory_order_seq_cst);
     if (stored_has_flag(pending->stored, STORED_OVER))
         (void)disk_entry_remove(disk, pending->hash, pending->entry.segment, pending->entry.offset);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 struct disk_read {
+    struct store_pending pending;
     struct os_file_op io;
     struct disk *disk;
     struct store_lookup *lookup; /* NULL: nobody waits any more */
@@ -26,6 +27,11 @@ struct disk_read {
     uint32_t skew; /* the record begins so far behind the first byte read */
     char *buffer;
     uint32_t buffer_bytes;
+    /* a head that was found, while its body is read */
+    char *head;
+    struct disk_record head_record; /* points into head */
+    struct disk_entry head_entry, body_entries[DISK_INDEX_FIND_MAX];
+    unsigned bodies;
 };
 
 /* ---- epochs and pins ------------------------------------------------------------------------------------------ */
@@ -132,8 +138,8 @@ static char *found_unpack(const struct disk *disk, const struct disk_record *rec
 {
     const struct disk_codec *codec = &disk->config.codec;
     size_t labels = store_label_room(record->label_count) * sizeof(struct store_label);
-    bool packed = codec->unpack != NULL && record->kind != DISK_VARY && record->meta.len > 0;
-    size_t meta = packed ? codec->unpacked_bytes(record->meta) : record->meta.len;
+    bool packed = record->is_packed;
+    size_t meta = !packed ? record->meta.len : codec->unpack != NULL ? codec->unpacked_bytes(record->meta) : 0;
     char *memory = packed && meta == 0 ? NULL : malloc(labels + meta + 1);
 
     if (memory == NULL)
@@ -153,9 +159,8 @@ static char *found_unpack(const struct disk *disk, const struct disk_record *rec
 }
 
 /* The entry, which is the key's, has left the index since it was found. */
-static bool has_left(const struct disk_read *read)
+static bool has_left(const struct disk_read *read, const struct disk_entry *entry)
 {
-    const struct disk_entry *entry = &read->entries[read->at];
     struct disk_entry now[DISK_INDEX_FIND_MAX];
     unsigned count = disk_index_find(read->disk->index, read->hash, ~0u, now);
 
@@ -165,10 +170,9 @@ static bool has_left(const struct disk_read *read)
     return true;
 }
 
-static bool hand_over(struct disk_read *read, const struct disk_record *record)
+static bool hand_over(struct disk_read *read, const struct disk_entry *entry, const struct disk_record *record, slice body)
 {
     struct store_lookup *lookup = read->lookup;
-    const struct disk_entry *entry = &read->entries[read->at];
     struct disk *disk = read->disk;
     struct disk_found found = {.kind = kind_of(record->kind),
                                .is_soft = is_soft_kind(entry->kind) || is_soft_kind((uint8_t)record->kind),
@@ -176,7 +180,7 @@ static bool hand_over(struct disk_read *read, const struct disk_record *record)
                                .stored_ms = record->stored_ms,
                                .tenant = record->tenant,
                                .key = record->key,
-                               .body = record->body};
+                               .body = body};
     char *memory = found_unpack(disk, record, &found);
 
     if (memory == NULL)
@@ -196,7 +200,7 @@ static bool hand_over(struct disk_read *read, const struct disk_record *record)
     free(memory);
     if (object == NULL)
         return false;
-    if (has_left(read)) {
+    if (has_left(read, entry)) {
         disk->host.not_found(disk->host.host, object);
         store_object_unref(object);
         return false;
@@ -204,6 +208,7 @@ static bool hand_over(struct disk_read *read, const struct disk_record *record)
     if (!lookup->peek)
         disk_index_hit(disk->index, read->hash, entry->segment, entry->offset);
     lookup->object = object;
+    lookup->is_below = true;
     lookup->found = found.is_soft ? STORE_HIT_SOFT : STORE_HIT;
     return true;
 }
@@ -221,6 +226,37 @@ static void candidate_bad(struct disk_read *read, enum disk_error kind, err e)
     disk_count(read->disk, kind);
     log_warn("%s: an object in segment %u at %u is damaged: it is a miss, and will be fetched again", read->device->path,
              entry->segment - read->device->base, entry->offset * DISK_OFFSET_UNIT);
+}
+
+/* From now on the candidates are bodies. */
+static void head_keep(struct disk_read *read, const struct disk_record *record)
+{
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+
+    read->head = read->buffer;
+    read->buffer = NULL;
+    read->buffer_bytes = 0;
+    read->head_record = *record;
+    read->head_entry = read->entries[read->at];
+    read->bodies = disk_index_find(read->disk->index, read->hash, 1u << DISK_BODY, entries);
+    memcpy(read->body_entries, entries, read->bodies * sizeof(*entries));
+}
+
+static bool record_take(struct disk_read *read, const struct disk_record *record)
+{
+    if (read->head != NULL) {
+        if (record->body_id != read->head_record.body_id || (record->kind != DISK_BODY && record->kind != DISK_WHOLE && record->kind != DISK_WHOLE_SOFT))
+            return false;
+        disk_index_hit(read->disk->index, read->hash, read->entries[read->at].segment, read->entries[read->at].offset);
+        return hand_over(read, &read->head_entry, &read->head_record, record->body);
+    }
+    if (record->kind == DISK_HEAD || record->kind == DISK_HEAD_SOFT) {
+        head_keep(read, record);
+        return false;
+    }
+    if (record->kind == DISK_BODY || read->entries[read->at].kind == DISK_BODY)
+        return false;
+    return hand_over(read, &read->entries[read->at], record, record->body);
 }
 
 /* True: it was this key's, and has been handed over. */
@@ -249,12 +285,13 @@ static bool candidate_take(struct disk_read *read)
         candidate_bad(read, DISK_ERROR_CORRUPT, ERR(CORRUPT));
         return false;
     }
-    return hand_over(read, &record);
+    return record_take(read, &record);
 }
 
 static void read_free(struct disk_read *read)
 {
     free(read->buffer);
+    free(read->head);
     free(read);
 }
 
@@ -269,6 +306,14 @@ static void read_finish(struct disk_read *read, bool is_found)
     storage_complete(&lookup->op);
 }
 
+static void bodies_begin(struct disk_read *read)
+{
+    memcpy(read->entries, read->body_entries, read->bodies * sizeof(*read->entries));
+    read->count = read->bodies;
+    read->at = 0;
+    read->bodies = 0;
+}
+
 static void read_done(struct os_op *op)
 {
     struct disk_read *read = container_of(op, struct disk_read, io.op);
@@ -281,17 +326,19 @@ static void read_done(struct os_op *op)
     }
     if (!is_found) {
         read->at++;
+        if (read->bodies > 0)
+            bodies_begin(read);
         if (read_next(read, read->lookup->op.loop))
             return;
+        if (read->head != NULL) /* its body is gone */
+            (void)disk_entry_remove(read->disk, read->hash, read->head_entry.segment, read->head_entry.offset);
     }
     read_finish(read, is_found);
 }
 
-static void read_cancel(struct store_op *op)
+static void read_cancel(struct store_pending *pending)
 {
-    struct disk_read *read = op->tier;
-
-    read->lookup = NULL;
+    container_of(pending, struct disk_read, pending)->lookup = NULL;
 }
 
 /* ---- lookup --------------------------------------------------------------------------------------------------- */
@@ -308,10 +355,9 @@ enum store_status disk_lookup(struct disk *disk, struct store_lookup *lookup)
     if (count > 0 && lookup->op.loop != NULL)
         read = malloc(sizeof(*read));
     if (read != NULL) {
-        *read = (struct disk_read){.disk = disk, .lookup = lookup, .hash = hash, .count = count};
+        *read = (struct disk_read){.pending = {read_cancel}, .disk = disk, .lookup = lookup, .hash = hash, .count = count};
         memcpy(read->entries, entries, count * sizeof(*entries));
-        lookup->op.tier = read;
-        lookup->op.tier_cancel = read_cancel;
+        lookup->op.tier = &read->pending;
         if (read_next(read, lookup->op.loop))
             return STORE_PENDING;
         read_free(read);

@@ -157,8 +157,12 @@ static bool copy_prepare(struct disk *disk, const struct disk_record *read, stru
     case PURGE_NONE:
         break;
     }
-    if (append->entry.kind == DISK_WHOLE_SOFT && append->record.kind == DISK_WHOLE)
-        append->record.kind = DISK_WHOLE_SOFT; /* swept softly since it was written */
+    if (append->entry.kind == DISK_WHOLE_SOFT || append->entry.kind == DISK_HEAD_SOFT)
+        append->record.kind = (enum disk_kind)append->entry.kind; /* swept softly since it was written */
+    if (append->entry.kind == DISK_BODY) { /* a newer head has its metadata */
+        append->record.kind = DISK_BODY;
+        append->record.meta = SLICE_NONE;
+    }
     append->record.purge_seq = seq;
     append->entry.kind = (uint8_t)append->record.kind;
     append->entry.hits = 0;
@@ -195,8 +199,7 @@ static bool record_copy(struct disk_device *device, uint32_t segment, const stru
         return false;
     if (record.body.len > 0)
         memcpy(body, record.body.data, record.body.len);
-    disk_append_end(device, &append);
-    return true;
+    return disk_append_end(device, &append);
 }
 
 /* ---- one segment, in steps ------------------------------------------------------------------------------------ */

@@ -1,8 +1,9 @@
 /* Recovery: from what lies on the device to the index. A keeper's own thread, in steps; lookups go on meanwhile and miss
  * what is not there yet.
  *
+ *   (open)    the newest snapshot that is whole, on the first device: its words, and the shape of the index
  *   HEADS     head and trailer of every segment: free, sealed, or unsealed (WARP ended without closing it)
- *   SNAPSHOT  the newest one that is whole (first device): its words, then its buckets
+ *   LOAD      the snapshot's buckets, once the heads of all devices are known
  *   REPLAY    what the snapshot does not cover, by footers, in the order it was written; unsealed segments are scanned
  *             record by record up to the first break, and then sealed
  *
@@ -20,7 +21,7 @@
 #define HEADS_STEP   64u
 #define ENTRIES_STEP 8192u
 
-enum recovery_phase { RECOVER_HEADS, RECOVER_FIND, RECOVER_WAIT, RECOVER_LOAD, RECOVER_REPLAY };
+enum recovery_phase { RECOVER_HEADS, RECOVER_WAIT, RECOVER_LOAD, RECOVER_REPLAY };
 
 /* The segments of one log that are to be replayed, in the order they were opened; the footer of the one whose turn it is. */
 struct replay {
@@ -38,9 +39,6 @@ struct disk_recovery {
     enum recovery_phase phase;
     uint32_t next; /* segment, or chunk */
     uint8_t *unsealed; /* by segment of the device */
-    struct disk_snapshot_head head;
-    unsigned area;
-    bool has_snapshot;
     char *chunk;
     struct replay logs[EVICT_LOGS];
     uint64_t started_ns, replayed, loaded;
@@ -84,8 +82,11 @@ MUST_USE static err heads_step(struct disk_device *device)
         head_take(device, number, first, last);
         recovery->next++;
     }
-    if (recovery->next == device->super.segments)
-        recovery->phase = RECOVER_FIND;
+    if (recovery->next == device->super.segments) {
+        recovery->next = 0;
+        recovery->phase = RECOVER_WAIT;
+        atomic_store(&device->are_heads_known, true);
+    }
     return ERR_OK;
 }
 
@@ -111,14 +112,30 @@ MUST_USE static err words_read(struct disk_device *device, const struct disk_sna
     }
     free(device->disk->words);
     device->disk->words = words;
-    device->disk->words_wseq = head->wseq;
+    return ERR_OK;
+}
+
+/* Nobody uses the index yet: it takes on the snapshot's shape. */
+MUST_USE static err snapshot_take(struct disk_device *device, const struct disk_snapshot_head *head, unsigned area)
+{
+    struct disk *disk = device->disk;
+
+    TRY(words_read(device, head, area));
+    err e = disk_index_reshape(disk->index, &head->shape);
+    if (!err_is_ok(e)) {
+        free(disk->words);
+        disk->words = NULL;
+        return e;
+    }
+    disk->snapshot = *head;
+    disk->snapshot_at = device->super.snapshot_at[area];
+    device->snapshot_swept = head->swept_seq;
     return ERR_OK;
 }
 
 /* The newest one whose head and words are whole. */
-static void snapshot_find(struct disk_device *device)
+void disk_snapshot_find(struct disk_device *device)
 {
-    struct disk_recovery *recovery = device->recovery;
     struct disk_snapshot_head heads[2];
     bool usable[2] = {false, false};
 
@@ -133,23 +150,11 @@ static void snapshot_find(struct disk_device *device)
             disk_count(device->disk, DISK_ERROR_SNAPSHOT);
         usable[i] = usable[i] && snapshot_fits(device, &heads[i]);
     }
-    for (unsigned tries = 0; tries < 2; tries++) {
+    while (device->disk->words == NULL && (usable[0] || usable[1])) {
         unsigned area = usable[0] && (!usable[1] || heads[0].number > heads[1].number) ? 0 : 1;
-        if (!usable[area])
-            return;
         usable[area] = false;
-        if (!err_is_ok(words_read(device, &heads[area], area)))
-            continue;
-        if (!err_is_ok(disk_index_reshape(device->disk->index, &heads[area].shape))) {
-            free(device->disk->words);
-            device->disk->words = NULL;
-            continue;
-        }
-        recovery->has_snapshot = true;
-        recovery->head = heads[area];
-        recovery->area = area;
-        device->snapshot_swept = heads[area].swept_seq;
-        return;
+        if (!err_is_ok(snapshot_take(device, &heads[area], area)))
+            disk_count(device->disk, DISK_ERROR_SNAPSHOT);
     }
 }
 
@@ -171,15 +176,15 @@ MUST_USE static err chunk_load(struct disk_device *device)
 {
     struct disk_recovery *recovery = device->recovery;
     struct disk *disk = device->disk;
-    uint64_t words = (recovery->head.segments * sizeof(uint64_t) + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK;
-    uint64_t at = device->super.snapshot_at[recovery->area] + DISK_BLOCK + words + (uint64_t)recovery->next * DISK_CHUNK_BYTES;
+    uint64_t words = (disk->snapshot.segments * sizeof(uint64_t) + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK;
+    uint64_t at = disk->snapshot_at + DISK_BLOCK + words + (uint64_t)recovery->next * DISK_CHUNK_BYTES;
     uint64_t buckets;
 
     if (recovery->chunk == NULL)
         recovery->chunk = os_file_memory(DISK_CHUNK_BYTES);
     ENSURE(recovery->chunk != NULL, MEMORY);
     TRY(os_file_now(&device->file, OS_FILE_READ, recovery->chunk, DISK_CHUNK_BYTES, at));
-    TRY(disk_chunk_read(recovery->chunk, &disk->set, recovery->head.number, recovery->next, &buckets));
+    TRY(disk_chunk_read(recovery->chunk, &disk->set, disk->snapshot.number, recovery->next, &buckets));
     for (uint64_t i = 0; i < buckets; i++)
         recovery->loaded += disk_index_load(disk->index, (uint64_t)recovery->next * DISK_CHUNK_BUCKETS + i,
                                             recovery->chunk + sizeof(struct disk_chunk_head) + i * DISK_INDEX_BUCKET_BYTES, entry_counts, disk);
@@ -190,13 +195,14 @@ MUST_USE static err chunk_load(struct disk_device *device)
 static void load_step(struct disk_device *device)
 {
     struct disk_recovery *recovery = device->recovery;
-    err e = recovery->next < recovery->head.chunks ? chunk_load(device) : ERR_OK;
+    uint32_t chunks = device->disk->snapshot.chunks;
+    err e = recovery->next < chunks ? chunk_load(device) : ERR_OK;
 
     if (e.code == ERR_SYSTEM)
         disk_failed(device, DISK_ERROR_READ, "reading the saved index", e);
     else if (!err_is_ok(e))
         disk_count(device->disk, DISK_ERROR_SNAPSHOT);
-    if (++recovery->next >= recovery->head.chunks)
+    if (++recovery->next >= chunks)
         recovery->phase = RECOVER_REPLAY;
 }
 
@@ -215,7 +221,7 @@ static bool is_covered(const struct disk *disk, uint32_t number)
 /* It was free when the snapshot was taken, and has not been opened since. */
 static bool was_free(const struct disk *disk, uint32_t number)
 {
-    return disk->words != NULL && disk->words[number] == 0 && atomic_load(&disk->segments[number].generation) < disk->words_wseq;
+    return disk->words != NULL && disk->words[number] == 0 && atomic_load(&disk->segments[number].generation) < disk->snapshot.wseq;
 }
 
 static const struct disk_segment *sort_table; /* of qsort; keepers take turns */
@@ -444,7 +450,7 @@ static void replay_take(struct disk_device *device, struct replay *replay)
     replay->is_ready = false;
     if (from->purge_seq < journal_forgotten(device->journal) || is_outdated(disk, from->hash, replay_wseq(disk, replay)))
         return;
-    disk_entry_put(disk, from->hash, &entry);
+    disk_entry_take_place(disk, from->hash, &entry);
     device->recovery->replayed++;
 }
 
@@ -504,32 +510,11 @@ static void recover_end(struct disk_device *device)
     atomic_store(&device->keeper_state, KEEPER_RUNNING);
 }
 
-/* Words are known when the first device's keeper has looked for them, or is no more. */
-static bool are_words_known(const struct disk *disk)
-{
-    return atomic_load(&disk->are_words_known) || atomic_load(&disk->devices[0].is_offline);
-}
-
-static err find_step(struct disk_device *device)
-{
-    struct disk_recovery *recovery = device->recovery;
-
-    recovery->next = 0;
-    if (device == &device->disk->devices[0]) {
-        snapshot_find(device);
-        atomic_store(&device->disk->are_words_known, true);
-    }
-    recovery->phase = RECOVER_WAIT;
-    return ERR_OK;
-}
-
 static bool heads_are_known(const struct disk *disk)
 {
     for (unsigned i = 0; i < disk->device_count; i++) {
         const struct disk_device *device = &disk->devices[i];
-        if (atomic_load(&device->is_offline))
-            continue;
-        if (!atomic_load(&device->are_heads_known))
+        if (!atomic_load(&device->is_offline) && !atomic_load(&device->are_heads_known))
             return false;
     }
     return true;
@@ -537,13 +522,13 @@ static bool heads_are_known(const struct disk *disk)
 
 MUST_USE static err wait_step(struct disk_device *device)
 {
-    struct disk_recovery *recovery = device->recovery;
+    struct disk *disk = device->disk;
+    bool loads = device == &disk->devices[0] && disk->words != NULL;
 
-    atomic_store(&device->are_heads_known, true);
-    if (!are_words_known(device->disk) || !heads_are_known(device->disk))
+    if (!heads_are_known(disk))
         return ERR_OK;
     TRY(replay_prepare(device));
-    recovery->phase = recovery->has_snapshot ? RECOVER_LOAD : RECOVER_REPLAY;
+    device->recovery->phase = loads ? RECOVER_LOAD : RECOVER_REPLAY;
     return ERR_OK;
 }
 
@@ -554,9 +539,6 @@ bool disk_recover_step(struct disk_device *device)
     switch (device->recovery->phase) {
     case RECOVER_HEADS:
         e = heads_step(device);
-        break;
-    case RECOVER_FIND:
-        e = find_step(device);
         break;
     case RECOVER_WAIT:
         e = wait_step(device);

@@ -96,6 +96,7 @@ static inline void site_close(void)
     run_ms(1000); /* mail */
     run_until(site_is_quiet_, NULL, "the last connection's end");
     for (unsigned i = 0; i < THREADS; i++) {
+        fill_context_done(&site.context[i]);
         origin_pool_free(site.pool[i]);
         resolver_free(site.resolver[i]);
     }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -28,6 +29,8 @@ struct world {
     struct os_file file;
     bool inside_call;
     unsigned done;
+    char device[32];
+    err opened;
 };
 
 /* An operation that remembers its world and how often it was called back. */
@@ -209,6 +212,17 @@ static void size_zero_leaves_it(void **state)
     assert_int_equal(w->file.size_bytes, 5000);
 }
 
+static void existing_is_not_made(void **state)
+{
+    struct world *w = *state;
+
+    assert_errno(os_file_open(w->path, MIB, OS_FILE_EXISTING, &w->file), ENOENT);
+    assert_int_equal(access(w->path, F_OK), -1);
+    file_make(w->path, 5000, 'k');
+    world_open(w, 0, OS_FILE_EXISTING);
+    assert_int_equal(w->file.size_bytes, 5000);
+}
+
 static void other_things_are_refused(void **state)
 {
     struct world *w = *state;
@@ -327,6 +341,39 @@ static void written_is_read_back(void **state)
     assert_all(in + 3 * BLOCK, BLOCK, 0);
     free(out);
     free(in);
+}
+
+static void done_at_once(void **state)
+{
+    struct world *w = *state;
+    char *memory = memory_of(2 * BLOCK, 'w');
+    int fd;
+
+    file_make(w->path, 5000, 'k');
+    world_open(w, 0, 0);
+    assert_true(err_is_ok(os_file_now(&w->file, OS_FILE_WRITE, memory, BLOCK, 0)));
+    assert_true(err_is_ok(os_file_now(&w->file, OS_FILE_SYNC, NULL, 0, 0)));
+    memset(memory, 0xff, 2 * BLOCK);
+    assert_true(err_is_ok(os_file_now(&w->file, OS_FILE_READ, memory, 2 * BLOCK, 0)));
+    assert_all(memory, BLOCK, 'w');
+    assert_all(memory + BLOCK, 5000 - BLOCK, 'k');
+    assert_all(memory + 5000, 2 * BLOCK - 5000, 0);
+    fd = w->file.fd;
+    w->file.fd = open(w->path, O_RDONLY | O_CLOEXEC);
+    assert_errno(os_file_now(&w->file, OS_FILE_WRITE, memory, BLOCK, 0), EBADF);
+    close(w->file.fd);
+    w->file.fd = fd;
+    free(memory);
+}
+
+static void devices_are_known(void **state)
+{
+    struct world *w = *state;
+
+    assert_false(os_path_is_device(w->path));
+    assert_false(os_path_is_device(w->dir));
+    assert_false(os_path_is_device("/dev/null"));
+    assert_int_equal(os_process_id(), getpid());
 }
 
 /* The length of operation i, its place in a file of equal places, its bytes. */
@@ -486,11 +533,14 @@ static void partial_write_is_an_error(void **state)
 static void free_waits_for_what_is_under_way(void **state)
 {
     static struct call calls[OPS];
-    struct world *w = *state;
+    struct world *w = *state, other;
     char *memory[OPS], *bytes;
     size_t len;
 
     world_open(w, (uint64_t)OPS * 16 * BLOCK, 0);
+    other = *w; /* another door, which keeps going what they share */
+    assert_true(err_is_ok(os_new(&(struct os_config){.io = TEST_IO}, &other.os)));
+    assert_int_equal(call_run(&other, OS_FILE_SYNC, NULL, 0, 0), 0);
     for (unsigned i = 0; i < OPS; i++)
         memory[i] = memory_of(16 * BLOCK, 0);
     assert_int_equal(call_run(w, OS_FILE_SYNC, NULL, 0, 0), 0);
@@ -506,7 +556,54 @@ static void free_waits_for_what_is_under_way(void **state)
         many_fill(want, i);
         assert_memory_equal(bytes + (size_t)i * 16 * BLOCK, want, many_size(i));
     }
+    assert_int_equal(call_run(&other, OS_FILE_SYNC, NULL, 0, 0), 0);
+    os_free(other.os);
     free(bytes);
+}
+
+struct late {
+    int to, task;
+};
+
+/* Writes when that thread sleeps. */
+static void late_main(void *arg)
+{
+    struct late *late = arg;
+    char path[64], text[512], *state = NULL;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", late->task);
+    do {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = read(fd, text, sizeof(text) - 1);
+        close(fd);
+        text[MAX(n, 0)] = '\0';
+        state = strrchr(text, ')');
+    } while (state == NULL || state[2] != 'S');
+    assert_int_equal(write(late->to, "late", 4), 4);
+}
+
+/* io_uring reads a pipe too, for as long as it takes: nothing comes into memory that the door has given up. */
+static void free_waits_for_as_long_as_it_takes(void **state)
+{
+    struct world *w = *state;
+    struct os_thread *thread;
+    struct call call;
+    char bytes[4] = "none";
+    int ends[2];
+
+    if (TEST_IO != OS_IO_URING)
+        skip(); /* pread does not */
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    w->file = (struct os_file){.fd = ends[0], .align_bytes = 1};
+    call_start(w, &call, OS_FILE_READ, bytes, 0, sizeof(bytes));
+    os_turn(w->os, 0);
+    assert_int_equal(call.done, 0);
+    assert_true(err_is_ok(os_thread_start("late", late_main, &(struct late){ends[1], (int)getpid()}, &thread)));
+    w->os = os_free(w->os);
+    os_thread_join(thread);
+    assert_memory_equal(bytes, "late", 4);
+    assert_int_equal(call.done, 0);
+    close(ends[1]);
 }
 
 /* ---- several threads ------------------------------------------------------------------------------------------ */
@@ -550,38 +647,63 @@ static void threads_share_a_file(void **state)
         os_thread_join(threads[i]);
 }
 
-static unsigned tasks_count(const char *cpus)
+/* True: that thread is one of this thread's door's helpers, and may run on those CPUs alone. */
+static bool helper_check(const char *id, const char *cpus)
+{
+    char path[300], line[256], want[64], kernels[64];
+    bool is_helper = false;
+    FILE *status;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%s/status", id);
+    snprintf(kernels, sizeof(kernels), "Name:\tiou-wrk-%d\n", (int)gettid());
+    snprintf(want, sizeof(want), "Cpus_allowed_list:\t%s\n", cpus);
+    if ((status = fopen(path, "r")) == NULL)
+        return false; /* it has just ended */
+    while (fgets(line, sizeof(line), status) != NULL) {
+        is_helper |= strncmp(line, "Name:\twarp-io-", 14) == 0 || strcmp(line, kernels) == 0;
+        if (is_helper && strncmp(line, "Cpus_allowed_list:", 18) == 0)
+            assert_string_equal(line, want);
+    }
+    fclose(status);
+    return is_helper;
+}
+
+static unsigned helpers_check(const char *cpus)
 {
     DIR *dir = opendir("/proc/self/task");
     struct dirent *entry;
     unsigned count = 0;
 
-    while ((entry = readdir(dir)) != NULL) {
-        char path[300], line[256], want[64];
-        FILE *status;
-        if (entry->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof(path), "/proc/self/task/%s/status", entry->d_name);
-        snprintf(want, sizeof(want), "Cpus_allowed_list:\t%s\n", cpus);
-        if ((status = fopen(path, "r")) == NULL)
-            continue; /* it has just ended */
-        while (fgets(line, sizeof(line), status) != NULL)
-            if (strncmp(line, "Cpus_allowed_list:", 18) == 0) {
-                assert_string_equal(line, want);
-                count++;
-            }
-        fclose(status);
-    }
+    while ((entry = readdir(dir)) != NULL)
+        count += entry->d_name[0] != '.' && helper_check(entry->d_name, cpus);
     closedir(dir);
     return count;
+}
+
+/* A thread that has never been on another CPU, nor a helper of its own. */
+static void kept_main(void *arg)
+{
+    static struct call calls[OPS];
+    struct world *w = arg;
+    char *memory = memory_of(BLOCK, 'w');
+
+    os_free(w->os);
+    assert_true(err_is_ok(os_new(&(struct os_config){.io = TEST_IO}, &w->os)));
+    world_open(w, MIB, OS_FILE_BUFFERED);
+    for (unsigned i = 0; i < OPS; i += 2) {
+        call_start(w, &calls[i], OS_FILE_WRITE, memory, i % 64 * BLOCK, BLOCK);
+        call_start(w, &calls[i + 1], OS_FILE_SYNC, NULL, 0, 0);
+    }
+    turn_until(w, OPS);
+    assert_in_range(helpers_check("0"), 1, 4);
+    w->os = os_free(w->os);
+    free(memory);
 }
 
 /* Whoever does the work, of ours or of the kernel's, runs where we may. */
 static void helpers_keep_to_the_mask(void **state)
 {
-    struct world *w = *state;
-    static struct call calls[OPS];
-    char *memory = memory_of(BLOCK, 'w');
+    struct os_thread *thread;
     cpu_set_t before, one;
 
     assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
@@ -590,53 +712,12 @@ static void helpers_keep_to_the_mask(void **state)
     if (!CPU_ISSET(0, &before) || CPU_COUNT(&before) < 2)
         skip();
     assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-    world_open(w, MIB, OS_FILE_BUFFERED);
-    for (unsigned i = 0; i < OPS; i += 2) {
-        call_start(w, &calls[i], OS_FILE_WRITE, memory, i % 64 * BLOCK, BLOCK);
-        call_start(w, &calls[i + 1], OS_FILE_SYNC, NULL, 0, 0);
-    }
-    turn_until(w, OPS);
-    assert_true(tasks_count("0") > 1);
+    assert_true(err_is_ok(os_thread_start("kept", kept_main, *state, &thread)));
+    os_thread_join(thread);
     assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
-    free(memory);
 }
 
 /* ---- mounts and devices: as root ------------------------------------------------------------------------------ */
-
-static void mount_or_skip(const char *dir, const char *options)
-{
-    if (mount("warp-test", dir, "tmpfs", MS_NOSUID | MS_NODEV, options) != 0) {
-        printf("cannot mount here: not run\n");
-        skip();
-    }
-}
-
-static void no_room_leaves_nothing_behind(void **state)
-{
-    struct world *w = *state;
-    struct os_file file = {.fd = -1};
-    char *memory = memory_of(BLOCK, 'w');
-    struct stat st;
-
-    mount_or_skip(w->dir, "size=1m");
-    assert_errno(os_file_open(w->path, 2 * MIB, 0, &file), ENOSPC);
-    assert_int_equal(access(w->path, F_OK), -1);
-    file_make(w->path, 5000, 'k');
-    assert_errno(os_file_open(w->path, 2 * MIB, 0, &file), ENOSPC); /* one that was there stays, as it was */
-    st = stat_of(w->path);
-    assert_int_equal(st.st_size, 5000);
-    world_open(w, MIB / 2, 0); /* there is room for this; O_DIRECT or not, as this kernel has it */
-    assert_true(w->file.is_direct ? w->file.align_bytes >= BLOCK : w->file.align_bytes == 1);
-    assert_int_equal(call_run(w, OS_FILE_WRITE, memory, 4 * BLOCK, BLOCK), BLOCK);
-    memset(memory, 0xff, BLOCK);
-    assert_int_equal(call_run(w, OS_FILE_READ, memory, 4 * BLOCK, BLOCK), BLOCK);
-    assert_all(memory, BLOCK, 'w');
-    os_file_close(&w->file);
-    assert_int_equal(mount(NULL, w->dir, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
-    assert_errno(os_file_open(w->path, MIB / 2, 0, &file), EROFS);
-    assert_int_equal(umount(w->dir), 0);
-    free(memory);
-}
 
 /* A loop device over path, which goes with its last user; -1: not here. */
 static int loop_attach(const char *path, char *ret_device, size_t size)
@@ -661,6 +742,68 @@ static int loop_attach(const char *path, char *ret_device, size_t size)
     return device;
 }
 
+static void mount_tmpfs(struct world *w)
+{
+    if (mount("warp-test", w->dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m") != 0) {
+        printf("cannot mount here: not run\n");
+        skip();
+    }
+}
+
+/* Of 1 MiB, on a loop device over a file of ours. */
+static void mount_ext4(struct world *w)
+{
+    char command[200];
+    int loop;
+
+    file_make(w->path, MIB, 0);
+    loop = loop_attach(w->path, w->device, sizeof(w->device));
+    assert_int_equal(unlink(w->path), 0);
+    snprintf(command, sizeof(command), "mkfs.ext4 -q -O ^has_journal %s 2>/dev/null", w->device);
+    if (loop < 0 || system(command) != 0 || mount(w->device, w->dir, "ext4", MS_NOSUID | MS_NODEV, NULL) != 0) {
+        printf("cannot make or mount a file system here: not run\n");
+        close(loop);
+        skip();
+    }
+    close(loop);
+}
+
+static void no_room_leaves_nothing_behind(struct world *w)
+{
+    struct os_file file = {.fd = -1};
+    char *memory = memory_of(BLOCK, 'w');
+
+    assert_errno(os_file_open(w->path, 2 * MIB, 0, &file), ENOSPC);
+    assert_int_equal(access(w->path, F_OK), -1);
+    file_make(w->path, 5000, 'k');
+    assert_errno(os_file_open(w->path, 2 * MIB, 0, &file), ENOSPC); /* one that was there stays, as it was */
+    assert_int_equal(stat_of(w->path).st_size, 5000);
+    assert_true(stat_of(w->path).st_blocks <= 16);
+    world_open(w, MIB / 2, 0); /* there is room for this; O_DIRECT or not, as this kernel has it */
+    assert_true(w->file.is_direct ? w->file.align_bytes >= BLOCK : w->file.align_bytes == 1);
+    assert_int_equal(call_run(w, OS_FILE_WRITE, memory, 4 * BLOCK, BLOCK), BLOCK);
+    memset(memory, 0xff, BLOCK);
+    assert_int_equal(call_run(w, OS_FILE_READ, memory, 4 * BLOCK, BLOCK), BLOCK);
+    assert_all(memory, BLOCK, 'w');
+    os_file_close(&w->file);
+    assert_int_equal(mount(NULL, w->dir, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+    assert_errno(os_file_open(w->path, MIB / 2, 0, &file), EROFS);
+    assert_int_equal(umount(w->dir), 0);
+    free(memory);
+}
+
+static void no_room_in_tmpfs(void **state)
+{
+    mount_tmpfs(*state);
+    no_room_leaves_nothing_behind(*state);
+}
+
+static void no_room_in_ext4(void **state)
+{
+    mount_ext4(*state);
+    no_room_leaves_nothing_behind(*state);
+}
+
 static void block_device_is_a_store(void **state)
 {
     struct world *w = *state;
@@ -676,7 +819,7 @@ static void block_device_is_a_store(void **state)
     }
     assert_int_equal(os_file_open(device, 2 * MIB + 512, 0, &w->file).code, ERR_INVALID);
     assert_true(err_is_ok(os_file_open(device, MIB, 0, &w->file)));
-    assert_true(w->file.is_device);
+    assert_true(w->file.is_device && os_path_is_device(device));
     assert_int_equal(w->file.size_bytes, 2 * MIB);
     assert_true(w->file.is_direct ? w->file.align_bytes >= BLOCK : w->file.align_bytes == 1);
     assert_errno(os_file_open(device, MIB, 0, &second), EWOULDBLOCK);
@@ -694,6 +837,56 @@ static void block_device_is_a_store(void **state)
     os_file_close(&w->file);
     close(loop);
     free(memory);
+}
+
+static void opener_main(void *arg)
+{
+    struct world *w = arg;
+    w->opened = os_file_open(w->device, MIB, 0, &w->file);
+}
+
+/* How often this process has it open. */
+static unsigned opened_count(const char *path)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *entry;
+    unsigned count = 0;
+
+    while ((entry = readdir(dir)) != NULL) {
+        char target[300] = {0};
+        count += readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1) > 0 && strcmp(target, path) == 0;
+    }
+    closedir(dir);
+    return count;
+}
+
+/* Who looks what is on a device, as udev does whenever a writer has closed it, shares its lock for a moment: that is
+ * waited for. */
+static void prober_of_a_device_is_waited_for(void **state)
+{
+    struct world *w = *state;
+    struct os_thread *thread;
+    int loop, prober;
+
+    file_make(w->path, 2 * MIB, 'k');
+    loop = loop_attach(w->path, w->device, sizeof(w->device));
+    if (loop < 0) {
+        printf("no loop device to be had here: not run\n");
+        skip();
+    }
+    prober = open(w->device, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(prober, LOCK_SH), 0);
+    assert_true(err_is_ok(os_thread_start("opener", opener_main, w, &thread)));
+    while (opened_count(w->device) < 3)
+        sched_yield();
+    assert_int_equal(flock(prober, LOCK_UN), 0);
+    os_thread_join(thread);
+    assert_true(err_is_ok(w->opened));
+    os_file_close(&w->file);
+    assert_int_equal(flock(prober, LOCK_SH), 0); /* one that stays is somebody who uses it */
+    assert_errno(os_file_open(w->device, MIB, 0, &w->file), EWOULDBLOCK);
+    close(prober);
+    close(loop);
 }
 
 static void mounted_device_is_refused(void **state)
@@ -723,11 +916,14 @@ int main(void)
         TEST(holes_are_filled),
         TEST(longer_file_is_cut),
         TEST(size_zero_leaves_it),
+        TEST(existing_is_not_made),
         TEST(other_things_are_refused),
         TEST(process_limit_is_an_error),
         TEST(second_process_is_kept_out),
         TEST(same_process_is_kept_out),
         TEST(written_is_read_back),
+        TEST(done_at_once),
+        TEST(devices_are_known),
         TEST(many_direct),
         TEST(many_buffered),
         TEST(reads_beyond_the_end_are_zeros),
@@ -736,10 +932,13 @@ int main(void)
         TEST(errors_are_told),
         TEST(partial_write_is_an_error),
         TEST(free_waits_for_what_is_under_way),
+        TEST(free_waits_for_as_long_as_it_takes),
         TEST(threads_share_a_file),
         TEST(helpers_keep_to_the_mask),
-        TEST(no_room_leaves_nothing_behind),
+        TEST(no_room_in_tmpfs),
+        TEST(no_room_in_ext4),
         TEST(block_device_is_a_store),
+        TEST(prober_of_a_device_is_waited_for),
         TEST(mounted_device_is_refused),
     };
 

@@ -112,6 +112,7 @@ static inline void site_close(void)
     assert_int_equal(site.txns.pool.in_use, 0); /* every transaction came to its end */
     server_free(site.server);
     txn_context_done(&site.txns);
+    fill_context_done(&site.fills);
     origin_pool_free(site.pool);
     resolver_free(site.resolver);
     fill_table_free(table);
