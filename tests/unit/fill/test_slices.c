@@ -567,8 +567,9 @@ static void test_late_lookups(void)
     reader_open(&reader, lookup.object, 0, 0, LENGTH);
     reader_pull(&reader);
     for (unsigned i = 0; i < COUNT; i++) {
-        UNTIL(late_tier_pending(late) == 1);
+        UNTIL(late_tier_pending(late) == 1); /* the next one while this one is read */
         assert_false(reader.taken.over);
+        assert_int_equal(reader.taken.len, i == 0 ? 0 : (i - 1) * S + S);
         late_tier_release(late, 1);
     }
     reader_expect(&reader, SOURCE_END, text);
