@@ -41,7 +41,7 @@ KERNEL_ALLOWED = {
     "base/log.c": {"time.h", "unistd.h"},
     "main/run.c": {"signal.h", "unistd.h"},
     "main/node.c": {"signal.h"},
-    "main/token.c": {"unistd.h"},
+    "main/node_store.c": {"unistd.h"},
 }
 LIBRARIES = {"openssl/": {"net"}, "ares": {"net"}, "yaml": {"conf"}, "jansson": {"admin", "main"}, "xxhash": {"base"},
              "nghttp2": {"proto"}}

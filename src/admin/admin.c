@@ -137,6 +137,8 @@ static void admin_readyz(struct admin_request *request)
 
     for (unsigned i = 0; i < request->context->note_count; i++)
         json_array_append_new(notes, json_string(request->context->notes[i]));
+    for (unsigned i = 0; request->context->disk != NULL && disk_note(request->context->disk, i) != NULL; i++)
+        json_array_append_new(notes, json_string(disk_note(request->context->disk, i)));
     admin_answer_json(request, readiness == ADMIN_READY ? 200 : 503,
                       json_pack("{s:s, s:o}", "status", words[readiness], "reasons", notes));
 }
@@ -304,6 +306,7 @@ static void admin_ended(void *user, enum stream_end end)
     struct admin_request *request = user;
 
     (void)end;
+    admin_purge_abandon(request);
     free(request->body);
     free(request->answer);
     arena_done(&request->arena);

@@ -8,6 +8,7 @@
 #include "proto/stream.h"
 #include "stat/access.h"
 #include "stat/metrics.h"
+#include "store/disk/disk.h"
 #include "store/storage.h"
 
 enum admin_readiness { ADMIN_STARTING, ADMIN_READY, ADMIN_DRAINING };
@@ -15,6 +16,7 @@ enum admin_readiness { ADMIN_STARTING, ADMIN_READY, ADMIN_DRAINING };
 struct admin_context {
     struct loop *loop;
     struct storage *storage;
+    const struct disk *disk; /* NULL: there is none */
     struct metrics *metrics;
     struct metrics_block *block; /* of the loop's thread */
     struct access_log *access;   /* NULL: off */

@@ -21,6 +21,7 @@ struct admin_request {
     const struct admin_route *route;
     char *answer; /* malloc: what source reads */
     struct source_memory source;
+    struct purge_run *purge; /* under way */
     bool answered;
 };
 
@@ -53,6 +54,7 @@ slice admin_param(struct admin_request *request, slice name);
 void admin_stats(struct admin_request *request);
 void admin_cache(struct admin_request *request);
 void admin_purge(struct admin_request *request);
+void admin_purge_abandon(struct admin_request *request); /* its client has gone: the purges act all the same */
 void admin_dashboard(struct admin_request *request);
 
 #endif

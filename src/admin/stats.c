@@ -4,25 +4,90 @@
 
 /* ---- /metrics: numbers that others keep ------------------------------------------------------------------------ */
 
-static void emit_tier(struct admin_context *context, struct metrics_writer *writer, uint64_t value)
+static void collect_tier(const struct storage *storage, enum metric metric, struct metrics_writer *writer)
 {
-    slice tier = slice_str(storage_name(context->storage));
-    metrics_emit(writer, &tier, (double)value);
-}
-
-static void collect_store(struct admin_context *context, enum metric metric, struct metrics_writer *writer)
-{
+    slice tier = slice_str(storage_name(storage));
     struct store_stats stats;
 
-    storage_stats(context->storage, &stats);
+    storage_stats(storage, &stats);
     switch (metric) {
 #define X(name, text)                                                                                        \
     case METRIC_warp_cache_##name:                                                                           \
-        emit_tier(context, writer, stats.name);                                                              \
+        metrics_emit(writer, &tier, (double)stats.name);                                                     \
         break;
         STORE_COUNTERS(X)
         STORE_GAUGES(X)
 #undef X
+    case METRIC_warp_tenant_bytes: {
+        slice labels[2] = {SLICE("default"), tier};
+        metrics_emit(writer, labels, (double)storage_tenant_bytes(storage, 1));
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+static void collect_store(struct admin_context *context, enum metric metric, struct metrics_writer *writer)
+{
+    const struct storage *tier;
+
+    for (unsigned i = 0; (tier = storage_tier(context->storage, i)) != NULL; i++)
+        collect_tier(tier, metric, writer);
+}
+
+static void emit_named(struct metrics_writer *writer, const char *name, uint64_t value)
+{
+    slice label = slice_str(name);
+
+    metrics_emit(writer, &label, (double)value);
+}
+
+static void collect_disk(const struct disk *disk, enum metric metric, struct metrics_writer *writer)
+{
+    struct disk_stats stats;
+
+    if (disk == NULL)
+        return;
+    disk_stats(disk, &stats);
+    switch (metric) {
+    case METRIC_warp_store_recovering:
+        emit_named(writer, "disk", stats.recovering > 0);
+        break;
+    case METRIC_warp_disk_errors:
+#define X(name, word) emit_named(writer, word, stats.errors[DISK_ERROR_##name]);
+        DISK_ERRORS(X)
+#undef X
+        break;
+    case METRIC_warp_disk_written_bytes:
+#define X(name, word) emit_named(writer, word, stats.written_bytes[DISK_CAUSE_##name]);
+        DISK_CAUSES(X)
+#undef X
+        break;
+    case METRIC_warp_disk_segments:
+        emit_named(writer, "free", stats.segments_free);
+        emit_named(writer, "used", stats.segments - stats.segments_free - stats.segments_bad);
+        emit_named(writer, "out", stats.segments_bad);
+        break;
+    case METRIC_warp_disk_devices:
+        emit_named(writer, "in", stats.devices - stats.devices_offline);
+        emit_named(writer, "out", stats.devices_offline);
+        break;
+    case METRIC_warp_disk_reads:
+        metrics_emit(writer, NULL, (double)stats.reads);
+        break;
+    case METRIC_warp_disk_false_reads:
+        metrics_emit(writer, NULL, (double)stats.reads_false);
+        break;
+    case METRIC_warp_disk_offers_refused:
+        metrics_emit(writer, NULL, (double)stats.offers_refused);
+        break;
+    case METRIC_warp_disk_index_lost:
+        metrics_emit(writer, NULL, (double)stats.index_lost);
+        break;
+    case METRIC_warp_disk_off:
+        metrics_emit(writer, NULL, stats.is_off);
+        break;
     default:
         break;
     }
@@ -79,11 +144,6 @@ void admin_collect(void *arg, enum metric metric, struct metrics_writer *writer)
     case METRIC_warp_uring_refused:
         metrics_emit(writer, NULL, context->uring_refused);
         break;
-    case METRIC_warp_tenant_bytes: {
-        slice labels[2] = {SLICE("default"), slice_str(storage_name(context->storage))};
-        metrics_emit(writer, labels, (double)storage_tenant_bytes(context->storage, 1));
-        break;
-    }
     case METRIC_warp_access_log_dropped:
         metrics_emit(writer, NULL, context->access != NULL ? (double)access_log_dropped(context->access) : 0);
         break;
@@ -92,6 +152,7 @@ void admin_collect(void *arg, enum metric metric, struct metrics_writer *writer)
         break;
     default:
         collect_store(context, metric, writer);
+        collect_disk(context->disk, metric, writer);
         collect_process(metric, writer);
         break;
     }
@@ -116,17 +177,46 @@ static json_t *stats_requests(struct admin_context *context)
     return requests;
 }
 
-static json_t *stats_tier(struct admin_context *context)
+static json_t *stats_tier(const struct storage *storage)
 {
     struct store_stats stats;
     json_t *tier = json_object();
 
-    storage_stats(context->storage, &stats);
+    storage_stats(storage, &stats);
 #define X(name, text) json_object_set_new(tier, #name, json_integer((json_int_t)stats.name));
     STORE_COUNTERS(X)
     STORE_GAUGES(X)
 #undef X
-    return json_pack("{s:o}", storage_name(context->storage), tier);
+    return tier;
+}
+
+static json_t *stats_tiers(struct admin_context *context)
+{
+    const struct storage *tier;
+    json_t *tiers = json_object();
+
+    for (unsigned i = 0; (tier = storage_tier(context->storage, i)) != NULL; i++)
+        json_object_set_new(tiers, storage_name(tier), stats_tier(tier));
+    return tiers;
+}
+
+static json_t *stats_disk(const struct disk *disk)
+{
+    struct disk_stats stats;
+    json_t *errors = json_object(), *written = json_object();
+
+    if (disk == NULL)
+        return json_null();
+    disk_stats(disk, &stats);
+#define X(name, word) json_object_set_new(errors, word, json_integer((json_int_t)stats.errors[DISK_ERROR_##name]));
+    DISK_ERRORS(X)
+#undef X
+#define X(name, word) json_object_set_new(written, word, json_integer((json_int_t)stats.written_bytes[DISK_CAUSE_##name]));
+    DISK_CAUSES(X)
+#undef X
+    return json_pack("{s:i, s:i, s:b, s:b, s:I, s:I, s:I, s:o, s:o}", "devices", (int)stats.devices, "devices_out", (int)stats.devices_offline,
+                     "recovering", stats.recovering > 0, "off", (int)stats.is_off, "segments", (json_int_t)stats.segments, "segments_free",
+                     (json_int_t)stats.segments_free, "reads", (json_int_t)stats.reads, "errors", errors, "written_bytes", written);
 }
 
 static json_t *stats_connections(struct admin_context *context)
@@ -157,11 +247,12 @@ void admin_stats(struct admin_request *request)
     int64_t up_ms = loop_wall_ms(context->loop) - context->started_ms;
 
     admin_answer_json(request, 200,
-                      json_pack("{s:s, s:f, s:i, s:o, s:I, s:o, s:o, s:o, s:f, s:f}", "version", context->version,
+                      json_pack("{s:s, s:f, s:i, s:o, s:I, s:o, s:o, s:o, s:o, s:f, s:f}", "version", context->version,
                                 "uptime_seconds", (double)up_ms / 1000, "workers", (int)context->workers, "requests",
                                 stats_requests(context), "collapsed",
                                 (json_int_t)metrics_collapsed(context->metrics), "connections",
-                                stats_connections(context), "tiers", stats_tier(context), "origins",
+                                stats_connections(context), "tiers", stats_tiers(context), "disk",
+                                stats_disk(context->disk), "origins",
                                 stats_origins(context), "duration_p50_seconds",
                                 metrics_duration_quantile(context->metrics, 0.5), "duration_p99_seconds",
                                 metrics_duration_quantile(context->metrics, 0.99)));

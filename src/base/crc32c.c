@@ -99,22 +99,29 @@ static inline bool has_hardware(void)
 /* ---- ARMv8 ------------------------------------------------------------------------------------------- */
 
 #elif defined(__aarch64__)
-#include <arm_acle.h>
 #include <sys/auxv.h>
 
-#ifdef __clang__
-#define HARDWARE __attribute__((target("crc")))
-#else
-#define HARDWARE __attribute__((target("+crc")))
-#endif
 #define AUXILIARY_CRC32 (1ul << 7) /* HWCAP_CRC32 */
 
-HARDWARE static uint32_t crc_hardware(uint32_t crc, const uint8_t *at, size_t len)
+/* In assembler, as compilers do not agree on how a single function is let use an extension. */
+static inline uint32_t crc_u64(uint32_t crc, uint64_t word)
+{
+    __asm__(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1" : "+r"(crc) : "r"(word));
+    return crc;
+}
+
+static inline uint32_t crc_u8(uint32_t crc, uint8_t byte)
+{
+    __asm__(".arch_extension crc\n\tcrc32cb %w0, %w0, %w1" : "+r"(crc) : "r"(byte));
+    return crc;
+}
+
+static uint32_t crc_hardware(uint32_t crc, const uint8_t *at, size_t len)
 {
     for (; len >= 8; at += 8, len -= 8)
-        crc = __crc32cd(crc, load_u64(at));
+        crc = crc_u64(crc, load_u64(at));
     for (; len > 0; at++, len--)
-        crc = __crc32cb(crc, *at);
+        crc = crc_u8(crc, *at);
     return crc;
 }
 

@@ -99,4 +99,12 @@ static inline char *hex_write(char *at, uint64_t value, unsigned digits)
     return at;
 }
 
+static inline bool slice_is_zero(slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.data[i] != 0)
+            return false;
+    return true;
+}
+
 #endif

@@ -244,7 +244,7 @@ static enum not_stored prepare(struct fill *fill, struct admission *admission)
 static err write_marker(struct fill *fill, const struct admission *admission)
 {
     struct storage *storage = fill->context->storage;
-    struct store_lookup lookup = {.key = storage_key(storage, fill->primary_key), .peek = true};
+    struct store_lookup lookup = {.key = storage_key(storage, fill->primary_key), .peek = true, .at_hand = true};
     struct store_fill put = {
         .key = lookup.key,
         .tenant = fill->tenant,

@@ -276,7 +276,7 @@ void fill_refetch_whole(struct fill *fill)
  * taken now, so nobody else can: look once more, and fetch only when there is nothing new. */
 static bool store_has_news(struct fill *fill)
 {
-    struct store_lookup lookup = {.key = storage_key(fill->context->storage, fill->slot_key), .peek = true};
+    struct store_lookup lookup = {.key = storage_key(fill->context->storage, fill->slot_key), .peek = true, .at_hand = true};
     bool news;
 
     lookup.op.loop = fill->context->loop;

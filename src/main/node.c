@@ -1,5 +1,6 @@
 /* The worker process: its threads, their start, drain and end. */
 #include "main/node.h"
+#include "main/node_store.h"
 #include "main/node_tls.h"
 
 #include "base/log.h"
@@ -46,7 +47,8 @@ struct worker {
 
 struct node {
     struct node_plan *plan;
-    struct storage *storage;
+    struct node_store store;
+    struct storage *storage; /* the store's */
     struct fill_table *fills;
     struct peers *peers;
     struct node_tls *tls; /* NULL: no listener has TLS */
@@ -510,11 +512,10 @@ static uint32_t connections_of(unsigned descriptors, unsigned workers)
 
 static err node_open(struct node *node)
 {
-    struct store_ram_config ram = {.max_bytes = node->plan->memory_bytes};
-
     node->reuse = REUSE_POLICY_DEFAULT;
     TRY(node_open_origins(node));
-    TRY(store_ram_new(&ram, &node->storage));
+    TRY(node_store_open(node->plan, &node->store));
+    node->storage = node->store.storage;
     TRY(fill_table_new(&node->fills));
     TRY(peers_new(node->plan->config.max_connections_per_ip, &node->peers));
     node->limits = server_limits_default;
@@ -525,6 +526,7 @@ static err node_open(struct node *node)
     TRY(node_open_metrics(node));
     TRY(node_open_access_log(node));
     node->admin.storage = node->storage;
+    node->admin.disk = node->store.disk;
     node->admin.metrics = node->metrics;
     node->admin.access = node->access;
     node->admin.group = node->group;
@@ -563,6 +565,7 @@ static err node_start(struct node *node)
         .os = loop_os(node->workers[0].loop), .fd = os_signals_open(), .want = 1, .ready = signals_ready};
     TRY(os_watch_start(loop_os(node->workers[0].loop), &node->signals));
     TRY(node_start_slabs(node));
+    TRY(node_store_start(&node->store));
     if (node->tls != NULL)
         TRY(node_tls_start(node->tls));
     for (unsigned i = 1; i < count; i++) {
@@ -580,6 +583,7 @@ static void node_close(struct node *node)
         if (node->workers[i].thread != NULL)
             os_thread_join(node->workers[i].thread);
     os_watch_stop(&node->signals);
+    node_store_stop(&node->store);
     if (node->tls != NULL)
         node_tls_stop(node->tls);
     for (unsigned i = 0; i < node->plan->workers; i++)
@@ -592,7 +596,7 @@ static void node_close(struct node *node)
     fill_table_free(node->fills);
     peers_free(node->peers);
     node_stop_slabs(node);
-    storage_free(node->storage);
+    node_store_free(&node->store);
     os_event_free(node->slab_event);
     origin_group_free(node->group);
 }

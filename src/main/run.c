@@ -108,27 +108,6 @@ static void plan_sizes(struct node_plan *plan)
         plan->memory_bytes = MAX(plan->memory_bytes, MEMORY_MIN);
 }
 
-/* What the settings name and this version does not have: said once, by name. */
-static void say_what_is_missing(const struct config *config)
-{
-    static const struct {
-        enum config_index option;
-        const char *text;
-    } missing[] = {
-        {CONFIG_cache_size, "--cache-size: the disk tier is not in this version: the cache is in RAM (--memory)"},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(missing); i++)
-        if (config_is_given(config, missing[i].option))
-            log_warn("%s", missing[i].text);
-    for (unsigned i = 0; i < config->cache_dir.count; i++)
-        if (strcmp(config->cache_dir.items[i], "none") != 0) {
-            log_warn("--cache-dir: the disk tier is not in this version: nothing is stored in %s but the admin token",
-                     config->cache_dir.items[i]);
-            break;
-        }
-}
-
 /* ---- children --------------------------------------------------------------------------------------------------- */
 
 static void start_demo(struct supervisor *supervisor)
@@ -330,7 +309,6 @@ static int prepare(struct supervisor *supervisor, int argc, char **argv)
     if (code != 0)
         return code;
     log_level_max = plan->config.log_level;
-    say_what_is_missing(&plan->config);
     warn_of_acme_dir(plan->config.acme_dir);
     if (!origins_check(&plan->config, message, sizeof(message)))
         return usage_error("%s%s", message, "");

@@ -1,5 +1,6 @@
 /* The admin token: given, or made once and kept beside the cache. */
 #include "main/commands.h"
+#include "main/node_store.h"
 
 #include "base/log.h"
 #include "os/os.h"
@@ -7,7 +8,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define TOKEN_RANDOM_BYTES 24u
 
@@ -26,26 +26,17 @@ static bool token_read(const char *path, char *ret_token, size_t size)
     return len > 0;
 }
 
-/* base and rest make a directory that can be written, made where it is missing. */
-static bool dir_is_usable(const char *base, const char *rest, char *ret_dir, size_t size)
-{
-    int len = base != NULL ? snprintf(ret_dir, size, "%s%s", base, rest) : -1;
-
-    return len > 0 && (size_t)len < size && err_is_ok(os_dir_make(ret_dir, 0755)) && access(ret_dir, W_OK | X_OK) == 0;
-}
-
 /* The first directory of those the contract names that can be written. */
 static bool token_dir(const struct config *config, char *ret_dir, size_t size)
 {
     const char *given = config->cache_dir.count > 0 ? config->cache_dir.items[0] : NULL;
 
     if (given != NULL && strcmp(given, "none") != 0)
-        return dir_is_usable(given, "", ret_dir, size);
+        return cache_dir_is_usable(given, "", ret_dir, size);
     if (given != NULL)
-        return dir_is_usable(os_environment("XDG_RUNTIME_DIR"), "", ret_dir, size) ||
-               dir_is_usable("/run/warp", "", ret_dir, size);
-    return dir_is_usable("/var/cache/warp", "", ret_dir, size) ||
-           dir_is_usable(os_environment("HOME"), "/.cache/warp", ret_dir, size);
+        return cache_dir_is_usable(os_environment("XDG_RUNTIME_DIR"), "", ret_dir, size) ||
+               cache_dir_is_usable("/run/warp", "", ret_dir, size);
+    return cache_dir_default(ret_dir, size);
 }
 
 static err token_make(const char *path, char *ret_token, size_t size)

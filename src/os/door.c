@@ -1,5 +1,6 @@
 /* os.h over the kernel: every call goes to the door through which its struct os was opened. */
 #include "os/door.h"
+#include "os/op.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -35,10 +36,14 @@ err os_new(const struct os_config *config, struct os **ret_os)
 
 struct os *os_free(struct os *os)
 {
+    int wake_fd;
+
     if (os == NULL)
         return NULL;
-    close(os->wake_fd);
-    return os->door->close(os);
+    wake_fd = os->wake_fd;
+    os->door->close(os);
+    close(wake_fd); /* last: who ends an operation wakes */
+    return NULL;
 }
 
 const char *os_backend_name(const struct os *os)
@@ -124,6 +129,12 @@ err os_accept_start(struct os *os, struct os_acceptor *acceptor)
 void os_accept_stop(struct os_acceptor *acceptor)
 {
     acceptor->os->door->accept_stop(acceptor);
+}
+
+void os_file_submit(struct os *os, struct os_file_op *op)
+{
+    op_file_begin(os, op);
+    os->door->file_submit(op);
 }
 
 err os_watch_start(struct os *os, struct os_watch *watch)

@@ -24,6 +24,7 @@ struct os_door {
     void (*accept_stop)(struct os_acceptor *acceptor);
     err (*watch_start)(struct os *os, struct os_watch *watch);
     void (*watch_stop)(struct os_watch *watch);
+    void (*file_submit)(struct os_file_op *op); /* op->os is set */
 };
 
 extern const struct os_door door_epoll, door_uring;

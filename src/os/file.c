@@ -191,33 +191,11 @@ err os_file_write(const char *path, slice bytes, unsigned mode)
     return dir_sync(path);
 }
 
-MUST_USE static err dir_make_one(const char *path, unsigned mode)
+void *os_file_memory(size_t size)
 {
-    struct stat st;
+    void *memory = NULL;
 
-    if (mkdir(path, mode) == 0)
-        return ERR_OK;
-    if (errno != EEXIST)
-        return ERR_SYS(errno);
-    if (stat(path, &st) != 0)
-        return ERR_SYS(errno);
-    return S_ISDIR(st.st_mode) ? ERR_OK : ERR_SYS(ENOTDIR);
-}
-
-err os_dir_make(const char *path, unsigned mode)
-{
-    char part[PATH_MAX];
-    int n = snprintf(part, sizeof(part), "%s", path);
-
-    ENSURE(n > 0 && (size_t)n < sizeof(part), INVALID);
-    for (char *at = part + 1; *at != '\0'; at++) {
-        if (*at != '/')
-            continue;
-        *at = '\0';
-        TRY(dir_make_one(part, mode));
-        *at = '/';
-    }
-    return dir_make_one(part, mode);
+    return posix_memalign(&memory, OS_FILE_MEMORY_ALIGN, MAX(size, (size_t)1)) == 0 ? memory : NULL;
 }
 
 err os_append_open(const char *path, int *ret_fd)

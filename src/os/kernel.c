@@ -110,3 +110,8 @@ uint32_t os_socket_unsent_bytes(const struct os_socket *socket)
         return 0;
     return (uint32_t)bytes;
 }
+
+uint32_t os_process_id(void)
+{
+    return (uint32_t)getpid();
+}

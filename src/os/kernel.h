@@ -20,5 +20,10 @@ void kernel_close(int fd, bool reset);
 void kernel_listener_no_delay(int fd);
 /* Errors of the one connection that would have been accepted, not of the listener (accept(2)). */
 MUST_USE bool kernel_accept_error_passes(int error);
+/* One call for what is left of an operation on a file: bytes, or -errno. */
+ssize_t kernel_file_call(const struct os_file_op *op);
+/* Such a call brought n bytes, or -errno. True: op's result is known; false: the rest is to be
+ * asked for, from op->moved on. */
+MUST_USE bool kernel_file_moved(struct os_file_op *op, ssize_t n);
 
 #endif

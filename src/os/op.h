@@ -9,7 +9,8 @@
 enum op_kind {
     OP_RECV = 1,
     OP_SEND,
-    OP_CONNECT
+    OP_CONNECT,
+    OP_FILE
 };
 
 #define OS_RECV_BUFFER_BYTES 65536u
@@ -19,6 +20,21 @@ static inline void op_begin(struct os_op *op, enum op_kind kind)
 {
     op->kind = (uint8_t)kind;
     op->result = 0;
+}
+
+static inline void op_file_begin(struct os *os, struct os_file_op *op)
+{
+    const struct os_file *file = op->file;
+
+    INVARIANT(file->fd >= 0);
+    if (op->what != OS_FILE_SYNC) {
+        INVARIANT(op->size > 0 && op->size <= OS_FILE_OP_BYTES_MAX);
+        INVARIANT((op->at | op->size) % file->align_bytes == 0);
+        INVARIANT(!file->is_direct || (uintptr_t)op->bytes % OS_FILE_MEMORY_ALIGN == 0);
+    }
+    op_begin(&op->op, OP_FILE);
+    op->os = os;
+    op->moved = 0;
 }
 
 /* The socket is closed and nobody will touch what its operations point to: they end with -ECANCELED, then closed() is

@@ -204,9 +204,16 @@ struct os_thread;
 /* name: at most 15 characters, seen in ps -L. */
 MUST_USE err os_thread_start(const char *name, void (*run)(void *arg), void *arg, struct os_thread **ret_thread);
 void os_thread_join(struct os_thread *thread); /* frees it */
+uint32_t os_process_id(void);
 unsigned os_cpu_count(void);                   /* usable here: affinity mask and cgroup quota, rounded up */
 uint64_t os_memory_bytes(void);                /* of the machine or of the cgroup, whichever is less */
 unsigned os_descriptor_limit_raise(void);      /* soft limit to the hard one; returns it */
+void os_thread_yield(void);                    /* somebody else first: of a thread that spins */
+
+/* Addresses of zeros that become memory page by page as they are written; not in core dumps. ERR_SYS(ENOMEM): there
+ * are not so many. */
+MUST_USE err os_memory_reserve(size_t size, void **ret_bytes);
+void os_memory_release(void *bytes, size_t size); /* fine with NULL */
 
 /* ---- whole files: only at start, at the end, in command-line clients and on threads of their own --------- */
 
@@ -220,28 +227,33 @@ MUST_USE err os_dir_names(const char *path, char ***ret_names, unsigned *ret_cou
 void os_dir_names_free(char **names, unsigned count);
 /* Creates or replaces by rename, with that mode, flushed to disk. */
 MUST_USE err os_file_write(const char *path, slice bytes, unsigned mode);
-MUST_USE err os_dir_make(const char *path, unsigned mode); /* with parents; fine when there */
 
 /* ---- files of a store: read and written without ever blocking a loop ------------------------------------------ */
+
+#define OS_FILE_MEMORY_ALIGN 4096u
+#define OS_FILE_OP_BYTES_MAX (1u << 30)
 
 /* A preallocated plain file or a block device, locked for this process (flock: gone with its holder). */
 struct os_file {
     int32_t fd;           /* -1 when not open; a number of the simulator's own there */
-    uint32_t align_bytes; /* offsets, sizes and memory of operations are multiples of it: 4096, or more; 1 where not direct */
-    uint64_t size_bytes;
+    uint32_t align_bytes; /* offsets and sizes of operations are multiples of it: 4096, or more; 1 where not direct */
+    uint64_t size_bytes;  /* of a device: all it has */
     bool is_direct; /* O_DIRECT: false where the file system refuses it */
     bool is_device;
     void *own; /* the simulator's */
 };
 
 enum os_file_wish {
-    OS_FILE_BUFFERED = 1, /* never direct: for tests */
+    OS_FILE_BUFFERED = 1, /* never direct */
+    OS_FILE_EXISTING = 2, /* ENOENT where there is none */
 };
 
 /* Blocks: at start, or on a thread of its own. Opens or creates (0600) a plain file, or opens a block device; links
  * are not followed. size_bytes: a plain file is made that long, every byte of it allocated, so that no write to it can
- * fail for want of room (a longer one is cut); 0: as it is. Errors: ERR_SYS of EWOULDBLOCK (another process has it),
- * ENOSPC, EROFS, EACCES, ELOOP, ...; ERR_INVALID: neither a plain file nor a block device, or a device smaller than that. */
+ * fail for want of room (a longer one is cut); 0: as it is. Nothing is changed before the lock is had; a new file that
+ * cannot be made so is removed again. Errors: ERR_SYS of EWOULDBLOCK (another process has it), EBUSY (the device is
+ * mounted), ENOSPC, EROFS, EACCES, ELOOP, ...; ERR_INVALID: neither a plain file nor a block device, or a device smaller
+ * than that. */
 MUST_USE err os_file_open(const char *path, uint64_t size_bytes, unsigned wishes, struct os_file *ret_file);
 void os_file_close(struct os_file *file); /* nothing is under way on it; fine when not open */
 
@@ -253,17 +265,19 @@ enum os_file_kind { OS_FILE_READ, OS_FILE_WRITE, OS_FILE_SYNC /* data written be
 struct os_file_op {
     struct os_op op;
     struct os_file *file;
-    void *bytes;
+    void *bytes; /* aligned to OS_FILE_MEMORY_ALIGN where the file is direct */
     uint64_t at;
-    uint32_t size;
-    uint8_t what;   /* enum os_file_kind */
-    struct os *os;  /* the door's */
-    int32_t moved;  /* the door's: what earlier parts brought */
+    uint32_t size; /* 1 to OS_FILE_OP_BYTES_MAX; of a sync nothing */
+    uint8_t what;  /* enum os_file_kind */
+    struct os *os; /* the door's */
+    int32_t moved; /* the door's: what earlier parts brought */
 };
 void os_file_submit(struct os *os, struct os_file_op *op);
 /* The same at once: blocks. At start and on threads of their own. */
 MUST_USE err os_file_now(struct os_file *file, enum os_file_kind what, void *bytes, uint32_t size, uint64_t at);
-/* Memory for such operations: aligned to 4096; free() it. NULL when there is none. */
+bool os_path_is_device(const char *path);                  /* a block device; links are followed */
+MUST_USE err os_dir_make(const char *path, unsigned mode); /* with parents; fine when there */
+/* Memory for such operations, aligned; free() it. NULL when there is none. */
 void *os_file_memory(size_t size);
 
 /* An append-only file of records (the access log): any one thread of its own. path "-" is stdout. */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -48,6 +49,11 @@ void os_thread_join(struct os_thread *thread)
         return;
     pthread_join(thread->id, NULL);
     free(thread);
+}
+
+void os_thread_yield(void)
+{
+    sched_yield();
 }
 
 struct os_event {

@@ -86,6 +86,16 @@ enum slice_event { SLICE_HIT, SLICE_MISS, SLICE_FETCHED, SLICE_RANGE, SLICE_EVEN
     X(warp_cache_slab_rounding_bytes, G, "tier",                                                           \
       "Bytes of slabs that hold nothing: the ends of bodies, rounded up")                                  \
     X(warp_cache_slab_ready_bytes, G, "tier", "Bytes of huge pages ready for the next large body")         \
+    X(warp_store_recovering, G, "tier", "1 while what is stored is still being found again after a start")  \
+    X(warp_disk_errors, C, "kind", "What went wrong with the devices of the disk tier, by kind")            \
+    X(warp_disk_written_bytes, C, "cause", "Bytes written to the devices, by cause")                        \
+    X(warp_disk_segments, G, "state", "Segments of the devices: free, used, or out of use")                 \
+    X(warp_disk_devices, G, "state", "Devices of the disk tier: in use, or out of use since they failed")   \
+    X(warp_disk_reads, C, "", "Reads of the devices for lookups")                                           \
+    X(warp_disk_false_reads, C, "", "Those that brought the record of another key")                         \
+    X(warp_disk_offers_refused, C, "", "Objects that were not written because too many waited")             \
+    X(warp_disk_index_lost, C, "", "Objects that left the index because their buckets were full")           \
+    X(warp_disk_off, G, "", "1 when a purge could not be made durable, and nothing of the disk is served")  \
     X(warp_slice_lookups, C, "result",                                                                     \
       "Slices that readers of large bodies came to: hit (in the store) or miss (still to be written)")     \
     X(warp_slices_fetched, C, "", "Slices written from answers of origins")                                \

@@ -48,10 +48,19 @@ struct stored {
     _Atomic uint32_t hits;   /* all of them, for people */
     _Atomic uint8_t use;     /* 0..3, for the eviction */
     uint8_t queue;           /* s3fifo.h; guarded by the shard */
-    _Atomic uint8_t is_soft; /* a soft purge that has retired matched it */
+    _Atomic uint8_t flags;   /* enum stored_flag */
     _Atomic uint8_t is_indexed; /* written under the shard's lock; near tables read it without */
 };
 #define STORED_UNIT_BYTES 16u
+
+enum stored_flag {
+    STORED_SOFT = 1,    /* a soft purge that has retired matched it */
+    STORED_ON_DISK = 2, /* what the disk tier has under its key is this */
+    STORED_OVER = 4,    /* replaced or dropped: not to be found again in any tier */
+    STORED_OFFERED = 8, /* to the tier below */
+    STORED_TOLD = 48,   /* two bits: hits the tier below was told of, up to three */
+};
+#define STORED_TOLD_ONE 16u
 
 struct stored_with_body {
     struct stored stored;
@@ -68,6 +77,16 @@ static inline bool stored_is_indexed(const struct stored *stored)
 static inline void stored_set_indexed(struct stored *stored, bool is_indexed)
 {
     atomic_store_explicit(&stored->is_indexed, is_indexed, memory_order_release);
+}
+
+static inline bool stored_has_flag(const struct stored *stored, enum stored_flag flag)
+{
+    return (atomic_load_explicit(&stored->flags, memory_order_acquire) & (unsigned)flag) != 0;
+}
+
+static inline void stored_set_flag(struct stored *stored, enum stored_flag flag)
+{
+    atomic_fetch_or(&stored->flags, (uint8_t)flag);
 }
 
 /* What a new object is made of; copied. */

@@ -43,6 +43,9 @@ struct purge_log {
     uint64_t overflows, retired;
     struct pin *pins;              /* ascending; a ring */
     uint32_t pin_first, pin_count, pin_slots;
+    unsigned sweepers;
+    uint64_t swept[PURGE_SWEEPERS_MAX], retired_seq;
+    uint64_t ring_first; /* the sequence of the first that came into the ring */
     uint64_t ring_count;
     struct purge_entry ring[PURGE_RING_ENTRIES];
 };
@@ -124,6 +127,7 @@ struct purge_log *purge_log_new(unsigned labels_max)
     log->tenants = calloc(TENANTS, sizeof(*log->tenants));
     atomic_init(&log->table, table_new(TABLE_SLOTS_MIN));
     atomic_init(&log->seq, 1);
+    log->ring_first = 2;
     if (log->pins == NULL || log->tenants == NULL || atomic_load(&log->table) == NULL)
         return purge_log_free(log);
     return log;
@@ -184,21 +188,44 @@ static bool label_raise(struct purge_log *log, uint64_t key, uint64_t seq, bool 
     return true;
 }
 
-uint64_t purge_log_append(struct purge_log *log, const struct purge_entry *entry, uint64_t *ret_before)
+/* First what is purged, then the sequence: a fill that begins with the new one began after it. */
+static uint64_t raise_all(struct purge_log *log, const struct purge_entry *entry, uint64_t seq)
 {
     uint64_t before = 0;
 
-    pthread_mutex_lock(&log->mutex);
-    uint64_t seq = atomic_load_explicit(&log->seq, memory_order_relaxed) + 1;
     if (entry->kind == STORE_LABEL_TENANT) {
         before = epoch_raise(log, entry->tenant, seq, entry->soft);
     } else if (!label_raise(log, slot_key(entry->tenant, entry->label), seq, entry->soft, &before)) {
         log->overflows++;
         before = epoch_raise(log, entry->tenant, seq, entry->soft);
     }
-    /* First what is purged, then the sequence: a fill that begins with the new one began after it. */
     atomic_store_explicit(&log->tenants[entry->tenant].latest, seq, memory_order_release);
     atomic_store_explicit(&log->seq, seq, memory_order_release);
+    return before;
+}
+
+void purge_log_restore(struct purge_log *log, const struct purge_entry *entry)
+{
+    pthread_mutex_lock(&log->mutex);
+    INVARIANT(entry->seq > atomic_load_explicit(&log->seq, memory_order_relaxed));
+    raise_all(log, entry, entry->seq);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+void purge_log_begin_at(struct purge_log *log, uint64_t seq)
+{
+    pthread_mutex_lock(&log->mutex);
+    INVARIANT(seq >= atomic_load_explicit(&log->seq, memory_order_relaxed) && log->ring_count == 0);
+    atomic_store_explicit(&log->seq, seq, memory_order_release);
+    log->ring_first = seq + 1;
+    pthread_mutex_unlock(&log->mutex);
+}
+
+uint64_t purge_log_append(struct purge_log *log, const struct purge_entry *entry, uint64_t *ret_before)
+{
+    pthread_mutex_lock(&log->mutex);
+    uint64_t seq = atomic_load_explicit(&log->seq, memory_order_relaxed) + 1;
+    uint64_t before = raise_all(log, entry, seq);
     struct purge_entry *kept = &log->ring[log->ring_count++ % PURGE_RING_ENTRIES];
     *kept = *entry;
     kept->seq = seq;
@@ -208,11 +235,11 @@ uint64_t purge_log_append(struct purge_log *log, const struct purge_entry *entry
     return seq;
 }
 
-/* The ring holds every sequence in turn: the first purge was given 2. */
+/* The ring holds every sequence in turn. */
 void purge_log_counted(struct purge_log *log, uint64_t seq, uint64_t matched, bool is_exact)
 {
     pthread_mutex_lock(&log->mutex);
-    struct purge_entry *entry = &log->ring[(seq - 2) % PURGE_RING_ENTRIES];
+    struct purge_entry *entry = &log->ring[(seq - log->ring_first) % PURGE_RING_ENTRIES];
     if (entry->seq == seq) {
         entry->matched = matched;
         entry->matched_is_exact = is_exact;
@@ -433,9 +460,18 @@ static void tenants_retire(struct purge_log *log, uint64_t up_to)
     }
 }
 
-void purge_log_retire(struct purge_log *log, uint64_t up_to_seq)
+unsigned purge_log_sweeper_new(struct purge_log *log)
 {
     pthread_mutex_lock(&log->mutex);
+    unsigned sweeper = log->sweepers++;
+    INVARIANT(sweeper < PURGE_SWEEPERS_MAX);
+    pthread_mutex_unlock(&log->mutex);
+    return sweeper;
+}
+
+/* Under the mutex. */
+static void retire(struct purge_log *log, uint64_t up_to_seq)
+{
     struct table *table = atomic_load_explicit(&log->table, memory_order_relaxed);
     struct survivor *survivors = malloc((log->used + 1) * sizeof(*survivors));
     if (survivors != NULL) {
@@ -447,6 +483,23 @@ void purge_log_retire(struct purge_log *log, uint64_t up_to_seq)
         }
         tenants_retire(log, up_to_seq);
         free(survivors);
+    }
+}
+
+void purge_log_swept(struct purge_log *log, unsigned sweeper, uint64_t up_to_seq)
+{
+    uint64_t up_to = UINT64_MAX;
+
+    pthread_mutex_lock(&log->mutex);
+    INVARIANT(sweeper < log->sweepers && up_to_seq >= log->swept[sweeper]);
+    log->swept[sweeper] = up_to_seq;
+    for (unsigned i = 0; i < log->sweepers; i++)
+        up_to = MIN(up_to, log->swept[i]);
+    /* a sweeper that has gone has no say about what came after it */
+    up_to = MIN(up_to, atomic_load_explicit(&log->seq, memory_order_relaxed));
+    if (up_to > log->retired_seq) {
+        retire(log, up_to);
+        log->retired_seq = up_to;
     }
     pthread_mutex_unlock(&log->mutex);
 }

@@ -8,8 +8,11 @@
  *   purge_log_append -> entry {tenant, label, hard, soft} -> compared at lookup, join, update, publication
  *                    -> the tier's sweep removes what it matched -> purge_log_retire
  *
- * An entry may retire only when a sweep that began after it has ended, and no fill is in flight that began
- * before it: a fill pins its sequence (purge_log_pin) until its object is published or given up.
+ * An entry may retire only when a sweep of every tier that began after it has ended, and no fill is in flight that began
+ * before it: a fill pins its sequence (purge_log_pin) until its object is published or given up. Each tier that sweeps
+ * is a sweeper; what all of them have swept retires.
+ *
+ * After a restart the log is given back what a journal remembers (purge_log_restore), before anybody looks at it.
  *
  * Limits: labels_max entries; when it is full, the tenant's epoch is raised instead: everything of that
  * tenant is purged (softly for a soft purge). That is counted, never wrong. Threads: any. purge_log_check
@@ -21,6 +24,7 @@
 
 #define PURGE_LABELS_MAX_DEFAULT (1u << 20)
 #define PURGE_RING_ENTRIES       4096u /* purges remembered for the API */
+#define PURGE_SWEEPERS_MAX       32u
 
 struct purge_log;
 
@@ -72,9 +76,17 @@ bool purge_log_is_active(const struct purge_log *log, uint16_t tenant);
 uint64_t purge_log_pin(struct purge_log *log);
 void purge_log_unpin(struct purge_log *log, uint64_t seq);
 
-/* A sweep asks at its start how far it will allow entries to retire, and at its end lets them go. */
+/* At the start, at most PURGE_SWEEPERS_MAX of them. */
+unsigned purge_log_sweeper_new(struct purge_log *log);
+/* A sweep asks at its start how far it will allow entries to retire, and says at its end that so far nothing is left that
+ * they match. UINT64_MAX: this sweeper has nothing any more that could be matched. */
 uint64_t purge_log_sweep_begin(struct purge_log *log);
-void purge_log_retire(struct purge_log *log, uint64_t up_to_seq);
+void purge_log_swept(struct purge_log *log, unsigned sweeper, uint64_t up_to_seq);
+
+/* At the start: a purge from before, entry->seq included; ascending. */
+void purge_log_restore(struct purge_log *log, const struct purge_entry *entry);
+/* At the start, behind all that is restored: the sequence goes on above this. */
+void purge_log_begin_at(struct purge_log *log, uint64_t seq);
 
 /* The newest entries with a sequence above since, oldest first, at most max. Returns their number. */
 unsigned purge_log_read(struct purge_log *log, uint64_t since, struct purge_entry *ret_entries, unsigned max);

@@ -157,7 +157,7 @@ enum purge_verdict ram_verdict(const struct ram *ram, const struct store_object 
                                                  store_object_labels(object), object->label_count);
     const struct stored *stored = stored_of_const(object);
 
-    if (verdict == PURGE_NONE && atomic_load_explicit(&stored->is_soft, memory_order_relaxed))
+    if (verdict == PURGE_NONE && stored_has_flag(stored, STORED_SOFT))
         return PURGE_SOFT;
     return verdict;
 }
@@ -186,7 +186,7 @@ static enum store_status shard_lookup(struct ram *ram, struct store_near *near, 
     if (stored != NULL) {
         verdict = ram_verdict(ram, &stored->seen);
         if (verdict == PURGE_HARD || object_is_over(lookup, &stored->seen)) {
-            ram_remove(ram, shard, stored);
+            ram_remove_over(ram, shard, stored);
             gone = stored;
             stored = NULL;
         } else {
@@ -241,7 +241,7 @@ static bool ram_has(struct storage *storage, const struct store_key *key)
 /* ---- fill -------------------------------------------------------------------------------------------- */
 
 /* Puts the object into the index in the place of what was there. */
-static err ram_put(struct ram *ram, struct stored *stored, bool is_whole)
+static err ram_put(struct ram *ram, struct stored *stored, bool is_whole, bool if_absent)
 {
     struct ram_shard *shard = ram_shard_of(ram, stored->seen.hash.hi);
     struct stored *old;
@@ -253,9 +253,12 @@ static err ram_put(struct ram *ram, struct stored *stored, bool is_whole)
     if (ram_verdict(ram, &stored->seen) == PURGE_HARD) {
         result = ERR(REFUSED);
         old = NULL;
+    } else if (if_absent && old != NULL) {
+        result = ERR(EXISTS);
+        old = NULL;
     } else {
         if (old != NULL)
-            ram_remove(ram, shard, old);
+            ram_remove_over(ram, shard, old);
         if (!index_put(&shard->index, stored))
             result = ERR(LIMIT);
     }
@@ -272,16 +275,20 @@ static err ram_put(struct ram *ram, struct stored *stored, bool is_whole)
     return result;
 }
 
-static err ram_publish(struct ram *ram, struct stored *stored, bool is_whole)
+static err ram_publish(struct ram *ram, struct stored *stored, bool is_whole, bool if_absent)
 {
     struct ram_shard *shard = ram_shard_of(ram, stored->seen.hash.hi);
     err result;
 
     shard_grow_if_crowded(ram, shard, stored->seen.hash.hi);
-    result = ram_put(ram, stored, is_whole);
+    result = ram_put(ram, stored, is_whole, if_absent);
     /* The last run has reached the end of the pad. */
     if (result.code == ERR_LIMIT && shard_grow(ram, shard, stored->seen.hash.hi))
-        result = ram_put(ram, stored, is_whole);
+        result = ram_put(ram, stored, is_whole, if_absent);
+    if (!if_absent)
+        ram_tell_over(ram, stored->seen.hash);
+    if (err_is_ok(result) && is_whole && ram->watch.stored != NULL)
+        ram->watch.stored(ram->watch.watcher, stored);
     return result;
 }
 
@@ -292,10 +299,13 @@ static void ram_finished(struct storage *storage, struct stored *stored)
     uint64_t bytes = stored_bytes(stored);
 
     pthread_mutex_lock(&shard->mutex);
-    if (stored_is_indexed(stored) && stored->queue == S3_NONE)
+    bool is_indexed = stored_is_indexed(stored);
+    if (is_indexed && stored->queue == S3_NONE)
         s3fifo_push(&shard->queues, stored, bytes);
     shard->inserts++;
     pthread_mutex_unlock(&shard->mutex);
+    if (is_indexed && ram->watch.stored != NULL)
+        ram->watch.stored(ram->watch.watcher, stored);
 }
 
 static void ram_leave(struct storage *storage, struct stored *stored)
@@ -306,15 +316,22 @@ static void ram_leave(struct storage *storage, struct stored *stored)
     pthread_mutex_lock(&shard->mutex);
     bool was_indexed = stored_is_indexed(stored);
     if (was_indexed)
-        ram_remove(ram, shard, stored);
+        ram_remove_over(ram, shard, stored);
     pthread_mutex_unlock(&shard->mutex);
     if (was_indexed)
         store_object_unref(&stored->seen);
 }
 
+void ram_let_go(struct storage *storage, struct stored *stored)
+{
+    ram_leave(storage, stored);
+}
+
 static void ram_drop(struct storage *storage, struct store_object *object)
 {
     ram_leave(storage, stored_of(object));
+    stored_set_flag(stored_of(object), STORED_OVER); /* it may have been evicted before */
+    ram_tell_over(ram_of(storage), object->hash);
 }
 
 static void ram_drop_hash(struct storage *storage, hash128 hash)
@@ -326,10 +343,11 @@ static void ram_drop_hash(struct storage *storage, hash128 hash)
     pthread_mutex_lock(&shard->mutex);
     stored = index_next(&shard->index, hash.hi);
     if (stored != NULL && hash128_eq(stored->seen.hash, hash))
-        ram_remove(ram, shard, stored);
+        ram_remove_over(ram, shard, stored);
     else
         stored = NULL;
     pthread_mutex_unlock(&shard->mutex);
+    ram_tell_over(ram, hash);
     if (stored != NULL)
         store_object_unref(&stored->seen);
 }
@@ -347,7 +365,7 @@ static struct stored_seed seed_of_fill(const struct store_fill *fill)
                                 .labels = fill->labels,
                                 .label_count = fill->label_count,
                                 .seq = fill->seq,
-                                .stored_ms = now_ms,
+                                .stored_ms = fill->stored_ms > 0 ? fill->stored_ms : now_ms,
                                 .expires_ms = fill->kind == STORE_NOTE ? now_ms + MAX(fill->ttl_ms, 1) : 0,
                                 .tenant = fill->tenant,
                                 .kind = fill->kind,
@@ -372,10 +390,14 @@ static enum store_status ram_get_miss_handler(struct storage *storage, struct st
         fill->result = ERR(LIMIT);
         return STORE_DONE;
     }
+    if (fill->is_soft)
+        stored_set_flag(stored, STORED_SOFT);
+    if (fill->is_below)
+        stored_set_flag(stored, STORED_ON_DISK);
     if (seed.has_body)
         fill->result = body_fill_new(stored, &ram->body, fill, &fill->miss_handler);
     if (err_is_ok(fill->result) && !fill->private_copy)
-        fill->result = ram_publish(ram, stored, !seed.has_body);
+        fill->result = ram_publish(ram, stored, !seed.has_body, fill->if_absent);
     if (!err_is_ok(fill->result) && fill->miss_handler != NULL) {
         miss_handler_drop(fill->miss_handler);
         fill->miss_handler = NULL;
@@ -437,12 +459,15 @@ static enum store_status ram_update_meta(struct storage *storage, struct store_u
             s3fifo_replace(&shard->queues, old, stored, bytes);
         else
             s3fifo_push(&shard->queues, stored, bytes);
+        stored_set_flag(old, STORED_OVER);
         stored_set_indexed(old, false);
         stored_ref(stored, 1);
         stored_set_indexed(stored, true);
     }
     bool was_replaced = err_is_ok(update->result);
     pthread_mutex_unlock(&shard->mutex);
+    if (was_replaced && ram->watch.updated != NULL)
+        ram->watch.updated(ram->watch.watcher, stored);
     if (was_replaced)
         store_object_unref(&old->seen);
     return STORE_DONE;
@@ -572,7 +597,8 @@ static void ram_free(struct storage *storage)
         if (ram->shards[i].index.slots != NULL)
             shard_done(ram, &ram->shards[i]);
     slabs_free(ram->budget.slabs);
-    purge_log_free(storage->purges);
+    if (ram->owns_purges)
+        purge_log_free(storage->purges);
     pthread_mutex_destroy(&ram->near_mutex);
     free(ram->shards);
     free(ram->budget.tenant_bytes);
@@ -617,6 +643,8 @@ static void ram_configure(struct ram *ram, const struct store_ram_config *config
     ram->shard_bits = (unsigned)__builtin_ctz(ram->shard_count);
     ram->storage.ops = &ram_ops;
     ram->storage.name = "ram";
+    ram->storage.purges = config->purges;
+    ram->owns_purges = config->purges == NULL;
     ram->budget.max = ram->is_off ? UINT64_MAX : config->max_bytes;
     ram->budget.make_room = ram->is_off ? NULL : ram_make_room;
     ram->body = (struct body_config){.storage = &ram->storage, .host = &ram_host};
@@ -632,11 +660,13 @@ static void ram_configure(struct ram *ram, const struct store_ram_config *config
 
 static err ram_allocate(struct ram *ram)
 {
-    ram->storage.purges = purge_log_new(purge_labels_max(ram->is_off ? 0 : ram->budget.max));
+    if (ram->storage.purges == NULL)
+        ram->storage.purges = purge_log_new(purge_labels_max(ram->is_off ? 0 : ram->budget.max));
     ram->budget.tenant_bytes = calloc(STORE_TENANTS, sizeof(*ram->budget.tenant_bytes));
     ram->tenant_objects = calloc(STORE_TENANTS, sizeof(*ram->tenant_objects));
     ENSURE(ram->storage.purges != NULL && ram->budget.tenant_bytes != NULL && ram->tenant_objects != NULL,
            MEMORY);
+    ram->sweeper = purge_log_sweeper_new(ram->storage.purges);
     ram->shards = aligned_alloc(64, ram->shard_count * sizeof(*ram->shards));
     ENSURE(ram->shards != NULL, MEMORY);
     memset(ram->shards, 0, ram->shard_count * sizeof(*ram->shards));
@@ -663,6 +693,11 @@ static void ram_open_slabs(struct ram *ram)
     opened = slabs_new(&ram->budget, (size_t)MIN(body->slab_from_bytes, body->slab_bytes), &ram->budget.slabs);
     if (!err_is_ok(opened) && opened.code != ERR_REFUSED) /* one tier of a process has them */
         log_warn("large bodies are sent by copying them: no memory that sockets can send from: %s", err_text(opened));
+}
+
+void ram_watch(struct storage *storage, const struct ram_watch *watch)
+{
+    ram_of(storage)->watch = *watch;
 }
 
 err store_ram_new(const struct store_ram_config *config, struct storage **ret_storage)

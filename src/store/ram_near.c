@@ -147,7 +147,7 @@ bool ram_near_lookup(struct ram *ram, struct store_near *near, struct store_look
         near_let_go(near, entry);
         return false;
     }
-    bool is_soft = verdict == PURGE_SOFT || atomic_load_explicit(&stored->is_soft, memory_order_relaxed);
+    bool is_soft = verdict == PURGE_SOFT || stored_has_flag(stored, STORED_SOFT);
     near_take(entry);
     if (!lookup->peek)
         near_count(near, entry);

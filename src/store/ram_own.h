@@ -5,6 +5,7 @@
 #include "store/index.h"
 #include "store/near.h"
 #include "store/purge.h"
+#include "store/ram.h"
 #include "store/s3fifo.h"
 #include "store/slab.h"
 #include "store/storage_ops.h"
@@ -24,6 +25,9 @@ struct ram {
     struct ram_shard *shards;
     unsigned shard_count, shard_bits;
     bool is_off, near_at_once;
+    bool owns_purges;
+    unsigned sweeper; /* of the purge log */
+    struct ram_watch watch; /* zero: nobody watches */
     struct body_config body;
     _Atomic uint64_t near_units_max;    /* for each table */
     _Atomic uint32_t near_empty_calls;  /* times memory was so short that near tables had to give way */
@@ -56,6 +60,18 @@ static inline struct ram_shard *ram_shard_of(struct ram *ram, uint64_t hash_hi)
 /* Under the shard's lock: out of the index and the queues. The index's reference is the caller's then, to be
  * let go without the lock. */
 void ram_remove(struct ram *ram, struct ram_shard *shard, struct stored *stored);
+/* The same of what must not be found again anywhere. Not for evictions: the tier below keeps what it has. */
+static inline void ram_remove_over(struct ram *ram, struct ram_shard *shard, struct stored *stored)
+{
+    stored_set_flag(stored, STORED_OVER);
+    ram_remove(ram, shard, stored);
+}
+
+static inline void ram_tell_over(const struct ram *ram, hash128 hash)
+{
+    if (ram->watch.over != NULL)
+        ram->watch.over(ram->watch.watcher, hash);
+}
 enum purge_verdict ram_verdict(const struct ram *ram, const struct store_object *object);
 
 static inline bool ram_is_expired(const struct store_lookup *lookup, const struct store_object *object)

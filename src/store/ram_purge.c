@@ -93,7 +93,7 @@ static void free_by_key(struct ram *ram, const struct store_key *key)
     pthread_mutex_lock(&shard->mutex);
     struct stored *stored = index_find(&shard->index, key->hash, key->full);
     if (stored != NULL && ram_verdict(ram, &stored->seen) == PURGE_HARD)
-        ram_remove(ram, shard, stored);
+        ram_remove_over(ram, shard, stored);
     else
         stored = NULL;
     pthread_mutex_unlock(&shard->mutex);
@@ -151,10 +151,10 @@ static void sweep_slots(struct ram *ram, struct ram_shard *shard, uint32_t from,
         enum purge_verdict verdict = ram_verdict(ram, &stored->seen);
         bool is_expired = stored->seen.expires_ms != 0 && stored->seen.expires_ms <= wall_ms;
         if (verdict == PURGE_HARD || is_expired) {
-            ram_remove(ram, shard, stored);
+            ram_remove_over(ram, shard, stored);
             list_push_back(gone, &stored->link);
         } else if (verdict == PURGE_SOFT) {
-            atomic_store_explicit(&stored->is_soft, 1, memory_order_relaxed);
+            stored_set_flag(stored, STORED_SOFT);
         }
     }
 }
@@ -201,7 +201,7 @@ void ram_turn(struct storage *storage, int64_t wall_ms)
         slots += sweep_stretch(ram, wall_ms);
     if (ram->sweep_shard < ram->shard_count)
         return;
-    purge_log_retire(storage->purges, ram->sweep_up_to);
+    purge_log_swept(storage->purges, ram->sweeper, ram->sweep_up_to);
     ram->is_sweeping = false;
     atomic_fetch_add_explicit(&ram->sweeps_done, 1, memory_order_relaxed);
 }

@@ -13,7 +13,7 @@
 
 #include "store/object.h"
 
-#define S3_SMALL_PERCENT 25u
+#define S3_SMALL_PERCENT STORE_PROBATION_PERCENT
 #define S3_LARGE_BYTES   (256u * 1024)
 #define S3_GHOST_WAYS    4u
 

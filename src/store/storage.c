@@ -114,6 +114,7 @@ enum store_status storage_lookup(struct storage *storage, struct store_lookup *l
     op_begin(storage, &lookup->op, lookup_late);
     lookup->found = STORE_MISS;
     lookup->object = NULL;
+    lookup->is_below = false;
     return op_submitted(&lookup->op, storage->ops->lookup(storage, lookup));
 }
 
@@ -193,6 +194,13 @@ bool storage_is_overtaken(const struct storage *storage, uint64_t seq, uint16_t 
                           const struct store_label *labels, unsigned label_count)
 {
     return purge_log_check(storage->purges, seq, tenant, labels, label_count) != PURGE_NONE;
+}
+
+const struct storage *storage_tier(const struct storage *storage, unsigned i)
+{
+    if (storage->ops->tier != NULL)
+        return storage->ops->tier(storage, i);
+    return i == 0 ? storage : NULL;
 }
 
 const char *storage_name(const struct storage *storage)

@@ -24,9 +24,12 @@
 #include <stdatomic.h>
 
 #define STORE_LABELS_MAX 300u
-#define STORE_SLICE_BYTES (1u << 20) /* of a large body that is stored in pieces; the largest body of a disk record */
+#define STORE_PROBATION_PERCENT 25u /* of a RAM tier: objects that were not asked for again yet */
+/* Larger bodies are cut into slices of that size before they come here: no tier holds a larger piece on a device. */
+#define STORE_SLICE_BYTES (1u << 20)
 
 struct storage;
+struct purge_log;
 struct store_body; /* store/body.h */
 struct body_chunk;
 
@@ -54,9 +57,6 @@ enum store_kind {
     STORE_NOTE,   /* no body: remembers that the answer is not shareable; lives for ttl_ms; in RAM only */
     STORE_SLICE,  /* a piece of a large body (fill/slices.h); meta is its owner's */
 };
-
-/* Larger bodies are cut into slices of that size before they come here: no tier holds a larger piece on a device. */
-#define STORE_SLICE_BYTES (1u << 20)
 
 #define STORE_KEY_BYTES_MAX ((1u << 24) - 1)
 
@@ -102,6 +102,12 @@ bool store_object_is_failed(const struct store_object *object); /* its fill was 
 
 enum store_status { STORE_DONE, STORE_PENDING };
 
+/* A tier's own part of a call that is pending; first member of it. */
+struct store_op;
+struct store_pending {
+    void (*cancel)(struct store_pending *pending); /* as storage_cancel */
+};
+
 /* First member of every call. done and loop may be left NULL only where the caller never sees STORE_PENDING
  * (RAM only). Owned by the caller until DONE, done() or cancel. */
 struct store_op {
@@ -111,6 +117,7 @@ struct store_op {
     uint64_t deadline_ns; /* loop time; 0: none */
     struct timer timer;   /* storage.c's */
     struct storage *storage;
+    struct store_pending *tier; /* the tier's while pending */
     bool pending, late;
 };
 
@@ -131,6 +138,8 @@ struct store_lookup {
     struct store_op op;
     struct store_key key;      /* in; full stays valid until done */
     bool peek;                 /* in: do not count as a use (browse, explain, double check) */
+    bool at_hand;              /* in: only what needs no device: never STORE_PENDING */
+    bool is_below;             /* out: it was read from the tier below for this lookup */
     enum store_found found;    /* out */
     struct store_object *object; /* out: a reference, the caller's */
 };
@@ -148,6 +157,10 @@ struct store_fill {
     unsigned label_count;
     int64_t length_bytes; /* of the body; -1 unknown */
     int64_t ttl_ms;       /* STORE_NOTE */
+    int64_t stored_ms;    /* of an object that comes from another tier; 0: now */
+    bool if_absent;       /* what is there already stays: ERR_EXISTS */
+    bool is_soft;         /* softly purged before */
+    bool is_below;        /* it comes from the tier below, which keeps it */
     bool private_copy;    /* never in the index: only those who are given the object read it */
     /* Called on op.loop's thread when miss_handler_room had none and there is some again, or when nobody
      * reads a window any more (miss_handler_has_readers). May be NULL when room is always taken as it comes. */
@@ -293,6 +306,8 @@ struct store_stats {
 #undef X
 };
 const char *storage_name(const struct storage *storage); /* "ram", "disk", ... : the tier label */
+/* The tiers a storage is made of, the first one first; NULL behind the last. For names and numbers alone. */
+const struct storage *storage_tier(const struct storage *storage, unsigned i);
 void storage_stats(const struct storage *storage, struct store_stats *ret_stats);
 uint64_t storage_tenant_bytes(const struct storage *storage, uint16_t tenant);
 
@@ -331,6 +346,7 @@ struct store_ram_config {
     unsigned shards;       /* power of two; 0: 64 */
     uint64_t window_bytes; /* 0: 1 MiB */
     const uint8_t *secret; /* HASH_SECRET_BYTES; NULL: from os_entropy */
+    struct purge_log *purges; /* shared with other tiers, stays the caller's; NULL: its own */
     bool near_at_once;     /* near tables take what they see for the first time: for tests that ask seldom */
     uint64_t slab_from_bytes; /* bodies of at least that lie in slabs; 0: 64 KiB; UINT64_MAX: none does */
     uint64_t slab_bytes;      /* used of each slab, for tests; 0: all of it, 2 MiB */

@@ -23,6 +23,7 @@ struct storage_ops {
     void (*turn)(struct storage *, int64_t wall_ms);
     uint64_t (*tend)(struct storage *); /* this and the next: NULL where there is nothing to tend */
     bool (*on_work)(struct storage *, void (*wake)(void *), void *arg);
+    const struct storage *(*tier)(const struct storage *, unsigned i); /* NULL: it is one */
     void (*free)(struct storage *);
     /* May be NULL: then no thread has a near table. */
     struct store_near *(*near_new)(struct storage *);

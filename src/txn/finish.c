@@ -29,7 +29,7 @@ static void finish_record(struct txn *txn, uint64_t now_ns)
     record->tenant = txn->tenant;
     record->status = txn->status;
     record->outcome = txn->facts.outcome;
-    record->tier = txn->facts.hit ? TIER_ram : TIER_COUNT;
+    record->tier = txn->facts.hit ? txn->tier : TIER_COUNT;
     record->version = txn->stream->is_h2 ? 20 : txn->request.minor == 0 ? 10 : 11;
     record->is_tls = txn->request.https;
     os_peer_text(&txn->stream->net->peer, record->client, sizeof(record->client));

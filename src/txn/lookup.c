@@ -130,6 +130,7 @@ enum step_result txn_step_lookup(struct txn *txn)
         if (txn->lookup.found == STORE_HIT || txn->lookup.found == STORE_HIT_SOFT) {
             if (txn->lookup.object->kind == STORE_ANSWER) {
                 store_object_unref(txn->object); /* the marker */
+                txn->tier = txn->lookup.is_below ? TIER_disk : TIER_ram;
                 txn->object = txn->lookup.object;
                 txn->soft_purged = txn->lookup.found == STORE_HIT_SOFT;
                 return found_answer(txn);
@@ -186,7 +187,7 @@ static void fill_interim(struct fill_waiter *waiter, struct response *response)
 /* Answers for this key were not shareable a moment ago: do not queue behind one more. */
 static bool is_known_unshareable(struct txn *txn)
 {
-    struct store_lookup lookup = {.peek = true};
+    struct store_lookup lookup = {.peek = true, .at_hand = true};
     bool found;
     slice key;
 

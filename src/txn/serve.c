@@ -187,7 +187,7 @@ static void serve_count(struct txn *txn)
 {
     if (!txn->facts.hit)
         return;
-    metric_served(txn->context->metrics, TIER_ram);
+    metric_served(txn->context->metrics, (enum tier)txn->tier);
     if (store_object_is_complete(txn->object))
         return;
     txn->facts.collapsed = true; /* it follows the fetch of another request */

@@ -90,6 +90,7 @@ struct txn {
     bool is_serving; /* serve.hit is open */
     bool is_sliced;  /* serve.slices is, or was */
     bool is_passing; /* pass.fetch is under way */
+    uint8_t tier;    /* enum tier: where a hit came from */
     uint64_t inline_arena[];
 };
 static_assert(sizeof(struct txn) + 224 <= TXN_BLOCK_BYTES, "room for a short request's head");

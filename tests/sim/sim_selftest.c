@@ -1,25 +1,16 @@
 /* The simulator against itself: the same seed is the same run, and an echo survives a hundred of them. */
 #include "loop/sim_thread.h"
 #include "net/net.h"
+#include "tests/sim/selftest.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#define CHECK(cond)                                                                                         \
-    do {                                                                                                    \
-        if (!(cond)) {                                                                                      \
-            fprintf(stderr, "seed %llu: %s failed, %s:%d\n", (unsigned long long)seed_now, #cond, __FILE__, \
-                    __LINE__);                                                                              \
-            exit(1);                                                                                        \
-        }                                                                                                   \
-    } while (0)
+#include <string.h>
 
 #define LOOPS       2u
 #define CLIENTS     6u
 #define MESSAGE_MAX 20000u
 
-static uint64_t seed_now;
+uint64_t seed_now;
 
 /* ---- the code under test: an echo over net ----------------------------------------------------------------
  */
@@ -319,10 +310,12 @@ int main(void)
         CHECK(hash == echo_run(seed));
         CHECK(hash != before);
         before = hash;
+        CHECK(disk_run(seed) == disk_run(seed));
         client_run(seed, false, false, -ECONNREFUSED, 0);
         client_run(seed, true, false, 0, 0);
         client_run(seed, true, true, 0, -ECONNRESET);
     }
+    disk_check_seen();
     printf("100 seeds, last hash %016llx\n", (unsigned long long)before);
     return 0;
 }

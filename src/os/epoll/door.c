@@ -34,6 +34,7 @@ static struct os *epoll_close(struct os *os)
     /* At the end of the process: sockets left open go with it, their done() and closed() are not called. */
     if (door->epoll_fd >= 0)
         close(door->epoll_fd);
+    epoll_files_done(&door->files);
     free(door->recv_buffer);
     free(door);
     return NULL;
@@ -54,6 +55,7 @@ static err epoll_open(const struct os_config *config, int wake_fd, struct os **r
     list_init(&door->acceptors_ready);
     list_init(&door->acceptors_paused);
     list_init(&door->watches_ready);
+    epoll_files_init(&door->files);
     opened = door_open(door);
     if (!err_is_ok(opened)) {
         epoll_close(&door->os);
@@ -119,6 +121,7 @@ static unsigned epoll_turn(struct os *os, uint64_t deadline_ns)
         acceptors_resume(door, os_clock_ns());
     ran += acceptors_run(door);
     ran += watches_run(door);
+    ran += epoll_files_run(&door->files);
     ran += epoll_sockets_run(door);
     return ran;
 }
@@ -140,4 +143,5 @@ const struct os_door door_epoll = {
     .accept_stop = epoll_accept_stop,
     .watch_start = epoll_watch_start,
     .watch_stop = epoll_watch_stop,
+    .file_submit = epoll_file_submit,
 };

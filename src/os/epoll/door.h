@@ -10,11 +10,21 @@
 #include "os/kernel.h"
 #include "os/op.h"
 
+#include <pthread.h>
 #include <sys/epoll.h>
 
 #define EVENTS_PER_TURN  256u
 #define SOCKETS_PER_TURN 1024u
 #define ACCEPTS_PER_TURN 64u
+
+/* Operations on files that this door's thread asked for. */
+struct epoll_files {
+    unsigned under_way; /* not called back yet; the door's thread only */
+    bool in_pool;       /* from the first of them on */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct list ended; /* os_file_op.op.link */
+};
 
 struct epoll {
     struct os os;
@@ -27,6 +37,7 @@ struct epoll {
     uint32_t recv_buffer_bytes;
     uint16_t turn;
     int epoll_fd;
+    struct epoll_files files;
     struct epoll_event events[EVENTS_PER_TURN];
 };
 
@@ -58,6 +69,7 @@ err epoll_accept_start(struct os *os, struct os_acceptor *acceptor);
 void epoll_accept_stop(struct os_acceptor *acceptor);
 err epoll_watch_start(struct os *os, struct os_watch *watch);
 void epoll_watch_stop(struct os_watch *watch);
+void epoll_file_submit(struct os_file_op *op);
 
 void socket_event(struct epoll *door, struct os_socket *socket, uint32_t events);
 unsigned epoll_sockets_run(struct epoll *door);
@@ -66,5 +78,9 @@ unsigned acceptors_run(struct epoll *door);
 void acceptors_resume(struct epoll *door, uint64_t now_ns);
 void watch_event(struct epoll *door, struct os_watch *watch, uint32_t events);
 unsigned watches_run(struct epoll *door);
+void epoll_files_init(struct epoll_files *files);
+unsigned epoll_files_run(struct epoll_files *files);
+/* Waits for those under way; none is called back. */
+void epoll_files_done(struct epoll_files *files);
 
 #endif

@@ -13,6 +13,7 @@ enum {
 struct os {
     struct list sockets;   /* os_socket.link */
     struct list acceptors; /* os_acceptor.link */
+    struct list disk_due;  /* struct disk_op */
     char *recv_buffer;
     uint32_t recv_buffer_bytes;
     bool woken;
@@ -24,6 +25,7 @@ err os_new(const struct os_config *config, struct os **ret_os)
 
     list_init(&os->sockets);
     list_init(&os->acceptors);
+    list_init(&os->disk_due);
     os->recv_buffer_bytes =
         config != NULL && config->recv_buffer_bytes != 0 ? config->recv_buffer_bytes : OS_RECV_BUFFER_BYTES;
     os->recv_buffer = world_alloc(os->recv_buffer_bytes);
@@ -39,9 +41,15 @@ struct os *os_free(struct os *os)
         /* A socket that still waits for closed() would be called by nobody. */
         INVARIANT(!(container_of(link, struct os_socket, link)->state & S_CLOSING));
     }
+    disk_ops_drop(os);
     free(os->recv_buffer);
     free(os);
     return NULL;
+}
+
+struct list *door_disk_due(struct os *os)
+{
+    return &os->disk_due;
 }
 
 void os_wake(struct os *os)
@@ -349,6 +357,12 @@ static unsigned due_visit(struct os *os, unsigned pick)
         if (socket_is_due(socket) && due++ == pick) {
             world_trace(TRACE_DONE, pick, socket->state);
             socket_run(os, socket);
+            return due;
+        }
+    }
+    LIST_FOREACH (&os->disk_due, link) {
+        if (!disks_have_stopped() && due++ == pick) {
+            disk_op_tell(link);
             return due;
         }
     }

@@ -4,8 +4,8 @@
  *
  *   sim_begin(seed) -> make loops over os.h, peers with sim_connect / sim_listen -> sim_run -> sim_end
  *
- * The clock stands still while anything can run and then jumps to the next deadline. Not simulated: files,
- * threads, the resolver's descriptors (IP literals and localhost resolve). */
+ * The clock stands still while anything can run and then jumps to the next deadline. Not simulated: whole
+ * files, threads, the resolver's descriptors (IP literals and localhost resolve). */
 #ifndef WARP_OS_SIM_SIM_H
 #define WARP_OS_SIM_SIM_H
 
@@ -71,6 +71,81 @@ struct sim_timer {
 };
 void sim_timer_set(struct sim_timer *timer, uint64_t at_ns); /* zeroed before the first time */
 void sim_timer_stop(struct sim_timer *timer);
+
+/* ---- disks: what os_file_open finds ------------------------------------------------------------------------ */
+
+struct sim_disk;
+/* The file of that path, also when there is none yet. It outlives its users; until sim_end. */
+struct sim_disk *sim_disk_at(const char *path);
+/* From now on it is a block device of that size. */
+void sim_disk_make_device(struct sim_disk *disk, uint64_t size_bytes);
+/* What operations must be a multiple of: 4096 at first; 1 is buffered. Of the next os_file_open. */
+void sim_disk_set_align(struct sim_disk *disk, uint32_t align_bytes);
+bool sim_disk_is_there(const struct sim_disk *disk);
+uint64_t sim_disk_size(const struct sim_disk *disk);
+void sim_disk_remove(struct sim_disk *disk); /* nobody has it open */
+/* A longer or shorter file, whoever has it open. */
+void sim_disk_resize(struct sim_disk *disk, uint64_t size_bytes);
+
+/* What a reader would find, and what is there from now on, without an operation or a fault. */
+void sim_disk_peek(const struct sim_disk *disk, uint64_t at, void *ret_bytes, uint32_t size);
+void sim_disk_poke(struct sim_disk *disk, uint64_t at, const void *bytes, uint32_t size);
+/* One bit of [at, at + size), whichever the seed likes, is wrong for ever; returns the byte's place. */
+uint64_t sim_disk_flip(struct sim_disk *disk, uint64_t at, uint64_t size);
+
+/* A copy of all that is there, to come back to: the same recovery from the same state. */
+struct sim_disk_copy *sim_disk_copy_new(const struct sim_disk *disk);
+struct sim_disk_copy *sim_disk_copy_free(struct sim_disk_copy *copy);
+void sim_disk_restore(struct sim_disk *disk, const struct sim_disk_copy *copy); /* nobody has it open */
+
+/* Chances are of 10,000 operations. */
+struct sim_disk_faults {
+    uint16_t read_error, write_error, sync_error; /* EIO; of such a write some may have got there */
+    uint16_t slow;
+    uint64_t slow_ns;          /* what a slow one may take longer */
+    uint16_t stale_read;       /* a read brings what was there before the last write */
+    uint16_t phantom_write;    /* a write is told of as done and never happens */
+    uint16_t misdirected_write; /* or happens somewhere else */
+    uint16_t flipped_read;     /* one bit of what a read brings is wrong, this time */
+};
+void sim_disk_set_faults(struct sim_disk *disk, const struct sim_disk_faults *faults); /* NULL: none */
+enum {
+    SIM_DISK_READS = 1,
+    SIM_DISK_WRITES = 2,
+};
+/* Operations of these kinds that touch the range fail with EIO until that is taken back (kinds 0). One range. */
+void sim_disk_set_bad(struct sim_disk *disk, uint64_t at, uint64_t size, unsigned kinds);
+/* Every operation fails from now on, those under way too, and so does os_file_open; 0: it is back. */
+void sim_disk_vanish(struct sim_disk *disk, int error);
+/* os_file_open fails with that (EACCES, EROFS, ELOOP, ...); 0: no longer. */
+void sim_disk_refuse(struct sim_disk *disk, int error);
+/* Room for a plain file: a larger one is ENOSPC. UINT64_MAX at first. */
+void sim_disk_set_room(struct sim_disk *disk, uint64_t bytes);
+/* Another process has it locked. */
+void sim_disk_hold(struct sim_disk *disk, bool is_held);
+
+struct sim_disk_counts {
+    uint64_t reads, writes, syncs, opens; /* that were asked for */
+    uint64_t read_bytes, written_bytes;   /* of those that succeeded */
+    uint64_t faults;                      /* of sim_disk_faults and bad ranges, that happened */
+};
+struct sim_disk_counts sim_disk_counts(const struct sim_disk *disk);
+
+/* The end of a node as its disks see it. */
+enum sim_crash {
+    SIM_CRASH_KILL,  /* of the process: what was written is there; writes under way happened, or not, or in part */
+    SIM_CRASH_POWER, /* of the machine: of what no completed sync covers each write is there, or not, or in part */
+};
+/* Everything under way is gone and is never called back; locks are free. Call it before the node's memory is freed:
+ * operations on files it had open are neither done nor called back any more, its os_file_now fails. */
+void sim_disk_crash(enum sim_crash kind);
+/* When that many more operations on all disks have been asked for, nothing of a disk goes on: the last one has not
+ * happened, or it has and nobody heard. The driver sees it by sim_disk_has_stopped, and then calls sim_disk_crash.
+ * 0: not any more. */
+void sim_disk_crash_after(uint64_t operations);
+bool sim_disk_has_stopped(void);
+
+/* ---- others -------------------------------------------------------------------------------------------------- */
 
 /* The next `times` accepts of all acceptors fail with that errno (EMFILE). */
 void sim_fail_accepts(int error, unsigned times);

@@ -31,6 +31,8 @@ void sim_begin(uint64_t seed)
     list_init(&world->servers);
     list_init(&world->timers);
     list_init(&world->connects);
+    list_init(&world->disks);
+    list_init(&world->disk_ops_dead);
 }
 
 void sim_end(void)
@@ -49,6 +51,7 @@ void sim_end(void)
         free(container_of(list_pop_front(&world->listeners), struct sim_listener, link));
     while (!list_is_empty(&world->connects))
         free(container_of(list_pop_front(&world->connects), struct sim_connecting, link));
+    disks_free();
     free(world->by_fd);
     free(world->events);
     free(world);

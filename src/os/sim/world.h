@@ -57,6 +57,19 @@ struct sim_connecting {
     void *arg;
 };
 
+/* Where the disks stop: nothing happens or is told of any more. */
+struct disk_op;
+struct sim_stop {
+    uint64_t after;     /* so many operations more; 0: not set */
+    struct disk_op *at; /* the last one, once it was asked for */
+    enum sim_stop_when {
+        STOP_ASKED, /* it may have happened when the node is gone, in part even */
+        STOP_HAPPENED,
+        STOP_TELLING
+    } when;
+    bool has_stopped;
+};
+
 struct sim_world {
     uint64_t seed_state, entropy_state, hash, now_ns;
     struct sim_event *events; /* a heap, the earliest first */
@@ -69,6 +82,10 @@ struct sim_world {
     struct list listeners, servers, timers, connects;
     int accept_error;
     unsigned accept_failures;
+    struct list disks;          /* struct sim_disk */
+    struct list disk_ops_dead;  /* struct disk_op: of nodes that are gone, until their event has come */
+    struct sim_stop disk_stop;
+    int crashed_fd; /* files with a lesser number were open in a node that is gone */
 };
 
 extern struct sim_world *world;
@@ -93,6 +110,14 @@ ssize_t end_recv(struct sim_end *end, void *into, size_t size);
 void end_finish(struct sim_end *end);
 void end_close(struct sim_end *end, bool reset);
 
+/* What has happened of a door's operations on disks and is to be told: struct disk_op, by its due. */
+struct list *door_disk_due(struct os *os);
+bool disks_have_stopped(void);
+void disk_op_tell(struct list *due);
+/* Of a door that goes: they happen, and nobody is told. */
+void disk_ops_drop(struct os *os);
+void disks_free(void);
+
 /* The peer's side: bytes, FIN or RST arrived; room to send. */
 void peer_turn(struct sim_end *end);
 
@@ -111,7 +136,13 @@ enum sim_trace {
     TRACE_ACCEPT,
     TRACE_TURN,
     TRACE_CLOCK,
-    TRACE_DONE
+    TRACE_DONE,
+    TRACE_DISK_OPEN,
+    TRACE_DISK_ASKED,
+    TRACE_DISK_HAPPENED,
+    TRACE_DISK_TOLD,
+    TRACE_DISK_CRASH,
+    TRACE_DISK_LOSS
 };
 
 #endif

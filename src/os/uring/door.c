@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -15,6 +16,18 @@ static bool submit_error_passes(int result)
     return result == -EINTR || result == -EAGAIN || result == -EBUSY || result == -ETIME;
 }
 
+/* What cannot be done without waiting (a flush, a buffered read or write) the kernel hands to threads of the ring's
+ * own: as many as the other door has, on no CPU that this thread may not use, which is not what they begin with. */
+static void helpers_bound(struct uring *door)
+{
+    unsigned most[2] = {HELPERS_MAX, HELPERS_MAX}; /* for files, for what can wait for ever */
+    unsigned long cpus[CPUS_MAX / (8 * sizeof(unsigned long))] = {0};
+
+    (void)io_uring_register_iowq_max_workers(&door->ring, most);
+    if (sched_getaffinity(0, sizeof(cpus), (cpu_set_t *)(void *)cpus) == 0)
+        (void)io_uring_register_iowq_aff(&door->ring, sizeof(cpus), (const cpu_set_t *)(const void *)cpus);
+}
+
 /* The thread that comes first is the ring's from now on. */
 static void enable(struct uring *door)
 {
@@ -23,6 +36,7 @@ static void enable(struct uring *door)
 
     INVARIANT(result == 0);
     (void)io_uring_register_ring_fd(&door->ring); /* saves a look at the descriptor table; does without */
+    helpers_bound(door);
     door->is_enabled = true;
     door->owner = pthread_self();
 }
@@ -163,6 +177,7 @@ static void cancel_all(struct uring *door)
     /* Of a thread that has ended the kernel has cancelled everything, and nobody else may submit. */
     if (!door->is_enabled || !pthread_equal(door->owner, pthread_self()))
         return;
+    uring_files_wait(door);
     uring_settle(door);
     (void)io_uring_register_sync_cancel(&door->ring, &reg); /* -ENOENT: nothing was */
 }
@@ -228,6 +243,8 @@ static unsigned completed(struct uring *door, uint64_t data, int32_t result, uin
         if (!(flags & IORING_CQE_F_MORE))
             wake_arm(door);
         return 0;
+    case TAG_FILE:
+        return file_completed(door, object, result);
     case TAG_MASK:
         break;
     }
@@ -316,4 +333,5 @@ const struct os_door door_uring = {
     .accept_stop = uring_accept_stop,
     .watch_start = uring_watch_start,
     .watch_stop = uring_watch_stop,
+    .file_submit = uring_file_submit,
 };

@@ -27,6 +27,8 @@
 #define BUFFERS_FIRST        256u
 #define BUFFERS_MAX          1024u
 #define BUFFER_GROUP         0
+#define HELPERS_MAX          4u
+#define CPUS_MAX             8192u
 
 struct uring {
     struct os os;
@@ -41,6 +43,7 @@ struct uring {
     struct list due;              /* os_socket.link: something to run that the kernel will not tell of */
     struct list listens, watches; /* struct uring_listen, struct uring_watch */
     uint64_t accept_resume_ns;    /* 0: none is paused */
+    unsigned files_under_way;     /* struct os_file_op */
 };
 
 static inline struct uring *uring_of(struct os *os)
@@ -56,6 +59,7 @@ enum uring_tag {
     TAG_LISTEN,
     TAG_WATCH,
     TAG_WAKE,
+    TAG_FILE,
     TAG_MASK = 7
 };
 
@@ -89,6 +93,7 @@ err uring_accept_start(struct os *os, struct os_acceptor *acceptor);
 void uring_accept_stop(struct os_acceptor *acceptor);
 err uring_watch_start(struct os *os, struct os_watch *watch);
 void uring_watch_stop(struct os_watch *watch);
+void uring_file_submit(struct os_file_op *op);
 
 /* Completions; each returns the number of callbacks that ran. */
 unsigned socket_recv_completed(struct uring *door, struct os_socket *socket, int32_t result, uint32_t flags);
@@ -96,8 +101,11 @@ unsigned socket_send_completed(struct uring *door, struct os_socket *socket, int
 unsigned socket_send_ready(struct uring *door, struct os_socket *socket);
 unsigned listen_completed(struct uring *door, void *listen, int32_t result, uint32_t flags);
 unsigned watch_completed(struct uring *door, void *watch, int32_t result);
+unsigned file_completed(struct uring *door, struct os_file_op *op, int32_t result);
 unsigned uring_sockets_run(struct uring *door);
 void listens_resume(struct uring *door, uint64_t now_ns);
 void listens_free(struct uring *door);
+/* The kernel no longer touches any operation on a file; none is called back. */
+void uring_files_wait(struct uring *door);
 
 #endif

@@ -13,8 +13,6 @@
 #ifndef WARP_STORE_DISK_DISK_H
 #define WARP_STORE_DISK_DISK_H
 
-#include "store/object.h"
-#include "store/purge.h"
 #include "store/storage.h"
 
 #define DISK_DEVICES_MAX 16u
@@ -60,12 +58,14 @@ struct disk_codec {
     bool (*unpack)(slice packed, char *to);        /* to: 8-byte aligned */
 };
 
+struct purge_log;
 struct disk_config {
     const char *paths[DISK_DEVICES_MAX]; /* directories (the store is DIR/warp.store) or block devices */
     unsigned path_count;
     uint64_t size_bytes;    /* of all plain files together; block devices are used whole */
     uint32_t segment_bytes; /* 0: by the size; for tests */
     uint64_t write_bytes_per_s; /* budget of each device; 0: none */
+    uint64_t probation_bytes;   /* what RAM keeps of objects not yet asked for again; 0: unknown */
     uint64_t snapshot_ns;   /* time between snapshots; 0: five minutes */
     bool buffered;          /* never O_DIRECT; for tests */
     struct disk_codec codec;
@@ -73,11 +73,15 @@ struct disk_config {
 };
 
 struct disk;
+struct stored; /* store/object.h */
 
 /* Opens, locks, and where needed formats each store; those that cannot be used are left out, each with a line in the log
- * (disk_notes). ERR_NOT_FOUND: none is left. Blocks; one thread, before any other call. */
+ * (disk_notes). On an error there is a disk
+ * all the same, that has nothing and takes nothing; ERR_NOT_FOUND: none of the stores can be used. Blocks; one thread, before any other call. */
 MUST_USE err disk_open(const struct disk_config *config, struct disk **ret_disk);
-/* Keepers have stopped. Blocks. NULL is fine. */
+/* Keepers have stopped: no object of the tier above is held any more. */
+void disk_let_go(struct disk *disk);
+/* The same, and the memory. Blocks. NULL is fine. */
 struct disk *disk_free(struct disk *disk);
 
 /* HASH_SECRET_BYTES, of all keys: the same after a restart. */
@@ -113,18 +117,23 @@ struct disk_host {
     struct store_object *(*found)(void *host, const struct disk_found *found);
     /* It is not to be kept after all: it left the index meanwhile. */
     void (*not_found)(void *host, struct store_object *object);
+    /* The disk is done with what was offered: it has it now, or does not want it. On a keeper's thread; may be NULL. */
+    void (*settled)(void *host, struct stored *stored);
     void *host;
 };
 void disk_set_host(struct disk *disk, const struct disk_host *host);
 
-/* As storage_lookup: DONE with a miss, or PENDING and storage_complete later. Any thread with a loop. */
+/* As storage_lookup: DONE with a miss, or PENDING and storage_complete later (op.tier takes it back). Any thread
+ * with a loop. */
 enum store_status disk_lookup(struct disk *disk, struct store_lookup *lookup);
-void disk_lookup_cancel(struct store_lookup *lookup);
 
 /* ---- what the tier above tells; any thread ------------------------------------------------------------------------ */
 
 /* Is everything wanted, or only what was used since it came? */
 bool disk_is_open(const struct disk *disk);
+/* An object that no tier had has come from the origin. True: it was here, or asked for, not long ago: offer it as used.
+ * Once an object. */
+bool disk_missed(struct disk *disk, hash128 hash, uint64_t bytes);
 /* A complete object; a reference is taken while it waits. was_used: asked for again since it came. is_update: its
  * metadata changed, its body is the one on disk. False: the queue is full, or the disk is off. */
 bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is_update);
@@ -138,7 +147,6 @@ bool disk_has(const struct disk *disk, hash128 hash);
 /* Writes the purge (in effect already: purge->seq) to every journal: PENDING until it is durable, then purge->durable
  * says whether it is. Cancelled: it is written all the same. */
 enum store_status disk_purge(struct disk *disk, struct store_purge *purge);
-void disk_purge_cancel(struct store_purge *purge);
 
 /* ---- numbers ------------------------------------------------------------------------------------------------------ */
 

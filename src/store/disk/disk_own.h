@@ -6,6 +6,8 @@
 #include "store/disk/format.h"
 #include "store/disk/journal.h"
 #include "store/evict.h"
+#include "store/object.h"
+#include "store/purge.h"
 
 #include <pthread.h>
 
@@ -22,8 +24,8 @@ enum segment_state { SEGMENT_UNKNOWN, SEGMENT_FREE, SEGMENT_FILLING, SEGMENT_SEA
 
 /* Written by its keeper; readers pin first, then look at state and generation. A pinned segment is not opened. */
 struct disk_segment {
+    _Atomic uint64_t generation; /* of what lies in it: its first wseq; 0: nothing */
     _Atomic uint32_t pins;
-    _Atomic uint32_t generation; /* of what lies in it; 0: nothing */
     _Atomic uint32_t live_units; /* DISK_OFFSET_UNIT: as the index's size classes say */
     _Atomic uint8_t state;
     uint8_t log;     /* enum evict_log */
@@ -31,7 +33,6 @@ struct disk_segment {
     uint8_t errors;
     uint32_t used;   /* bytes of records, and what lies before them */
     uint32_t next;   /* in its log, the older first; DISK_NO_SEGMENT: the last */
-    uint64_t first_wseq;
     uint64_t purge_seq_min; /* the oldest check against the purge log of any record in it */
 };
 
@@ -57,6 +58,7 @@ struct disk_stream {
     uint32_t segment; /* over all devices; DISK_NO_SEGMENT: none is open */
     uint32_t flushed; /* bytes of it that are on the device; whole blocks */
     uint32_t filled;  /* bytes in the buffer: they belong behind what is flushed */
+    uint32_t copied;  /* of the buffer: records that lay elsewhere before */
     char *buffer;     /* DISK_BUFFER_BYTES */
     struct disk_pending *pending;
     unsigned pending_count, pending_room;
@@ -79,19 +81,24 @@ struct disk_offer_entry {
     bool was_used, is_update;
 };
 
+struct disk_reclaim;
 struct disk_recovery;
 struct disk_sweep;
 struct disk_snapshot;
 
 struct disk_device {
     struct disk *disk;
-    unsigned number;
+    unsigned number; /* of its path: its place in the set */
+    bool is_fresh;   /* formatted by this start */
+    err found;       /* what its superblock was before */
     char path[DISK_PATH_MAX];
     struct os_file file;
     struct disk_super super;
     uint32_t base; /* its first segment in the table */
     _Atomic bool is_offline;
+    bool is_cleared; /* offline, and none of its entries is left */
     _Atomic uint8_t keeper_state;
+    _Atomic bool are_heads_known;
     _Atomic uint32_t failures; /* of the device itself: at FAILURES_MAX it goes offline */
     struct loop *loop;
     struct timer timer;
@@ -112,16 +119,21 @@ struct disk_device {
     uint32_t offer_first, offer_count;
     uint64_t offer_bytes;
     struct list commits; /* struct disk_commit_part */
+    bool commits_closed;
     /* lookups under way, in two epochs: what left the index before an epoch's end is read by none after it */
     _Atomic uint32_t epoch;
     _Atomic uint32_t reading[2];
     struct journal *journal;
+    enum journal_state journal_state; /* as it was found */
     unsigned sweeper; /* of the purge log */
+    struct disk_reclaim *reclaim;
     struct disk_recovery *recovery;
     struct disk_sweep *sweep;
     struct disk_snapshot *snapshot;
-    uint64_t swept_seq;    /* purges up to it have left the index */
-    uint64_t snapshot_seqs[2]; /* swept_seq of the last two snapshots that are durable */
+    _Atomic uint64_t swept_seq; /* purges up to it have left the index */
+    uint64_t swept_at_ns;
+    /* of the first device: */
+    uint64_t snapshot_number, snapshot_swept; /* of the last one that is durable: its number and swept_seq */
     uint64_t snapshot_at_ns;
 };
 
@@ -136,7 +148,14 @@ struct disk {
     struct purge_log *purges;
     uint8_t secret[HASH_SECRET_BYTES];
     struct disk_id set;
+    uint64_t mounts, out; /* before this start, as the set's superblocks have them */
+    _Atomic uint64_t out_now; /* bits: devices that have failed since, and whose failure the others have on record */
     _Atomic uint64_t next_wseq;
+    _Atomic uint64_t forget_seq; /* journals need not remember purges up to it */
+    /* the snapshot that the start goes on from; words NULL: there is none */
+    uint64_t *words;
+    struct disk_snapshot_head snapshot;
+    uint64_t snapshot_at; /* on the first device */
     _Atomic bool is_off;
     _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them */
     _Atomic uint64_t live_bytes;
@@ -167,15 +186,20 @@ static inline uint64_t disk_at(const struct disk_device *device, uint32_t segmen
     return device->super.segments_at + (uint64_t)(segment - device->base) * device->super.segment_bytes + offset;
 }
 
-struct disk_place disk_place_of(const struct disk_device *device, uint32_t segment, uint32_t generation, uint32_t offset);
+struct disk_place disk_place_of(const struct disk_device *device, uint32_t segment, uint64_t generation, uint32_t offset);
 
 /* disk.c */
+/* The tier above hears that it is done with, and the reference goes. */
+void disk_settle(struct disk *disk, struct stored *stored);
 void disk_count(struct disk *disk, enum disk_error kind);
 /* The device itself failed (I/O error): counts, logs, takes it offline when that happens too often. */
 void disk_failed(struct disk_device *device, enum disk_error kind, const char *what, err e);
 void disk_note_add(struct disk *disk, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Index and accounts together. */
 void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
+/* A record newer than what the key has. A new head leaves the body where it is: a whole record becomes one, and is put
+ * before the head can be found. What is whole needs no other body. */
+void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
 bool disk_entry_remove(struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset);
 void disk_entry_gone(struct disk *disk, const struct disk_entry *entry);
 void disk_entry_came(struct disk *disk, const struct disk_entry *entry);
@@ -184,7 +208,9 @@ MUST_USE err disk_write_now(struct disk_device *device, void *bytes, uint32_t si
 unsigned disk_epoch_turn(struct disk_device *device);
 
 /* device.c */
+/* First all are opened and looked at, then each is taken on or formatted. */
 MUST_USE err disk_device_open(struct disk_device *device, const char *path, uint64_t size_bytes);
+MUST_USE err disk_device_take(struct disk_device *device);
 MUST_USE err disk_super_store(struct disk_device *device);
 
 /* log.c; the keeper's thread */
@@ -198,7 +224,7 @@ struct disk_append {
     uint32_t from_segment, from_offset;
 };
 MUST_USE bool disk_append_begin(struct disk_device *device, struct disk_append *append, char **ret_meta, char **ret_body);
-void disk_append_end(struct disk_device *device, struct disk_append *append);
+bool disk_append_end(struct disk_device *device, struct disk_append *append);
 /* All that lies in buffers is on the device afterwards, and in the index; false: a write failed. */
 bool disk_flush(struct disk_device *device, enum evict_log log);
 void disk_flush_due(struct disk_device *device, uint64_t now_ns);
@@ -216,17 +242,35 @@ void disk_keeper_wake(struct disk_device *device);
 
 /* reclaim.c: one step; true: more to do. */
 bool disk_reclaim_step(struct disk_device *device);
+void disk_reclaim_close(struct disk_device *device);
+/* The checked footer of a sealed segment, to be freed; NULL where it cannot be read. */
+char *disk_segment_footer(struct disk_device *device, uint32_t segment, struct disk_trailer *ret_trailer);
+/* The device is offline: its entries leave the index, once. */
+bool disk_offline_step(struct disk_device *device);
+/* A sealed segment's footer cannot be read: it leaves its chain, its entries the index, and it is free. */
+void disk_segment_unreadable(struct disk_device *device, uint32_t segment);
 /* A segment is not to be used any more: its entries leave the index. */
 void disk_segment_bad(struct disk_device *device, uint32_t segment);
 
 /* recover.c, snapshot.c, sweep.c: one step each; true: call again soon. */
+void disk_snapshot_find(struct disk_device *device); /* when it is opened */
 MUST_USE err disk_recover_begin(struct disk_device *device);
 bool disk_recover_step(struct disk_device *device);
-bool disk_snapshot_step(struct disk_device *device, uint64_t now_ns, bool wanted);
+void disk_recover_close(struct disk_device *device);
+bool disk_snapshot_step(struct disk_device *device, bool wanted);
+void disk_snapshot_drop(struct disk_device *device); /* one that is under way */
+void disk_snapshot_close(struct disk_device *device);
 bool disk_sweep_step(struct disk_device *device);
+void disk_sweep_close(struct disk_device *device);
+/* Entries of all devices are there, or will not come. */
+bool disk_all_recovered(const struct disk *disk);
 
 /* commit.c: purges to the journal. */
 void disk_commit_step(struct disk_device *device);
+MUST_USE err disk_journal_flush(struct disk_device *device);
+void disk_journal_reserve(struct disk_device *device);
+/* When it is opened: what the journals hold comes back into the purge log. */
+MUST_USE err disk_journals_open(struct disk *disk);
 void disk_commits_fail(struct disk_device *device);
 
 #endif

@@ -9,8 +9,8 @@
 #define SNAPSHOT_MAGIC 0x50414e5350415257ull /* "WRAPSNAP" */
 #define CHUNK_MAGIC    0x4b4e484350415257ull /* "WRAPCHNK" */
 
-#define JOURNAL_SHARE  256u /* of the store */
-#define JOURNAL_MIN    (64u * 1024)
+#define JOURNAL_SHARE  128u /* of the store */
+#define JOURNAL_MIN    (256u * 1024)
 #define JOURNAL_MAX    (64u << 20)
 #define SNAPSHOT_SHARE 64u
 
@@ -43,7 +43,7 @@ static bool crc_fits(const char *bytes, size_t size, size_t hole, uint32_t start
 
 static uint32_t crc_of_place(const struct disk_place *place)
 {
-    uint32_t words[3] = {place->segment, place->generation, place->offset};
+    uint32_t words[4] = {place->segment, place->offset, (uint32_t)place->generation, (uint32_t)(place->generation >> 32)};
 
     return crc32c(crc32c(0, place->store.bytes, sizeof(place->store.bytes)), words, sizeof(words));
 }
@@ -147,7 +147,7 @@ err disk_segment_head_read(const void *bytes, const struct disk_id *store, uint3
     memcpy(&head, bytes, sizeof(head));
     ENSURE(head.magic == SEGMENT_MAGIC, NOT_FOUND);
     ENSURE(crc_fits(bytes, sizeof(head), CRC_WORD(struct disk_segment_head), 0), CORRUPT);
-    ENSURE(head.segment == segment && id_eq(&head.store, store) && head.generation > 0 && head.log < 2, CORRUPT);
+    ENSURE(head.segment == segment && id_eq(&head.store, store) && head.first_wseq > 0 && head.log < 2, CORRUPT);
     *ret_head = head;
     return ERR_OK;
 }
@@ -197,7 +197,8 @@ void disk_record_begin(const struct disk_record *record, char *at, char **ret_me
                                     .meta_bytes = (uint32_t)record->meta.len,
                                     .key_bytes = (uint16_t)record->key.len,
                                     .label_count = (uint16_t)record->label_count,
-                                    .tenant = record->tenant};
+                                    .tenant = record->tenant,
+                                    .flags = record->is_packed ? DISK_RECORD_PACKED : 0};
     char *to = copy_to(at, &head, sizeof(head));
 
     INVARIANT(record->key.len <= DISK_KEY_BYTES_MAX && record->meta.len <= DISK_META_BYTES_MAX);
@@ -229,7 +230,7 @@ MUST_USE static err record_head_check(const struct disk_record_head *head)
     uint32_t kind = head->magic >> 24;
 
     ENSURE((head->magic & 0xffffff) == RECORD_MAGIC, NOT_FOUND);
-    ENSURE(kind > DISK_NONE && kind <= DISK_SLICE, CORRUPT);
+    ENSURE(kind > DISK_NONE && kind <= DISK_SLICE && (head->flags & ~DISK_RECORD_PACKED) == 0, CORRUPT);
     ENSURE(head->label_count <= STORE_LABELS_MAX && head->meta_bytes <= DISK_META_BYTES_MAX &&
                head->body_bytes <= STORE_SLICE_BYTES,
            CORRUPT);
@@ -257,6 +258,7 @@ err disk_record_read(const char *bytes, size_t size, const struct disk_place *pl
                                        .purge_seq = head.purge_seq,
                                        .stored_ms = head.stored_ms,
                                        .tenant = head.tenant,
+                                       .is_packed = head.flags & DISK_RECORD_PACKED,
                                        .key = slice_of(key, head.key_bytes),
                                        .meta = slice_of(meta, head.meta_bytes),
                                        .labels = labels,
@@ -353,7 +355,7 @@ err disk_footer_check(const char *footer, const struct disk_trailer *trailer)
 
 uint64_t disk_snapshot_bytes(const struct disk_snapshot_head *head)
 {
-    return DISK_BLOCK + up_to((uint64_t)head->segments * sizeof(uint32_t), DISK_BLOCK) + (uint64_t)head->chunks * DISK_CHUNK_BYTES;
+    return DISK_BLOCK + up_to((uint64_t)head->segments * sizeof(uint64_t), DISK_BLOCK) + (uint64_t)head->chunks * DISK_CHUNK_BYTES;
 }
 
 void disk_snapshot_head_write(const struct disk_snapshot_head *head, void *block)

@@ -26,7 +26,7 @@
 #define DISK_SEGMENT_MIN     (512u * 1024)
 #define DISK_SEGMENT_MAX     (64u << 20)
 #define DISK_SEGMENTS_SHARE  32u /* a segment is at most 1/32 of the store */
-#define DISK_GENERATION_MAX  (UINT32_MAX - 1024u) /* nearer to the end a device is formatted anew (I14) */
+#define DISK_MOUNTS_MAX      (1u << 23) /* the sequence of writes begins at mounts << 40; with as many a device is formatted anew (I14) */
 #define DISK_CRC_BLOCK       65536u /* of a body: what one checksum covers */
 #define DISK_KEY_BYTES_MAX   65535u
 #define DISK_META_BYTES_MAX  (256u * 1024)
@@ -54,8 +54,8 @@ struct disk_super {
     uint64_t snapshot_at[2], snapshot_bytes;
     uint64_t segments_at;
     uint64_t mounts; /* times it was opened */
-    uint64_t forgotten_seq; /* the journals remember every purge above it: a device that was away has missed none, if its own applied_seq is not below */
-    uint64_t applied_seq;   /* purges up to it are in this device's journal, or were applied */
+    uint64_t out;    /* bits: devices of the set that failed since they were opened: not to be trusted with what they hold */
+    uint64_t reserved;
     uint32_t pid;      /* of the process that has it open; for messages */
     uint32_t is_clean; /* 1: closed in order */
 };
@@ -73,7 +73,7 @@ MUST_USE err disk_super_read(const void *block, struct disk_super *ret_super);
 struct disk_place {
     struct disk_id store;
     uint32_t segment;    /* of the device, from 0 */
-    uint32_t generation; /* from 1; rises each time the segment is opened */
+    uint64_t generation; /* the segment's first_wseq: no two openings of any segment have the same */
     uint32_t offset;     /* bytes from the segment's start */
 };
 
@@ -85,11 +85,11 @@ struct disk_place {
 struct disk_segment_head {
     uint32_t magic, crc;
     struct disk_id store;
-    uint32_t segment, generation;
-    uint64_t first_wseq; /* records of it have at least that */
+    uint64_t first_wseq; /* records of it have at least that; it is also the segment's generation, and never 0 */
     uint64_t opened_ms;
+    uint32_t segment;
     uint8_t log; /* enum evict_log */
-    uint8_t reserved[15];
+    uint8_t reserved[19];
 };
 static_assert(sizeof(struct disk_segment_head) == DISK_SEGMENT_HEAD_BYTES, "docs/formats/disk.md");
 
@@ -107,9 +107,12 @@ struct disk_record_head {
     int64_t stored_ms;  /* wall clock of the fill */
     uint32_t body_bytes;
     uint32_t meta_bytes;
-    uint16_t key_bytes, label_count, tenant, reserved;
+    uint16_t key_bytes, label_count, tenant;
+    uint16_t flags; /* DISK_RECORD_PACKED */
 };
 static_assert(sizeof(struct disk_record_head) == 56, "docs/formats/disk.md");
+
+#define DISK_RECORD_PACKED 1u /* the metadata is as disk_codec wrote it */
 
 /* A record to be written, or one that was read; slices point into the bytes. */
 struct disk_record {
@@ -117,6 +120,7 @@ struct disk_record {
     uint64_t wseq, body_id, purge_seq;
     int64_t stored_ms;
     uint16_t tenant;
+    bool is_packed;
     slice key, meta;
     const void *labels; /* label_count times 4 bytes, not aligned */
     unsigned label_count;
@@ -188,12 +192,13 @@ bool disk_footer_next(const char *footer, const struct disk_trailer *trailer, ui
 #define DISK_CHUNK_BYTES   (1u << 20)
 #define DISK_CHUNK_BUCKETS (DISK_CHUNK_BYTES / DISK_INDEX_BUCKET_BYTES - 1)
 
-/* The first block of a snapshot's area; written last. Behind it the generations of all segments (4 B each), whole
- * blocks, then chunks of buckets. */
+/* The first block of a snapshot's area; written last. Behind it a word for each segment, whole blocks, then chunks of
+ * buckets. The word: the segment's generation, with DISK_WORD_SEALED where nothing was written to it any more; 0: free. */
+#define DISK_WORD_SEALED (1ull << 63)
 struct disk_snapshot_head {
     uint64_t magic;
     uint32_t crc; /* of the block with this zero */
-    uint32_t generations_crc;
+    uint32_t words_crc;
     struct disk_id set;
     uint64_t number;    /* the higher one is the newer */
     uint64_t swept_seq; /* purges up to it have left the index */

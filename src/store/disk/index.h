@@ -1,20 +1,21 @@
 /* disk_index: where on the disks a key's record lies, 12 bytes an entry.
  *
- * A bucket is one cache line: a version word and five entries. A key has two buckets; an entry that finds both full
- * moves another one to that one's other bucket, once; where that fails too, an entry is lost and counted: a miss, never
- * a wrong answer. The index never knows a whole key: whoever finds an entry reads the record and compares.
+ * A bucket is one cache line: a version word and five entries. A key has two buckets; for an entry that finds both full
+ * others move on to their other bucket, in a chain of at most three; where that fails too, an entry is lost and counted:
+ * a miss, never a wrong answer. The index never knows a whole key: whoever finds an entry reads the record and compares.
  *
  *   entry: segment 20 | offset 20 (64 B units) | tag 19 | tenant 16 | size class 8 | expiry 8 | kind 3 | hits 2 = 96 bits
  *
- * Growth: linear hashing, one bucket at a time, in address space that is reserved at the start and touched as it is
- * used. The low bits of a bucket's number come from the hash (and, for the second bucket, from tag and hash), the bits
- * above them from the tag, so that a split and a move need nothing but the entry. Each doubling takes one bit of the
- * tag; a false match costs one read. Beyond buckets_max it is full: entries are lost as above.
+ * Growth: linear hashing, a bucket at a time at a load of 87 % (14.7 bytes an entry), in address space that is reserved at
+ * the start and touched as it is used. Where a bucket's entries belong is in its number and their tags, so that a split
+ * and a move need nothing from the disk. Each doubling takes one bit of the tag; a false match costs one read. With as
+ * many buckets as there may be it gets fuller, until entries are lost as above (the first one at 98 %).
  *
  * Reading (disk_index_find) takes no lock and writes nothing: version, entries, version again. Writers take a bucket
- * by making its version odd. tests/unit/store/test_disk_index.c runs every interleaving of the protocol's steps.
+ * by making its version odd, two in the order of their addresses. tests/unit/store/test_disk_index_steps.c runs the
+ * interleavings of the protocol's steps.
  *
- * Threads: any, for everything but _new, _free and disk_index_load. */
+ * Threads: any, for everything but _new, _free and disk_index_reshape. */
 #ifndef WARP_STORE_DISK_INDEX_H
 #define WARP_STORE_DISK_INDEX_H
 
@@ -57,15 +58,17 @@ static inline bool disk_entry_is_at(const struct disk_entry *entry, uint32_t seg
     return entry->segment == segment && entry->offset == offset;
 }
 
-/* The smallest class that holds size bytes, and what a class holds: at most an eighth more than size, a multiple of
- * DISK_OFFSET_UNIT; classes reach from 64 B to at least 64 MiB. */
+/* The smallest class that holds size bytes, and what a class holds: a multiple of DISK_OFFSET_UNIT, at most an eighth more
+ * than the multiple that size needs. Classes reach from 64 B to 1 TiB. */
+#define DISK_SIZE_CLASS_MAX (UINT64_C(1) << 40)
 uint8_t disk_size_class(uint64_t size);
 uint64_t disk_size_of_class(uint8_t size_class);
 
 struct disk_index;
 struct disk_index_config {
-    uint64_t entries_first; /* room at the start; rounded up to a power of two of buckets */
-    uint64_t entries_max;   /* address space for them is reserved; at most 256 times the first */
+    uint64_t entries_first; /* room at the start; rounded up to a power of two of buckets. Where it is to grow, at least 1,000:
+                             * a doubling makes two tables of as many groups, each with a load of its own */
+    uint64_t entries_max;   /* address space for them is reserved; at most 256 times the first (ERR_INVALID) */
 };
 MUST_USE err disk_index_new(const struct disk_index_config *config, struct disk_index **ret_index);
 struct disk_index *disk_index_free(struct disk_index *index);
@@ -102,18 +105,29 @@ void disk_index_stats(const struct disk_index *index, struct disk_index_stats *r
 /* ---- by buckets: snapshot, recovery, sweeps ---------------------------------------------------------------------- */
 
 uint64_t disk_index_buckets(const struct disk_index *index);
-/* Calls visit for the entries of buckets [from, from + count); it may change the entry (hits, kind) or clear it (kind
- * DISK_NONE); it must not call the index. Each bucket is locked meanwhile. Returns the next bucket, or UINT64_MAX. */
-uint64_t disk_index_walk(struct disk_index *index, uint64_t from, uint64_t count,
-                         void (*visit)(void *arg, struct disk_entry *entry), void *arg);
-/* Buckets as they are in a snapshot, each whole and consistent by itself, versions zero; little-endian, 64 B each. While
- * a snapshot is copied the index must not grow: hold keeps it from growing (entries may be lost meanwhile), release lets
- * it again. */
+
+/* Through all buckets in order, in as many calls as one likes. What is there from begin to end is met: entries that move
+ * meanwhile only move ahead of a walk, so some are met twice. */
+#define DISK_WALKS_MAX 32u /* at a time */
+struct disk_walk {
+    uint64_t next; /* bucket */
+    unsigned number;
+};
+void disk_index_walk_begin(struct disk_index *index, struct disk_walk *ret_walk);
+void disk_index_walk_end(struct disk_index *index, struct disk_walk *walk);
+/* Calls visit for the entries of the next count buckets; it may change the entry (but not DISK_BODY into another kind or
+ * back) or clear it (kind DISK_NONE); it must not call the index. Each bucket is locked meanwhile. False: that was all. */
+bool disk_index_walk(struct disk_index *index, struct disk_walk *walk, uint64_t count,
+                     void (*visit)(void *arg, struct disk_entry *entry), void *arg);
+/* The next count buckets as they are in a snapshot, each whole and consistent by itself, versions zero; little-endian,
+ * 64 B each. Returns their number, less than count at the end. */
+uint64_t disk_index_copy(struct disk_index *index, struct disk_walk *walk, uint64_t count, void *ret_bytes);
+/* hold keeps the index from growing, so that a snapshot has as many buckets at its end as at its beginning (entries may be
+ * lost meanwhile); release lets it again. */
 void disk_index_hold(struct disk_index *index);
 void disk_index_release(struct disk_index *index);
-uint64_t disk_index_copy(const struct disk_index *index, uint64_t from, uint64_t count, void *ret_bytes);
-/* The shape a snapshot was taken in, and taking it on: only where the index is empty and nobody reads it. ERR_LIMIT: it
- * has no such room; ERR_CORRUPT: no such shape. */
+/* The shape a snapshot was taken in, and taking it on: only where the index is empty and nobody else uses it. ERR_LIMIT: it
+ * has no such room; ERR_CORRUPT: no such shape. It then grows to at most 256 times that shape's first buckets. */
 struct disk_index_shape {
     uint64_t buckets;
     uint32_t first_bits; /* buckets at the start: 1 << first_bits */
@@ -121,7 +135,8 @@ struct disk_index_shape {
 void disk_index_shape(const struct disk_index *index, struct disk_index_shape *ret_shape);
 MUST_USE err disk_index_reshape(struct disk_index *index, const struct disk_index_shape *shape);
 /* Entries of one bucket from a snapshot, after reshape, while others may read, put and remove: what is already there
- * stays and wins (same tag and body or not); keep decides on each entry. Returns the number taken in. */
+ * stays and wins (same tag and body or not). keep decides on each entry, and is asked last: what it agrees to is taken in;
+ * it must not call the index. What finds no room is lost. Returns the number taken in. */
 unsigned disk_index_load(struct disk_index *index, uint64_t bucket, const void *bytes,
                          bool (*keep)(void *arg, const struct disk_entry *entry), void *arg);
 

@@ -141,6 +141,41 @@ static void events_and_limits(void **state)
     assert_true(random[0] != random[1]);
 }
 
+static uint64_t resident_bytes(void)
+{
+    char text[200] = "";
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long long total, resident = 0;
+
+    assert_non_null(file);
+    assert_non_null(fgets(text, sizeof(text), file));
+    fclose(file);
+    assert_int_equal(sscanf(text, "%llu %llu", &total, &resident), 2);
+    return resident * 4096;
+}
+
+static void reserved_memory_is_taken_as_it_is_written(void **state)
+{
+    const size_t size = (size_t)64 << 30;
+    void *bytes = NULL;
+    uint64_t before = resident_bytes();
+
+    (void)state;
+    assert_true(err_is_ok(os_memory_reserve(size, &bytes)));
+    for (size_t at = 0; at < size; at += size / 16)
+        ((char *)bytes)[at] = 1;
+    assert_int_equal(((char *)bytes)[1], 0);
+    assert_int_equal(((char *)bytes)[size - 1], 0);
+    assert_true(resident_bytes() - before < (4u << 20));
+    os_memory_release(bytes, size);
+    os_memory_release(NULL, 0);
+    bytes = NULL;
+    err e = os_memory_reserve((size_t)1 << 60, &bytes);
+    assert_int_equal(e.code, ERR_SYSTEM);
+    assert_int_equal(e.sys, ENOMEM);
+    assert_null(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +183,7 @@ int main(void)
         cmocka_unit_test(peers_have_one_form),
         cmocka_unit_test(files_are_replaced_whole),
         cmocka_unit_test(events_and_limits),
+        cmocka_unit_test(reserved_memory_is_taken_as_it_is_written),
     };
     return cmocka_run_group_tests_name("os/host", tests, NULL, NULL);
 }

@@ -95,22 +95,23 @@ static void test_retire_waits_for_pins(void **state)
     uint64_t old = purge_log_pin(log), up_to;
 
     (void)state;
+    assert_int_equal(purge_log_sweeper_new(log), 0);
     append(log, 1, 5, false);
     uint64_t young = purge_log_pin(log);
     append(log, 1, 6, false);
     up_to = purge_log_sweep_begin(log);
     assert_int_equal(up_to, old);
-    purge_log_retire(log, up_to);
+    purge_log_swept(log, 0, up_to);
     assert_int_equal(check1(log, old, 1, 5), PURGE_HARD);
     purge_log_unpin(log, old);
-    purge_log_retire(log, up_to); /* the sweep asked while it was pinned */
+    purge_log_swept(log, 0, up_to); /* the sweep asked while it was pinned */
     assert_int_equal(check1(log, old, 1, 5), PURGE_HARD);
-    purge_log_retire(log, purge_log_sweep_begin(log));
+    purge_log_swept(log, 0, purge_log_sweep_begin(log));
     assert_int_equal(check1(log, old, 1, 5), PURGE_NONE);
     assert_int_equal(check1(log, young, 1, 6), PURGE_HARD);
     assert_true(purge_log_is_active(log, 1));
     purge_log_unpin(log, young);
-    purge_log_retire(log, purge_log_sweep_begin(log));
+    purge_log_swept(log, 0, purge_log_sweep_begin(log));
     assert_false(purge_log_is_active(log, 1));
     purge_log_stats(log, &stats);
     assert_int_equal(stats.labels, 0);
@@ -152,6 +153,7 @@ static void test_full_table_purges_the_tenant(void **state)
     struct purge_log_stats stats;
 
     (void)state;
+    assert_int_equal(purge_log_sweeper_new(log), 0);
     for (unsigned i = 1; i <= 100; i++)
         append(log, 1, i, false);
     assert_int_equal(check1(log, 50, 1, 4000), PURGE_NONE);
@@ -164,7 +166,7 @@ static void test_full_table_purges_the_tenant(void **state)
     purge_log_stats(log, &stats);
     assert_int_equal(stats.overflows, 2);
     assert_int_equal(stats.labels, 100);
-    purge_log_retire(log, purge_log_seq(log));
+    purge_log_swept(log, 0, purge_log_seq(log));
     append(log, 2, 4000, false);
     purge_log_stats(log, &stats);
     assert_int_equal(stats.overflows, 2);

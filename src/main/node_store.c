@@ -1,0 +1,136 @@
+#include "main/node_store.h"
+
+#include "base/log.h"
+#include "cache/stored_pack.h"
+#include "os/process.h"
+#include "store/purge.h"
+#include "store/tiered.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NONE "none"
+#define WRITE_BUFFER_BYTES (16u << 20) /* of a RAM tier that is off: what is on its way to the disk */
+
+bool cache_dir_is_usable(const char *base, const char *rest, char *ret_dir, size_t size)
+{
+    int len = base != NULL ? snprintf(ret_dir, size, "%s%s", base, rest) : -1;
+
+    return len > 0 && (size_t)len < size && err_is_ok(os_dir_make(ret_dir, 0755)) && access(ret_dir, W_OK | X_OK) == 0;
+}
+
+bool cache_dir_default(char *ret_dir, size_t size)
+{
+    return cache_dir_is_usable("/var/cache/warp", "", ret_dir, size) ||
+           cache_dir_is_usable(os_environment("HOME"), "/.cache/warp", ret_dir, size);
+}
+
+/* ---- opening -------------------------------------------------------------------------------------------------- */
+
+static bool is_none(const struct config *config)
+{
+    for (unsigned i = 0; i < config->cache_dir.count; i++)
+        if (strcmp(config->cache_dir.items[i], NONE) == 0)
+            return true;
+    return false;
+}
+
+static void disk_paths(const struct config *config, char *standard, size_t size, struct disk_config *disk)
+{
+    if (is_none(config))
+        return;
+    for (unsigned i = 0; i < config->cache_dir.count && i < DISK_DEVICES_MAX; i++)
+        disk->paths[disk->path_count++] = config->cache_dir.items[i];
+    if (disk->path_count > 0)
+        return;
+    if (cache_dir_default(standard, size))
+        disk->paths[disk->path_count++] = standard;
+    else
+        log_warn("no directory for the disk tier can be written (--cache-dir names one, none says that RAM is enough)");
+}
+
+static struct disk *disk_of(const struct node_plan *plan, struct purge_log *purges)
+{
+    char standard[480];
+    struct disk_config config = {.size_bytes = plan->config.cache_size, .purges = purges};
+    uint64_t probation = plan->memory_bytes / 100 * STORE_PROBATION_PERCENT;
+    struct disk *disk = NULL;
+
+    disk_paths(&plan->config, standard, sizeof(standard), &config);
+    if (config.path_count == 0)
+        return NULL;
+    config.probation_bytes = MAX(probation, 1u); /* none: what leaves it says nothing */
+    config.codec = (struct disk_codec){stored_packed_bytes, stored_pack, stored_unpacked_bytes, stored_unpack};
+    err opened = disk_open(&config, &disk);
+    if (!err_is_ok(opened) && opened.code != ERR_NOT_FOUND)
+        log_error("the disk tier cannot be opened: %s; the cache is in RAM", err_text(opened));
+    return disk;
+}
+
+err node_store_open(const struct node_plan *plan, struct node_store *store)
+{
+    struct purge_log *purges = purge_log_new(0);
+    struct store_ram_config ram = {.max_bytes = plan->memory_bytes, .purges = purges};
+    err e = purges != NULL ? ERR_OK : ERR(MEMORY);
+
+    *store = (struct node_store){0};
+    if (err_is_ok(e))
+        store->disk = disk_of(plan, purges);
+    if (store->disk != NULL && plan->memory_bytes == 0)
+        ram.max_bytes = WRITE_BUFFER_BYTES;
+    if (store->disk != NULL && disk_device_count(store->disk) > 0)
+        ram.secret = disk_secret(store->disk);
+    if (err_is_ok(e))
+        e = store_ram_new(&ram, &store->storage);
+    if (err_is_ok(e) && store->disk != NULL)
+        e = store_tiered_new(store->storage, store->disk, plan->memory_bytes == 0, &store->storage);
+    store->purges = purges;
+    return e;
+}
+
+/* ---- keepers -------------------------------------------------------------------------------------------------- */
+
+static void keeper_run(void *arg)
+{
+    loop_run(arg);
+}
+
+/* One that waits for its device most of the time: the plainest door does. */
+MUST_USE static err keeper_start(struct node_store *store, unsigned i)
+{
+    struct loop_config config = {.index = i, .os.io = OS_IO_EPOLL};
+    struct node_keeper *keeper = &store->keepers[i];
+    char name[16];
+
+    TRY(loop_new(&config, &keeper->loop));
+    disk_keeper_begin(store->disk, i, keeper->loop);
+    snprintf(name, sizeof(name), "warp-disk%u", i % 100);
+    return os_thread_start(name, keeper_run, keeper->loop, &keeper->thread);
+}
+
+err node_store_start(struct node_store *store)
+{
+    for (unsigned i = 0; store->disk != NULL && i < disk_device_count(store->disk); i++)
+        TRY(keeper_start(store, i));
+    return ERR_OK;
+}
+
+void node_store_stop(struct node_store *store)
+{
+    for (unsigned i = 0; i < DISK_DEVICES_MAX; i++)
+        if (store->keepers[i].thread != NULL)
+            disk_keeper_end(store->disk, i);
+    for (unsigned i = 0; i < DISK_DEVICES_MAX; i++)
+        if (store->keepers[i].thread != NULL)
+            os_thread_join(store->keepers[i].thread);
+}
+
+void node_store_free(struct node_store *store)
+{
+    storage_free(store->storage);
+    disk_free(store->disk);
+    purge_log_free(store->purges);
+    for (unsigned i = 0; i < DISK_DEVICES_MAX; i++)
+        loop_free(store->keepers[i].loop);
+}

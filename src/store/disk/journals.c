@@ -1,0 +1,113 @@
+/* The journals of all devices at the start: read, made one, given back to the purge log, written anew. */
+#include "store/disk/disk_own.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+
+/* What all journals hold together, ascending, each once. */
+struct remembered {
+    struct purge_entry *entries;
+    unsigned count;
+    uint64_t forgotten, reserved;
+    bool is_whole; /* at least one journal is: every purge is in every journal */
+};
+
+MUST_USE static err journal_read(struct disk_device *device)
+{
+    uint64_t bytes = device->super.journal_bytes;
+
+    TRY(journal_new(&device->super.store, bytes, &device->journal));
+    for (uint64_t at = 0; at < bytes; at += DISK_BUFFER_BYTES) {
+        uint32_t size = (uint32_t)MIN(bytes - at, DISK_BUFFER_BYTES);
+        TRY(os_file_now(&device->file, OS_FILE_READ, device->scratch, size, device->super.journal_at + at));
+        for (uint32_t i = 0; i < size; i += DISK_BLOCK)
+            journal_take(device->journal, device->scratch + i, at + i);
+    }
+    device->journal_state = journal_taken(device->journal);
+    return ERR_OK;
+}
+
+static int seq_order(const void *a, const void *b)
+{
+    uint64_t x = ((const struct purge_entry *)a)->seq, y = ((const struct purge_entry *)b)->seq;
+
+    return x < y ? -1 : x > y;
+}
+
+MUST_USE static err collect(struct disk *disk, struct remembered *all)
+{
+    unsigned total = 0, kept = 0;
+
+    for (unsigned i = 0; i < disk->device_count; i++) {
+        const struct purge_entry *entries;
+        total += journal_entries(disk->devices[i].journal, &entries);
+    }
+    all->entries = calloc(total + 1u, sizeof(*all->entries));
+    ENSURE(all->entries != NULL, MEMORY);
+    for (unsigned i = 0; i < disk->device_count; i++) {
+        const struct disk_device *device = &disk->devices[i];
+        const struct purge_entry *entries;
+        unsigned count = journal_entries(device->journal, &entries);
+        if (count > 0)
+            memcpy(all->entries + all->count, entries, count * sizeof(*entries));
+        all->count += count;
+        all->forgotten = MAX(all->forgotten, journal_forgotten(device->journal));
+        all->reserved = MAX(all->reserved, journal_reserved(device->journal));
+        all->is_whole |= device->journal_state == JOURNAL_INTACT;
+    }
+    qsort(all->entries, all->count, sizeof(*all->entries), seq_order);
+    for (unsigned i = 0; i < all->count; i++)
+        if (kept == 0 || all->entries[kept - 1].seq != all->entries[i].seq)
+            all->entries[kept++] = all->entries[i];
+    all->count = kept;
+    return ERR_OK;
+}
+
+static bool are_all_fresh(const struct disk *disk)
+{
+    for (unsigned i = 0; i < disk->device_count; i++)
+        if (!disk->devices[i].is_fresh)
+            return false;
+    return true;
+}
+
+MUST_USE static err journal_begin(struct disk_device *device, const struct remembered *all)
+{
+    TRY(journal_set(device->journal, all->entries, all->count, all->forgotten));
+    disk_journal_reserve(device);
+    return disk_journal_flush(device);
+}
+
+MUST_USE static err give_back(struct disk *disk, struct remembered *all)
+{
+    uint64_t begin = MAX(all->reserved, all->count > 0 ? all->entries[all->count - 1].seq : 1);
+
+    if (!all->is_whole && !are_all_fresh(disk)) {
+        disk_count(disk, DISK_ERROR_JOURNAL);
+        log_warn("%s: the purge journal is damaged: everything cached is taken for purged", disk->devices[0].path);
+        all->count = 0;
+        all->forgotten = begin;
+    }
+    for (unsigned i = 0; i < all->count; i++)
+        purge_log_restore(disk->purges, &all->entries[i]);
+    purge_log_begin_at(disk->purges, MAX(begin, 1u));
+    for (unsigned i = 0; i < disk->device_count; i++)
+        TRY(journal_begin(&disk->devices[i], all));
+    return ERR_OK;
+}
+
+err disk_journals_open(struct disk *disk)
+{
+    struct remembered all = {0};
+    err e = ERR_OK;
+
+    for (unsigned i = 0; i < disk->device_count && err_is_ok(e); i++)
+        e = journal_read(&disk->devices[i]);
+    if (err_is_ok(e))
+        e = collect(disk, &all);
+    if (err_is_ok(e))
+        e = give_back(disk, &all);
+    free(all.entries);
+    return e;
+}

@@ -1,0 +1,368 @@
+/* Lookups: index, one read, checks. On the workers' threads.
+ *
+ *   find -> candidate: enter the device's epoch, pin its segment -> read -> record checked, key compared -> found
+ *                ^                                                              |
+ *                +------------------- another key's, damaged, unreadable <------+      none left: miss
+ *
+ * What was found is handed to the tier above inside the epoch and under the pin; then the index is asked once more: an
+ * entry that has gone meanwhile (purged and swept, replaced) takes the object with it. */
+#include "store/disk/disk_own.h"
+
+#include "base/log.h"
+#include "store/storage_ops.h"
+
+#include <stdlib.h>
+
+struct disk_read {
+    struct store_pending pending;
+    struct os_file_op io;
+    struct disk *disk;
+    struct store_lookup *lookup; /* NULL: nobody waits any more */
+    struct disk_device *device;
+    uint64_t hash;
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+    unsigned count, at;
+    uint64_t generation;
+    unsigned epoch;
+    uint32_t skew; /* the record begins so far behind the first byte read */
+    char *buffer;
+    uint32_t buffer_bytes;
+    /* a head that was found, while its body is read */
+    char *head;
+    struct disk_record head_record; /* points into head */
+    struct disk_entry head_entry, body_entries[DISK_INDEX_FIND_MAX];
+    unsigned bodies;
+};
+
+/* ---- epochs and pins ------------------------------------------------------------------------------------------ */
+
+static unsigned epoch_enter(struct disk_device *device)
+{
+    for (;;) {
+        uint32_t epoch = atomic_load(&device->epoch);
+        atomic_fetch_add(&device->reading[epoch & 1], 1);
+        if (atomic_load(&device->epoch) == epoch)
+            return epoch & 1;
+        atomic_fetch_sub(&device->reading[epoch & 1], 1);
+    }
+}
+
+static bool is_readable(const struct disk_segment *segment)
+{
+    uint8_t state = atomic_load(&segment->state);
+
+    return state == SEGMENT_FILLING || state == SEGMENT_SEALED;
+}
+
+/* The keeper makes a segment free first and looks at the pins then; this is the other way round. */
+static bool candidate_enter(struct disk_read *read)
+{
+    const struct disk_entry *entry = &read->entries[read->at];
+    struct disk_segment *segment = &read->disk->segments[entry->segment];
+
+    read->device = disk_device_of_segment(read->disk, entry->segment);
+    if (atomic_load_explicit(&read->device->is_offline, memory_order_relaxed))
+        return false;
+    read->epoch = epoch_enter(read->device);
+    atomic_fetch_add(&segment->pins, 1);
+    read->generation = atomic_load(&segment->generation);
+    if (is_readable(segment))
+        return true;
+    atomic_fetch_sub(&segment->pins, 1);
+    atomic_fetch_sub(&read->device->reading[read->epoch], 1);
+    return false;
+}
+
+static void candidate_leave(struct disk_read *read)
+{
+    atomic_fetch_sub(&read->disk->segments[read->entries[read->at].segment].pins, 1);
+    atomic_fetch_sub(&read->device->reading[read->epoch], 1);
+}
+
+/* ---- one read ------------------------------------------------------------------------------------------------- */
+
+static void read_done(struct os_op *op);
+
+static bool read_room(struct disk_read *read, uint32_t bytes)
+{
+    if (read->buffer_bytes >= bytes)
+        return true;
+    free(read->buffer);
+    read->buffer = os_file_memory(bytes);
+    read->buffer_bytes = read->buffer != NULL ? bytes : 0;
+    return read->buffer != NULL;
+}
+
+/* Of the next candidate that can be read; false: there is none. */
+static bool read_next(struct disk_read *read, struct loop *loop)
+{
+    for (; read->at < read->count; read->at++) {
+        const struct disk_entry *entry = &read->entries[read->at];
+        uint64_t offset = (uint64_t)entry->offset * DISK_OFFSET_UNIT, end = offset + disk_size_of_class(entry->size_class);
+        if (!candidate_enter(read))
+            continue;
+        end = MIN((end + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK, read->device->super.segment_bytes);
+        read->skew = (uint32_t)(offset % DISK_BLOCK);
+        uint32_t size = (uint32_t)(end - (offset - read->skew));
+        if (!read_room(read, size)) {
+            candidate_leave(read);
+            continue;
+        }
+        read->io = (struct os_file_op){.op = {.done = read_done},
+                                       .file = &read->device->file,
+                                       .what = OS_FILE_READ,
+                                       .bytes = read->buffer,
+                                       .size = size,
+                                       .at = disk_at(read->device, entry->segment, (uint32_t)offset - read->skew)};
+        atomic_fetch_add_explicit(&read->disk->reads, 1, memory_order_relaxed);
+        os_file_submit(loop_os(loop), &read->io);
+        return true;
+    }
+    return false;
+}
+
+/* ---- what was read -------------------------------------------------------------------------------------------- */
+
+static enum store_kind kind_of(enum disk_kind kind)
+{
+    return kind == DISK_VARY ? STORE_VARY : kind == DISK_SLICE ? STORE_SLICE : STORE_ANSWER;
+}
+
+static bool is_soft_kind(uint8_t kind)
+{
+    return kind == DISK_WHOLE_SOFT || kind == DISK_HEAD_SOFT;
+}
+
+/* Meta and labels aligned as others expect them. NULL: damaged, or no memory. */
+static char *found_unpack(const struct disk *disk, const struct disk_record *record, struct disk_found *found)
+{
+    const struct disk_codec *codec = &disk->config.codec;
+    size_t labels = store_label_room(record->label_count) * sizeof(struct store_label);
+    bool packed = record->is_packed;
+    size_t meta = !packed ? record->meta.len : codec->unpack != NULL ? codec->unpacked_bytes(record->meta) : 0;
+    char *memory = packed && meta == 0 ? NULL : malloc(labels + meta + 1);
+
+    if (memory == NULL)
+        return NULL;
+    if (record->label_count > 0)
+        memcpy(memory, record->labels, record->label_count * sizeof(struct store_label));
+    if (packed && !codec->unpack(record->meta, memory + labels)) {
+        free(memory);
+        return NULL;
+    }
+    if (!packed && meta > 0)
+        memcpy(memory + labels, record->meta.data, meta);
+    found->labels = (const struct store_label *)(const void *)memory;
+    found->label_count = record->label_count;
+    found->meta = slice_of(memory + labels, meta);
+    return memory;
+}
+
+/* The entry, which is the key's, has left the index since it was found. */
+static bool has_left(const struct disk_read *read, const struct disk_entry *entry)
+{
+    struct disk_entry now[DISK_INDEX_FIND_MAX];
+    unsigned count = disk_index_find(read->disk->index, read->hash, ~0u, now);
+
+    for (unsigned i = 0; i < count; i++)
+        if (disk_entry_is_at(&now[i], entry->segment, entry->offset))
+            return false;
+    return true;
+}
+
+static bool hand_over(struct disk_read *read, const struct disk_entry *entry, const struct disk_record *record, slice body)
+{
+    struct store_lookup *lookup = read->lookup;
+    struct disk *disk = read->disk;
+    struct disk_found found = {.kind = kind_of(record->kind),
+                               .is_soft = is_soft_kind(entry->kind) || is_soft_kind((uint8_t)record->kind),
+                               .seq = record->purge_seq,
+                               .stored_ms = record->stored_ms,
+                               .tenant = record->tenant,
+                               .key = record->key,
+                               .body = body};
+    char *memory = found_unpack(disk, record, &found);
+
+    if (memory == NULL)
+        return false;
+    switch (purge_log_check(disk->purges, found.seq, found.tenant, found.labels, found.label_count)) {
+    case PURGE_HARD:
+        (void)disk_entry_remove(disk, read->hash, entry->segment, entry->offset);
+        free(memory);
+        return false;
+    case PURGE_SOFT:
+        found.is_soft = true;
+        break;
+    case PURGE_NONE:
+        break;
+    }
+    struct store_object *object = disk->host.found(disk->host.host, &found);
+    free(memory);
+    if (object == NULL)
+        return false;
+    if (has_left(read, entry)) {
+        disk->host.not_found(disk->host.host, object);
+        store_object_unref(object);
+        return false;
+    }
+    if (!lookup->peek)
+        disk_index_hit(disk->index, read->hash, entry->segment, entry->offset);
+    lookup->object = object;
+    lookup->is_below = true;
+    lookup->found = found.is_soft ? STORE_HIT_SOFT : STORE_HIT;
+    return true;
+}
+
+/* What cannot be read is not asked for again. */
+static void candidate_bad(struct disk_read *read, enum disk_error kind, err e)
+{
+    const struct disk_entry *entry = &read->entries[read->at];
+
+    (void)disk_entry_remove(read->disk, read->hash, entry->segment, entry->offset);
+    if (kind == DISK_ERROR_READ) {
+        disk_failed(read->device, kind, "reading an object", e);
+        return;
+    }
+    disk_count(read->disk, kind);
+    log_warn("%s: an object in segment %u at %u is damaged: it is a miss, and will be fetched again", read->device->path,
+             entry->segment - read->device->base, entry->offset * DISK_OFFSET_UNIT);
+}
+
+/* From now on the candidates are bodies. */
+static void head_keep(struct disk_read *read, const struct disk_record *record)
+{
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+
+    read->head = read->buffer;
+    read->buffer = NULL;
+    read->buffer_bytes = 0;
+    read->head_record = *record;
+    read->head_entry = read->entries[read->at];
+    read->bodies = disk_index_find(read->disk->index, read->hash, 1u << DISK_BODY, entries);
+    memcpy(read->body_entries, entries, read->bodies * sizeof(*entries));
+}
+
+static bool record_take(struct disk_read *read, const struct disk_record *record)
+{
+    if (read->head != NULL) {
+        if (record->body_id != read->head_record.body_id || (record->kind != DISK_BODY && record->kind != DISK_WHOLE && record->kind != DISK_WHOLE_SOFT))
+            return false;
+        disk_index_hit(read->disk->index, read->hash, read->entries[read->at].segment, read->entries[read->at].offset);
+        return hand_over(read, &read->head_entry, &read->head_record, record->body);
+    }
+    if (record->kind == DISK_HEAD || record->kind == DISK_HEAD_SOFT) {
+        head_keep(read, record);
+        return false;
+    }
+    if (record->kind == DISK_BODY || read->entries[read->at].kind == DISK_BODY)
+        return false;
+    return hand_over(read, &read->entries[read->at], record, record->body);
+}
+
+/* True: it was this key's, and has been handed over. */
+static bool candidate_take(struct disk_read *read)
+{
+    const struct disk_entry *entry = &read->entries[read->at];
+    struct disk_place place = disk_place_of(read->device, entry->segment, read->generation, entry->offset * DISK_OFFSET_UNIT);
+    struct disk_record record;
+    uint64_t bytes;
+    err e = read->io.op.result < 0 ? ERR_SYS(-read->io.op.result) : ERR_OK;
+
+    if (!err_is_ok(e)) {
+        candidate_bad(read, DISK_ERROR_READ, e);
+        return false;
+    }
+    e = disk_record_read(read->buffer + read->skew, read->io.size - read->skew, &place, &record, &bytes);
+    if (!err_is_ok(e) || record.body.len != record.body_bytes) {
+        candidate_bad(read, DISK_ERROR_CORRUPT, e);
+        return false;
+    }
+    if (!slice_eq(record.key, read->lookup->key.full)) {
+        atomic_fetch_add_explicit(&read->disk->reads_false, 1, memory_order_relaxed);
+        return false;
+    }
+    if (!err_is_ok(disk_record_check_body(&record))) {
+        candidate_bad(read, DISK_ERROR_CORRUPT, ERR(CORRUPT));
+        return false;
+    }
+    return record_take(read, &record);
+}
+
+static void read_free(struct disk_read *read)
+{
+    free(read->buffer);
+    free(read->head);
+    free(read);
+}
+
+static void read_finish(struct disk_read *read, bool is_found)
+{
+    struct store_lookup *lookup = read->lookup;
+    struct disk *disk = read->disk;
+
+    read_free(read);
+    if (!lookup->peek)
+        atomic_fetch_add_explicit(is_found ? &disk->lookup_hits : &disk->misses, 1, memory_order_relaxed);
+    storage_complete(&lookup->op);
+}
+
+static void bodies_begin(struct disk_read *read)
+{
+    memcpy(read->entries, read->body_entries, read->bodies * sizeof(*read->entries));
+    read->count = read->bodies;
+    read->at = 0;
+    read->bodies = 0;
+}
+
+static void read_done(struct os_op *op)
+{
+    struct disk_read *read = container_of(op, struct disk_read, io.op);
+    bool is_found = read->lookup != NULL && candidate_take(read);
+
+    candidate_leave(read);
+    if (read->lookup == NULL) {
+        read_free(read);
+        return;
+    }
+    if (!is_found) {
+        read->at++;
+        if (read->bodies > 0)
+            bodies_begin(read);
+        if (read_next(read, read->lookup->op.loop))
+            return;
+        if (read->head != NULL) /* its body is gone */
+            (void)disk_entry_remove(read->disk, read->hash, read->head_entry.segment, read->head_entry.offset);
+    }
+    read_finish(read, is_found);
+}
+
+static void read_cancel(struct store_pending *pending)
+{
+    container_of(pending, struct disk_read, pending)->lookup = NULL;
+}
+
+/* ---- lookup --------------------------------------------------------------------------------------------------- */
+
+enum store_status disk_lookup(struct disk *disk, struct store_lookup *lookup)
+{
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+    uint64_t hash = disk_hash(lookup->key.hash);
+    unsigned count = 0;
+    struct disk_read *read = NULL;
+
+    if (!atomic_load_explicit(&disk->is_off, memory_order_relaxed))
+        count = disk_index_find(disk->index, hash, DISK_KINDS_BUT_BODY, entries);
+    if (count > 0 && lookup->op.loop != NULL)
+        read = malloc(sizeof(*read));
+    if (read != NULL) {
+        *read = (struct disk_read){.pending = {read_cancel}, .disk = disk, .lookup = lookup, .hash = hash, .count = count};
+        memcpy(read->entries, entries, count * sizeof(*entries));
+        lookup->op.tier = &read->pending;
+        if (read_next(read, lookup->op.loop))
+            return STORE_PENDING;
+        read_free(read);
+    }
+    if (!lookup->peek)
+        atomic_fetch_add_explicit(&disk->misses, 1, memory_order_relaxed);
+    return STORE_DONE;
+}

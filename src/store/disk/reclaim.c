@@ -1,0 +1,327 @@
+/* Reclaim: the oldest segment of a log becomes free; what of it is worth keeping is written again. Also what happens to
+ * segments and devices that fail. A keeper's own thread.
+ *
+ * Ends always: a segment that is taken is free after bounded work. When only the last reserve is left, nothing is copied
+ * any more. */
+#include "store/disk/disk_own.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+
+#define RESERVE        3u /* free segments wanted at least */
+#define RESERVE_LAST   1u /* with no more than that nothing is copied */
+#define DEAD_SHARE     5u /* a segment with less than 1/5 of live bytes goes out of turn */
+#define ERRORS_MAX     4u
+
+/* ---- what lies in a segment ----------------------------------------------------------------------------------- */
+
+char *disk_segment_footer(struct disk_device *device, uint32_t number, struct disk_trailer *ret_trailer)
+{
+    char *memory = os_file_memory(DISK_BLOCK), *footer = NULL;
+    uint32_t bytes = device->super.segment_bytes;
+    struct disk_place place = disk_place_of(device, number, atomic_load(&device->disk->segments[number].generation), bytes - DISK_TRAILER_BYTES);
+    err e = memory != NULL ? os_file_now(&device->file, OS_FILE_READ, memory, DISK_BLOCK, disk_at(device, number, bytes - DISK_BLOCK)) : ERR(MEMORY);
+
+    if (err_is_ok(e))
+        e = disk_trailer_read(memory, bytes, &place, ret_trailer);
+    free(memory);
+    if (err_is_ok(e)) {
+        footer = os_file_memory(bytes - ret_trailer->footer_at);
+        e = footer != NULL ? os_file_now(&device->file, OS_FILE_READ, footer, bytes - ret_trailer->footer_at, disk_at(device, number, ret_trailer->footer_at))
+                           : ERR(MEMORY);
+    }
+    if (err_is_ok(e))
+        e = disk_footer_check(footer, ret_trailer);
+    if (err_is_ok(e))
+        return footer;
+    if (e.code == ERR_SYSTEM)
+        disk_failed(device, DISK_ERROR_READ, "reading a segment's footer", e);
+    else if (e.code != ERR_MEMORY)
+        disk_count(device->disk, DISK_ERROR_CORRUPT);
+    free(footer);
+    return NULL;
+}
+
+/* ---- entries without a footer ----------------------------------------------------------------------------------- */
+
+struct clearing {
+    struct disk *disk;
+    uint32_t from, to; /* segments */
+};
+
+static void clear_visit(void *arg, struct disk_entry *entry)
+{
+    const struct clearing *clearing = arg;
+
+    if (entry->segment < clearing->from || entry->segment >= clearing->to)
+        return;
+    disk_entry_gone(clearing->disk, entry);
+    entry->kind = DISK_NONE;
+}
+
+/* Walks the whole index: only where what lies there can no longer be read. */
+static void segments_clear(struct disk *disk, uint32_t from, uint32_t count)
+{
+    struct clearing clearing = {disk, from, from + count};
+    struct disk_walk walk;
+
+    disk_index_walk_begin(disk->index, &walk);
+    (void)disk_index_walk(disk->index, &walk, UINT64_MAX, clear_visit, &clearing);
+    disk_index_walk_end(disk->index, &walk);
+}
+
+void disk_segment_bad(struct disk_device *device, uint32_t number)
+{
+    struct disk_segment *segment = &device->disk->segments[number];
+
+    atomic_store(&segment->state, SEGMENT_BAD);
+    device->bad_count++;
+    segments_clear(device->disk, number, 1);
+    log_warn("%s: segment %u is out of use until WARP is started again", device->path, number - device->base);
+}
+
+static bool chain_remove(struct disk *disk, struct disk_chain *chain, uint32_t number)
+{
+    uint32_t before = DISK_NO_SEGMENT;
+
+    for (uint32_t at = chain->count > 0 ? chain->first : DISK_NO_SEGMENT; at != number; before = at, at = disk->segments[at].next)
+        if (at == DISK_NO_SEGMENT)
+            return false;
+    if (before == DISK_NO_SEGMENT)
+        chain->first = disk->segments[number].next;
+    else
+        disk->segments[before].next = disk->segments[number].next;
+    if (chain->last == number)
+        chain->last = before;
+    chain->count--;
+    return true;
+}
+
+void disk_segment_unreadable(struct disk_device *device, uint32_t number)
+{
+    struct disk *disk = device->disk;
+
+    segments_clear(disk, number, 1);
+    if (chain_remove(disk, &device->chains[disk->segments[number].log], number)) /* else it is being reclaimed */
+        disk_segment_free_push(device, number);
+}
+
+bool disk_offline_step(struct disk_device *device)
+{
+    struct disk *disk = device->disk;
+
+    if (device->is_cleared)
+        return false;
+    device->is_cleared = true;
+    segments_clear(disk, device->base, device->super.segments);
+    purge_log_swept(disk->purges, device->sweeper, UINT64_MAX);
+    for (unsigned i = 0; i < disk->device_count; i++)
+        disk_keeper_wake(&disk->devices[i]); /* their superblocks name it */
+    return false;
+}
+
+/* ---- copying -------------------------------------------------------------------------------------------------- */
+
+/* Is the record the one its key has now? */
+static bool is_live(struct disk *disk, uint32_t segment, const struct disk_footer_entry *entry, struct disk_entry *ret_entry)
+{
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+    unsigned count = disk_index_find(disk->index, entry->hash, ~0u, entries);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (disk_entry_is_at(&entries[i], segment, entry->offset)) {
+            *ret_entry = entries[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is copied was checked against the purge log now: soft purges stay with it as its kind. */
+static bool copy_prepare(struct disk *disk, const struct disk_record *read, struct disk_append *append)
+{
+    struct store_label labels[STORE_LABELS_MAX];
+    uint64_t seq = purge_log_seq(disk->purges);
+
+    memcpy(labels, read->labels, read->label_count * sizeof(*labels));
+    append->record = *read;
+    append->record.body = SLICE_NONE;
+    switch (purge_log_check(disk->purges, read->purge_seq, read->tenant, labels, read->label_count)) {
+    case PURGE_HARD:
+        return false;
+    case PURGE_SOFT:
+        if (read->kind == DISK_WHOLE || read->kind == DISK_HEAD)
+            append->record.kind = read->kind == DISK_WHOLE ? DISK_WHOLE_SOFT : DISK_HEAD_SOFT;
+        break;
+    case PURGE_NONE:
+        break;
+    }
+    if (append->entry.kind == DISK_WHOLE_SOFT || append->entry.kind == DISK_HEAD_SOFT)
+        append->record.kind = (enum disk_kind)append->entry.kind; /* swept softly since it was written */
+    if (append->entry.kind == DISK_BODY) { /* a newer head has its metadata */
+        append->record.kind = DISK_BODY;
+        append->record.meta = SLICE_NONE;
+    }
+    append->record.purge_seq = seq;
+    append->entry.kind = (uint8_t)append->record.kind;
+    append->entry.hits = 0;
+    return true;
+}
+
+/* False: it could not be read or written, and is let go. */
+static bool record_copy(struct disk_device *device, uint32_t segment, const struct disk_footer_entry *entry, const struct disk_entry *live)
+{
+    uint32_t offset = entry->offset * DISK_OFFSET_UNIT, skew = offset % DISK_BLOCK, size = entry->units * DISK_OFFSET_UNIT;
+    uint32_t read_bytes = (skew + size + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK;
+    struct disk_place place = disk_place_of(device, segment, atomic_load(&device->disk->segments[segment].generation), offset);
+    struct disk_append append = {.log = EVICT_MAIN, .hash = entry->hash, .entry = *live, .from_segment = segment, .from_offset = entry->offset};
+    struct disk_record record;
+    char *meta, *body;
+    uint64_t bytes;
+    err e;
+
+    if (read_bytes > DISK_BUFFER_BYTES)
+        return false;
+    e = os_file_now(&device->file, OS_FILE_READ, device->scratch, read_bytes, disk_at(device, segment, offset - skew));
+    if (!err_is_ok(e)) {
+        disk_failed(device, DISK_ERROR_READ, "reading an object to keep it", e);
+        return false;
+    }
+    e = disk_record_read(device->scratch + skew, size, &place, &record, &bytes);
+    if (err_is_ok(e))
+        e = disk_record_check_body(&record);
+    if (!err_is_ok(e) || record.body.len != record.body_bytes) {
+        disk_count(device->disk, DISK_ERROR_CORRUPT);
+        return false;
+    }
+    if (!copy_prepare(device->disk, &record, &append) || !disk_append_begin(device, &append, &meta, &body))
+        return false;
+    if (record.body.len > 0)
+        memcpy(body, record.body.data, record.body.len);
+    return disk_append_end(device, &append);
+}
+
+/* ---- one segment, in steps ------------------------------------------------------------------------------------ */
+
+struct disk_reclaim {
+    uint32_t segment;
+    char *footer;
+    struct disk_trailer trailer;
+    uint32_t at;
+};
+
+static bool is_last_reserve(const struct disk_device *device)
+{
+    return atomic_load_explicit(&device->free_count, memory_order_relaxed) <= RESERVE_LAST;
+}
+
+static void entry_evict(struct disk *disk, const struct disk_reclaim *reclaim, const struct disk_footer_entry *entry)
+{
+    if (!disk_entry_remove(disk, entry->hash, reclaim->segment, entry->offset))
+        return;
+    atomic_fetch_add_explicit(&disk->evictions, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&disk->evicted_bytes, (uint64_t)entry->units * DISK_OFFSET_UNIT, memory_order_relaxed);
+}
+
+static void entry_reclaim(struct disk_device *device, struct disk_reclaim *reclaim, const struct disk_footer_entry *entry)
+{
+    struct disk *disk = device->disk;
+    enum evict_log log = (enum evict_log)disk->segments[reclaim->segment].log;
+    struct disk_entry live;
+
+    if (!is_live(disk, reclaim->segment, entry, &live))
+        return;
+    uint64_t bytes = (uint64_t)entry->units * DISK_OFFSET_UNIT;
+    if (evict_fate(device->evict, log, entry->hash, bytes, live.hits, false, is_last_reserve(device)) == EVICT_TO_MAIN &&
+        record_copy(device, reclaim->segment, entry, &live))
+        return;
+    entry_evict(disk, reclaim, entry);
+}
+
+static void reclaim_end(struct disk_device *device)
+{
+    struct disk_reclaim *reclaim = device->reclaim;
+
+    /* what was copied is in the index before the old place is given up */
+    (void)disk_flush(device, EVICT_MAIN);
+    if (reclaim->footer == NULL)
+        segments_clear(device->disk, reclaim->segment, 1);
+    else
+        for (uint32_t at = 0;;) { /* what a failed flush has left */
+            struct disk_footer_entry entry;
+            const void *labels;
+            if (!disk_footer_next(reclaim->footer, &reclaim->trailer, &at, &entry, &labels))
+                break;
+            (void)disk_entry_remove(device->disk, entry.hash, reclaim->segment, entry.offset);
+        }
+    disk_segment_free_push(device, reclaim->segment);
+    free(reclaim->footer);
+    free(reclaim);
+    device->reclaim = NULL;
+}
+
+/* The first segment of a log that is mostly dead goes before its turn. */
+static uint32_t dead_segment(struct disk_device *device, enum evict_log *ret_log)
+{
+    uint32_t units = device->super.segment_bytes / DISK_OFFSET_UNIT / DEAD_SHARE;
+    struct disk *disk = device->disk;
+
+    for (unsigned i = 0; i < EVICT_LOGS; i++) {
+        struct disk_chain *chain = &device->chains[i];
+        for (uint32_t at = chain->count > 0 ? chain->first : DISK_NO_SEGMENT; at != DISK_NO_SEGMENT; at = disk->segments[at].next) {
+            if (atomic_load_explicit(&disk->segments[at].live_units, memory_order_relaxed) >= units)
+                continue;
+            (void)chain_remove(disk, chain, at);
+            *ret_log = (enum evict_log)i;
+            return at;
+        }
+    }
+    return DISK_NO_SEGMENT;
+}
+
+static bool reclaim_begin(struct disk_device *device)
+{
+    uint64_t segments[EVICT_LOGS] = {device->chains[EVICT_SMALL].count, device->chains[EVICT_MAIN].count};
+    enum evict_log log;
+    uint32_t number;
+
+    if (atomic_load_explicit(&device->free_count, memory_order_relaxed) >= RESERVE || segments[EVICT_SMALL] + segments[EVICT_MAIN] == 0)
+        return false;
+    struct disk_reclaim *reclaim = calloc(1, sizeof(*reclaim));
+    if (reclaim == NULL)
+        return false;
+    number = dead_segment(device, &log);
+    if (number == DISK_NO_SEGMENT)
+        number = disk_chain_pop(device->disk, &device->chains[evict_victim_log(device->evict, segments)]);
+    reclaim->segment = number;
+    reclaim->footer = disk_segment_footer(device, number, &reclaim->trailer);
+    device->reclaim = reclaim;
+    return true;
+}
+
+bool disk_reclaim_step(struct disk_device *device)
+{
+    struct disk_reclaim *reclaim = device->reclaim;
+    struct disk_footer_entry entry;
+    const void *labels;
+
+    if (reclaim == NULL)
+        return reclaim_begin(device);
+    for (unsigned i = 0; i < 256; i++) {
+        if (reclaim->footer == NULL || !disk_footer_next(reclaim->footer, &reclaim->trailer, &reclaim->at, &entry, &labels)) {
+            reclaim_end(device);
+            break;
+        }
+        entry_reclaim(device, reclaim, &entry);
+    }
+    return true;
+}
+
+void disk_reclaim_close(struct disk_device *device)
+{
+    if (device->reclaim != NULL)
+        free(device->reclaim->footer);
+    free(device->reclaim);
+    device->reclaim = NULL;
+}

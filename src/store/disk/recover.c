@@ -1,0 +1,558 @@
+/* Recovery: from what lies on the device to the index. A keeper's own thread, in steps; lookups go on meanwhile and miss
+ * what is not there yet.
+ *
+ *   (open)    the newest snapshot that is whole, on the first device: its words, and the shape of the index
+ *   HEADS     head and trailer of every segment: free, sealed, or unsealed (WARP ended without closing it)
+ *   LOAD      the snapshot's buckets, once the heads of all devices are known
+ *   REPLAY    what the snapshot does not cover, by footers, in the order it was written; unsealed segments are scanned
+ *             record by record up to the first break, and then sealed
+ *
+ * Purges were given back to the purge log before anything else. What they no longer remember (journal_forgotten) was
+ * swept before the snapshot; a record that is older than that and not from the snapshot is left out: it may have been
+ * purged. Nothing is changed on the device but that unsealed segments get their footer, so a crash at any step of this
+ * leaves what it found. */
+#include "store/disk/disk_own.h"
+
+#include "base/crc32c.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+#define HEADS_STEP   64u
+#define ENTRIES_STEP 8192u
+
+enum recovery_phase { RECOVER_HEADS, RECOVER_WAIT, RECOVER_LOAD, RECOVER_REPLAY };
+
+/* The segments of one log that are to be replayed, in the order they were opened; the footer of the one whose turn it is. */
+struct replay {
+    uint32_t *segments;
+    uint32_t count, next;
+    uint32_t segment; /* whose footer it is */
+    char *footer;
+    struct disk_trailer trailer;
+    uint32_t at;
+    bool is_ready; /* entry is the next one */
+    struct disk_footer_entry entry;
+};
+
+struct disk_recovery {
+    enum recovery_phase phase;
+    uint32_t next; /* segment, or chunk */
+    uint8_t *unsealed; /* by segment of the device */
+    char *chunk;
+    struct replay logs[EVICT_LOGS];
+    uint64_t started_ns, replayed, loaded;
+};
+
+/* ---- heads ---------------------------------------------------------------------------------------------------- */
+
+static void head_take(struct disk_device *device, uint32_t number, const char *first, const char *last)
+{
+    struct disk_segment *segment = &device->disk->segments[number];
+    uint32_t bytes = device->super.segment_bytes;
+    struct disk_segment_head head;
+    struct disk_trailer trailer;
+
+    if (!err_is_ok(disk_segment_head_read(first, &device->super.store, number - device->base, &head)))
+        return; /* never opened, or torn when it was: nothing in it counts */
+    struct disk_place place = disk_place_of(device, number, head.first_wseq, bytes - DISK_TRAILER_BYTES);
+    segment->log = head.log;
+    segment->used = bytes;
+    segment->purge_seq_min = 0;
+    atomic_store(&segment->generation, head.first_wseq);
+    if (err_is_ok(disk_trailer_read(last, bytes, &place, &trailer))) {
+        segment->purge_seq_min = trailer.purge_seq_min;
+        segment->used = trailer.footer_at;
+    } else {
+        device->recovery->unsealed[number - device->base] = 1;
+    }
+    atomic_store(&segment->state, SEGMENT_SEALED);
+}
+
+MUST_USE static err heads_step(struct disk_device *device)
+{
+    struct disk_recovery *recovery = device->recovery;
+    uint32_t bytes = device->super.segment_bytes;
+    char *first = device->scratch, *last = device->scratch + DISK_BLOCK;
+
+    for (unsigned i = 0; i < HEADS_STEP && recovery->next < device->super.segments; i++) {
+        uint32_t number = device->base + recovery->next;
+        TRY(os_file_now(&device->file, OS_FILE_READ, first, DISK_BLOCK, disk_at(device, number, 0)));
+        TRY(os_file_now(&device->file, OS_FILE_READ, last, DISK_BLOCK, disk_at(device, number, bytes - DISK_BLOCK)));
+        head_take(device, number, first, last);
+        recovery->next++;
+    }
+    if (recovery->next == device->super.segments) {
+        recovery->next = 0;
+        recovery->phase = RECOVER_WAIT;
+        atomic_store(&device->are_heads_known, true);
+    }
+    return ERR_OK;
+}
+
+/* ---- snapshot ------------------------------------------------------------------------------------------------- */
+
+static bool snapshot_fits(const struct disk_device *device, const struct disk_snapshot_head *head)
+{
+    return head->segments == device->disk->segment_count && head->swept_seq >= journal_forgotten(device->journal) &&
+           disk_snapshot_bytes(head) <= device->super.snapshot_bytes;
+}
+
+MUST_USE static err words_read(struct disk_device *device, const struct disk_snapshot_head *head, unsigned area)
+{
+    uint32_t bytes = (uint32_t)((head->segments * sizeof(uint64_t) + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK);
+    uint64_t *words = os_file_memory(bytes);
+    err e = words != NULL ? os_file_now(&device->file, OS_FILE_READ, words, bytes, device->super.snapshot_at[area] + DISK_BLOCK) : ERR(MEMORY);
+
+    if (err_is_ok(e) && crc32c(0, words, bytes) != head->words_crc)
+        e = ERR(CORRUPT);
+    if (!err_is_ok(e)) {
+        free(words);
+        return e;
+    }
+    free(device->disk->words);
+    device->disk->words = words;
+    return ERR_OK;
+}
+
+/* Nobody uses the index yet: it takes on the snapshot's shape. */
+MUST_USE static err snapshot_take(struct disk_device *device, const struct disk_snapshot_head *head, unsigned area)
+{
+    struct disk *disk = device->disk;
+
+    TRY(words_read(device, head, area));
+    err e = disk_index_reshape(disk->index, &head->shape);
+    if (!err_is_ok(e)) {
+        free(disk->words);
+        disk->words = NULL;
+        return e;
+    }
+    disk->snapshot = *head;
+    disk->snapshot_at = device->super.snapshot_at[area];
+    device->snapshot_swept = head->swept_seq;
+    return ERR_OK;
+}
+
+/* The newest one whose head and words are whole. */
+void disk_snapshot_find(struct disk_device *device)
+{
+    struct disk_snapshot_head heads[2];
+    bool usable[2] = {false, false};
+
+    for (unsigned i = 0; i < 2; i++) {
+        err e = os_file_now(&device->file, OS_FILE_READ, device->scratch, DISK_BLOCK, device->super.snapshot_at[i]);
+        if (err_is_ok(e))
+            e = disk_snapshot_head_read(device->scratch, &device->disk->set, &heads[i]);
+        usable[i] = err_is_ok(e);
+        if (usable[i])
+            device->snapshot_number = MAX(device->snapshot_number, heads[i].number);
+        else if (e.code != ERR_NOT_FOUND)
+            disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+        usable[i] = usable[i] && snapshot_fits(device, &heads[i]);
+    }
+    while (device->disk->words == NULL && (usable[0] || usable[1])) {
+        unsigned area = usable[0] && (!usable[1] || heads[0].number > heads[1].number) ? 0 : 1;
+        usable[area] = false;
+        if (!err_is_ok(snapshot_take(device, &heads[area], area)))
+            disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+    }
+}
+
+/* An entry of the snapshot counts if its segment is still what it was. */
+static bool entry_counts(void *arg, const struct disk_entry *entry)
+{
+    struct disk *disk = arg;
+
+    if (entry->segment >= disk->segment_count || entry->kind == DISK_NONE)
+        return false;
+    uint64_t word = disk->words[entry->segment] & ~DISK_WORD_SEALED;
+    if (word == 0 || word != atomic_load(&disk->segments[entry->segment].generation))
+        return false;
+    disk_entry_came(disk, entry);
+    return true;
+}
+
+MUST_USE static err chunk_load(struct disk_device *device)
+{
+    struct disk_recovery *recovery = device->recovery;
+    struct disk *disk = device->disk;
+    uint64_t words = (disk->snapshot.segments * sizeof(uint64_t) + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK;
+    uint64_t at = disk->snapshot_at + DISK_BLOCK + words + (uint64_t)recovery->next * DISK_CHUNK_BYTES;
+    uint64_t buckets;
+
+    if (recovery->chunk == NULL)
+        recovery->chunk = os_file_memory(DISK_CHUNK_BYTES);
+    ENSURE(recovery->chunk != NULL, MEMORY);
+    TRY(os_file_now(&device->file, OS_FILE_READ, recovery->chunk, DISK_CHUNK_BYTES, at));
+    TRY(disk_chunk_read(recovery->chunk, &disk->set, disk->snapshot.number, recovery->next, &buckets));
+    for (uint64_t i = 0; i < buckets; i++)
+        recovery->loaded += disk_index_load(disk->index, (uint64_t)recovery->next * DISK_CHUNK_BUCKETS + i,
+                                            recovery->chunk + sizeof(struct disk_chunk_head) + i * DISK_INDEX_BUCKET_BYTES, entry_counts, disk);
+    return ERR_OK;
+}
+
+/* A chunk that is damaged costs its entries; footers are not read for it. */
+static void load_step(struct disk_device *device)
+{
+    struct disk_recovery *recovery = device->recovery;
+    uint32_t chunks = device->disk->snapshot.chunks;
+    err e = recovery->next < chunks ? chunk_load(device) : ERR_OK;
+
+    if (e.code == ERR_SYSTEM)
+        disk_failed(device, DISK_ERROR_READ, "reading the saved index", e);
+    else if (!err_is_ok(e))
+        disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+    if (++recovery->next >= chunks)
+        recovery->phase = RECOVER_REPLAY;
+}
+
+/* ---- what is to be replayed ----------------------------------------------------------------------------------- */
+
+/* The snapshot has all that was in it. */
+static bool is_covered(const struct disk *disk, uint32_t number)
+{
+    uint64_t generation = atomic_load(&disk->segments[number].generation);
+
+    if (disk->words == NULL)
+        return false;
+    return disk->words[number] == (generation | DISK_WORD_SEALED);
+}
+
+/* It was free when the snapshot was taken, and has not been opened since. */
+static bool was_free(const struct disk *disk, uint32_t number)
+{
+    return disk->words != NULL && disk->words[number] == 0 && atomic_load(&disk->segments[number].generation) < disk->snapshot.wseq;
+}
+
+static const struct disk_segment *sort_table; /* of qsort; keepers take turns */
+static pthread_mutex_t sort_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static int generation_order(const void *a, const void *b)
+{
+    uint64_t x = atomic_load(&sort_table[*(const uint32_t *)a].generation), y = atomic_load(&sort_table[*(const uint32_t *)b].generation);
+
+    return x < y ? -1 : x > y;
+}
+
+static void segments_sort(const struct disk *disk, uint32_t *segments, uint32_t count)
+{
+    if (count < 2)
+        return;
+    pthread_mutex_lock(&sort_mutex);
+    sort_table = disk->segments;
+    qsort(segments, count, sizeof(*segments), generation_order);
+    pthread_mutex_unlock(&sort_mutex);
+}
+
+/* Every segment into its chain, in order, and what is to be replayed into its list. */
+MUST_USE static err replay_prepare(struct disk_device *device)
+{
+    struct disk *disk = device->disk;
+    struct disk_recovery *recovery = device->recovery;
+    uint32_t *sealed = malloc(device->super.segments * sizeof(*sealed)), count = 0;
+
+    ENSURE(sealed != NULL, MEMORY);
+    for (unsigned i = 0; i < EVICT_LOGS; i++) {
+        recovery->logs[i].segments = malloc(device->super.segments * sizeof(uint32_t));
+        if (recovery->logs[i].segments == NULL) {
+            free(sealed);
+            return ERR(MEMORY);
+        }
+    }
+    for (uint32_t i = 0; i < device->super.segments; i++) {
+        uint32_t number = device->base + i;
+        if (atomic_load(&disk->segments[number].state) == SEGMENT_UNKNOWN || was_free(disk, number))
+            disk_segment_free_push(device, number);
+        else
+            sealed[count++] = number;
+    }
+    segments_sort(disk, sealed, count);
+    for (uint32_t i = 0; i < count; i++) {
+        enum evict_log log = (enum evict_log)disk->segments[sealed[i]].log;
+        struct replay *replay = &recovery->logs[log];
+        disk_chain_push(disk, &device->chains[log], sealed[i]);
+        if (!is_covered(disk, sealed[i]))
+            replay->segments[replay->count++] = sealed[i];
+    }
+    free(sealed);
+    return ERR_OK;
+}
+
+/* ---- scanning an unsealed segment ------------------------------------------------------------------------------- */
+
+struct scan {
+    struct disk_device *device;
+    uint32_t segment;
+    uint64_t generation, wseq;
+    uint32_t offset, end; /* the next record, if any; behind the last one that was found */
+    uint32_t window, window_bytes; /* what of the segment is in scratch */
+    struct disk_footer footer;
+};
+
+MUST_USE static err scan_window(struct scan *scan)
+{
+    uint32_t from = scan->offset / DISK_BLOCK * DISK_BLOCK;
+
+    scan->window = from;
+    scan->window_bytes = MIN(DISK_BUFFER_BYTES, scan->device->super.segment_bytes - from);
+    return os_file_now(&scan->device->file, OS_FILE_READ, scan->device->scratch, scan->window_bytes, disk_at(scan->device, scan->segment, from));
+}
+
+/* The record at the offset; ERR_CORRUPT and others: there is none. */
+MUST_USE static err scan_record(struct scan *scan, struct disk_record *ret_record, uint64_t *ret_bytes)
+{
+    struct disk_place place = disk_place_of(scan->device, scan->segment, scan->generation, scan->offset);
+
+    for (unsigned tries = 0; tries < 2; tries++) {
+        uint32_t end = scan->window + scan->window_bytes;
+        err e = ERR(LIMIT);
+        if (scan->offset >= scan->window && scan->offset + sizeof(struct disk_record_head) <= end)
+            e = disk_record_read(scan->device->scratch + (scan->offset - scan->window), end - scan->offset, &place, ret_record, ret_bytes);
+        if (err_is_ok(e) && ret_record->body.len == ret_record->body_bytes)
+            return ERR_OK;
+        if (!err_is_ok(e) && e.code != ERR_LIMIT)
+            return e;
+        if (tries == 0)
+            TRY(scan_window(scan));
+    }
+    return ERR(CORRUPT);
+}
+
+MUST_USE static err scan_run(struct scan *scan)
+{
+    struct disk_record record;
+    uint64_t bytes = 0;
+
+    while (scan->offset + sizeof(struct disk_record_head) < scan->device->super.segment_bytes) {
+        err e = scan_record(scan, &record, &bytes);
+        if (e.code == ERR_SYSTEM)
+            return e;
+        if (err_is_ok(e) && record.wseq > scan->wseq) {
+            hash128 hash = hash128_keyed(record.key, scan->device->disk->secret);
+            TRY(disk_footer_add(&scan->footer, &record, disk_hash(hash), scan->offset, bytes, scan->generation));
+            scan->wseq = record.wseq;
+            scan->offset += (uint32_t)bytes;
+            scan->end = scan->offset;
+        } else if (scan->offset % DISK_BLOCK != 0) {
+            scan->offset = (scan->offset / DISK_BLOCK + 1) * DISK_BLOCK;
+        } else {
+            break;
+        }
+    }
+    return ERR_OK;
+}
+
+/* Its footer, and the device gets it too: the next start finds a sealed segment. */
+MUST_USE static err segment_scan(struct disk_device *device, uint32_t number, char **ret_footer, struct disk_trailer *ret_trailer)
+{
+    struct disk_segment *segment = &device->disk->segments[number];
+    uint64_t generation = atomic_load(&segment->generation);
+    struct scan scan = {.device = device, .segment = number, .generation = generation, .wseq = generation, .offset = DISK_SEGMENT_HEAD_BYTES};
+    err e = scan_run(&scan);
+    uint32_t bytes = device->super.segment_bytes, room = disk_footer_room(scan.footer.size);
+    struct disk_place place = disk_place_of(device, number, generation, bytes - DISK_TRAILER_BYTES);
+    char *memory = NULL;
+
+    if (err_is_ok(e) && (scan.end > bytes - room || room > bytes))
+        e = ERR(CORRUPT); /* nothing WARP writes */
+    if (err_is_ok(e)) {
+        memory = os_file_memory(room);
+        e = memory != NULL ? ERR_OK : ERR(MEMORY);
+    }
+    if (err_is_ok(e)) {
+        *ret_trailer = (struct disk_trailer){.footer_bytes = scan.footer.size,
+                                             .entries = scan.footer.entries,
+                                             .last_wseq = scan.footer.last_wseq,
+                                             .purge_seq_min = scan.footer.purge_seq_min,
+                                             .purge_seq_max = scan.footer.purge_seq_max};
+        disk_footer_write(memory, bytes, scan.footer.bytes != NULL ? scan.footer.bytes : memory, ret_trailer, &place);
+        e = disk_write_now(device, memory, room, disk_at(device, number, bytes - room), DISK_CAUSE_FOOTERS);
+        segment->purge_seq_min = scan.footer.purge_seq_min;
+        segment->used = scan.end;
+    }
+    free(memory);
+    if (err_is_ok(e) && scan.footer.bytes == NULL)
+        e = ERR(NOT_FOUND); /* opened, and nothing more */
+    if (err_is_ok(e))
+        *ret_footer = scan.footer.bytes;
+    else
+        free(scan.footer.bytes);
+    return e;
+}
+
+/* ---- replay --------------------------------------------------------------------------------------------------- */
+
+/* The footer of the log's next segment. False: none is left. */
+static bool replay_open(struct disk_device *device, struct replay *replay)
+{
+    struct disk_recovery *recovery = device->recovery;
+
+    while (replay->footer == NULL && replay->next < replay->count) {
+        uint32_t number = replay->segments[replay->next++];
+        err e = ERR_OK;
+        replay->segment = number;
+        replay->at = 0;
+        if (recovery->unsealed[number - device->base] != 0)
+            e = segment_scan(device, number, &replay->footer, &replay->trailer);
+        else
+            replay->footer = disk_segment_footer(device, number, &replay->trailer);
+        if (replay->footer != NULL)
+            return true;
+        if (e.code == ERR_SYSTEM)
+            disk_failed(device, DISK_ERROR_READ, "reading a segment that was not closed", e);
+        disk_segment_unreadable(device, number);
+    }
+    return replay->footer != NULL;
+}
+
+static bool replay_peek(struct disk_device *device, struct replay *replay)
+{
+    const void *labels;
+
+    while (!replay->is_ready && replay_open(device, replay)) {
+        replay->is_ready = disk_footer_next(replay->footer, &replay->trailer, &replay->at, &replay->entry, &labels);
+        if (!replay->is_ready) {
+            free(replay->footer);
+            replay->footer = NULL;
+        }
+    }
+    return replay->is_ready;
+}
+
+static uint64_t replay_wseq(const struct disk *disk, const struct replay *replay)
+{
+    return atomic_load(&disk->segments[replay->segment].generation) + replay->entry.wseq;
+}
+
+/* Is what the key has in the index newer? Whatever was written since the start is; otherwise its segment tells. */
+static bool is_outdated(struct disk *disk, uint64_t hash, uint64_t wseq)
+{
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+    unsigned count = disk_index_find(disk->index, hash, DISK_KINDS_BUT_BODY, entries);
+
+    for (unsigned i = 0; i < count; i++)
+        if (atomic_load(&disk->segments[entries[i].segment].generation) > wseq)
+            return true;
+    return false;
+}
+
+static void replay_take(struct disk_device *device, struct replay *replay)
+{
+    struct disk *disk = device->disk;
+    const struct disk_footer_entry *from = &replay->entry;
+    uint64_t bytes = (uint64_t)from->units * DISK_OFFSET_UNIT;
+    struct disk_entry entry = {.segment = replay->segment,
+                               .offset = from->offset,
+                               .tenant = from->tenant,
+                               .size_class = disk_size_class(bytes),
+                               .kind = from->kind};
+
+    replay->is_ready = false;
+    if (from->purge_seq < journal_forgotten(device->journal) || is_outdated(disk, from->hash, replay_wseq(disk, replay)))
+        return;
+    disk_entry_take_place(disk, from->hash, &entry);
+    device->recovery->replayed++;
+}
+
+/* The older of the two logs' next records. */
+static bool replay_step(struct disk_device *device)
+{
+    struct replay *small = &device->recovery->logs[EVICT_SMALL], *main = &device->recovery->logs[EVICT_MAIN];
+
+    for (unsigned i = 0; i < ENTRIES_STEP; i++) {
+        bool has_small = replay_peek(device, small), has_main = replay_peek(device, main);
+        if (!has_small && !has_main)
+            return false;
+        bool takes_small = has_small && (!has_main || replay_wseq(device->disk, small) < replay_wseq(device->disk, main));
+        replay_take(device, takes_small ? small : main);
+    }
+    return true;
+}
+
+/* ---- life ----------------------------------------------------------------------------------------------------- */
+
+err disk_recover_begin(struct disk_device *device)
+{
+    struct disk_recovery *recovery = calloc(1, sizeof(*recovery));
+
+    ENSURE(recovery != NULL, MEMORY);
+    device->recovery = recovery;
+    recovery->started_ns = os_clock_ns();
+    recovery->unsealed = calloc(device->super.segments, 1);
+    ENSURE(recovery->unsealed != NULL, MEMORY);
+    return ERR_OK;
+}
+
+void disk_recover_close(struct disk_device *device)
+{
+    struct disk_recovery *recovery = device->recovery;
+
+    if (recovery == NULL)
+        return;
+    for (unsigned i = 0; i < EVICT_LOGS; i++) {
+        free(recovery->logs[i].segments);
+        free(recovery->logs[i].footer);
+    }
+    free(recovery->chunk);
+    free(recovery->unsealed);
+    free(recovery);
+    device->recovery = NULL;
+}
+
+static void recover_end(struct disk_device *device)
+{
+    struct disk_recovery *recovery = device->recovery;
+
+    log_info("%s: recovered in %llu ms: %llu objects by the saved index, %llu by segments", device->path,
+             (unsigned long long)((os_clock_ns() - recovery->started_ns) / 1000000), (unsigned long long)recovery->loaded,
+             (unsigned long long)recovery->replayed);
+    disk_recover_close(device);
+    atomic_store(&device->keeper_state, KEEPER_RUNNING);
+}
+
+static bool heads_are_known(const struct disk *disk)
+{
+    for (unsigned i = 0; i < disk->device_count; i++) {
+        const struct disk_device *device = &disk->devices[i];
+        if (!atomic_load(&device->is_offline) && !atomic_load(&device->are_heads_known))
+            return false;
+    }
+    return true;
+}
+
+MUST_USE static err wait_step(struct disk_device *device)
+{
+    struct disk *disk = device->disk;
+    bool loads = device == &disk->devices[0] && disk->words != NULL;
+
+    if (!heads_are_known(disk))
+        return ERR_OK;
+    TRY(replay_prepare(device));
+    device->recovery->phase = loads ? RECOVER_LOAD : RECOVER_REPLAY;
+    return ERR_OK;
+}
+
+bool disk_recover_step(struct disk_device *device)
+{
+    err e = ERR_OK;
+
+    switch (device->recovery->phase) {
+    case RECOVER_HEADS:
+        e = heads_step(device);
+        break;
+    case RECOVER_WAIT:
+        e = wait_step(device);
+        break;
+    case RECOVER_LOAD:
+        load_step(device);
+        break;
+    case RECOVER_REPLAY:
+        if (!replay_step(device))
+            recover_end(device);
+        break;
+    }
+    if (err_is_ok(e))
+        return true;
+    disk_failed(device, DISK_ERROR_READ, "reading its segments", e);
+    return true; /* again, until the device is taken out */
+}
