@@ -128,6 +128,20 @@ void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_e
     all_gone(disk, &gone);
 }
 
+bool disk_entry_find(const struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset, struct disk_entry *ret_entry)
+{
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+    unsigned count = disk_index_find(disk->index, hash, ~0u, entries);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (disk_entry_is_at(&entries[i], segment, offset)) {
+            *ret_entry = entries[i];
+            return true;
+        }
+    }
+    return false;
+}
+
 bool disk_entry_remove(struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset)
 {
     struct disk_entry gone;
