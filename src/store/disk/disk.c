@@ -445,6 +445,23 @@ void disk_forget(struct disk *disk, hash128 hash)
     all_gone(disk, &gone);
 }
 
+void disk_renew(struct disk *disk, hash128 hash)
+{
+    struct disk_entry old[DISK_INDEX_FIND_MAX];
+    struct disk_gone gone;
+    unsigned count;
+
+    if (disk->device_count == 0)
+        return;
+    count = disk_index_find(disk->index, disk_hash(hash), 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
+    for (unsigned i = 0; i < count; i++) {
+        old[i].kind = DISK_BODY;
+        disk_entry_put(disk, disk_hash(hash), &old[i]);
+    }
+    disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY, &gone);
+    all_gone(disk, &gone);
+}
+
 void disk_hit(struct disk *disk, hash128 hash)
 {
     struct disk_entry entries[DISK_INDEX_FIND_MAX];
