@@ -185,11 +185,14 @@ static void life(void)
     run.life++;
     if (end == END_STOP_KILL || end == END_STOP_POWER)
         sim_disk_crash_after(draw_stop());
+    harm_before_open(run.is_harmed && run.life < run.lives);
     node_open();
+    harm_after_open();
     counts.stops_in_open += sim_disk_has_stopped();
     run.had_open_stopped |= sim_disk_has_stopped();
     life_run(end);
     life_end(end);
+    harm_end();
 }
 
 /* ---- one seed --------------------------------------------------------------------------------------------------- */
@@ -205,6 +208,7 @@ static void draw_run(uint64_t seed, bool tracing)
     run.snapshot_ns = between(200 * NS_MS, 4 * NS_S);
     run.is_buffered = chance(30);
     run.is_ram_off = chance(5);
+    run.is_harmed = chance(50);
 }
 
 static uint64_t run_seed(uint64_t seed, bool tracing)
@@ -217,6 +221,7 @@ static uint64_t run_seed(uint64_t seed, bool tracing)
               (unsigned long long)run.ram_bytes);
     model_begin();
     node_disks_begin();
+    harm_begin();
     for (unsigned i = 0; i < run.lives; i++)
         life();
     model_end();

@@ -328,6 +328,7 @@ uint32_t model_purge_url(uint32_t number)
 void model_purge_answered(uint32_t number, bool is_durable)
 {
     counts.durable_purges += is_durable;
+    counts.not_durable += !is_durable;
     run_trace("purge %u is %sdurable", number, is_durable ? "" : "not ");
     purges[number].durability = is_durable ? PURGE_DURABLE : PURGE_ASKED;
 }

@@ -164,8 +164,11 @@ static void count_end(void)
     counts.ram_evictions += stats.evictions;
     counts.disk_evictions += disk.store.evictions;
     counts.copied += disk.written_bytes[DISK_CAUSE_RECLAIM];
-    counts.snapshots += disk.written_bytes[DISK_CAUSE_SNAPSHOT] / 65536;
-    counts.heads += disk.written_bytes[DISK_CAUSE_UPDATES];
+    counts.snapshots += disk.written_bytes[DISK_CAUSE_SNAPSHOT] > 0;
+    counts.offline += disk.devices_offline;
+    counts.off += disk.is_off;
+    counts.formatted += disk.errors[DISK_ERROR_FORMATTED];
+    counts.unopened += disk.errors[DISK_ERROR_OPEN];
     counts.false_reads += disk.reads_false;
     for (unsigned i = 0; i < disk_device_count(node.disk); i++)
         counts.sweeps += atomic_load(&node.disk->devices[i].swept_seq) > 1;
@@ -184,7 +187,12 @@ static void mail_run(void)
 
 static void node_free(void)
 {
+    struct disk_stats stats;
+
     count_end();
+    disk_stats(node.disk, &stats);
+    if (!node.was_noted && stats.store.evictions > 0)
+        node_forget_kept();
     for (unsigned i = 0; i < disk_device_count(node.disk); i++)
         disk_commits_fail(&node.disk->devices[i]);
     mail_run();
@@ -268,6 +276,7 @@ static void audit_visit(void *arg, struct disk_entry *entry)
     audit->tenants[entry->tenant] += bytes;
     audit->segments[entry->segment] += bytes / DISK_OFFSET_UNIT;
     audit->total += bytes;
+    counts.heads += entry->kind == DISK_HEAD || entry->kind == DISK_HEAD_SOFT;
     if (audit->entries == audit->room) {
         audit->room = MAX(2 * audit->room, 1024u);
         audit->all = realloc(audit->all, audit->room * sizeof(*audit->all));
@@ -421,6 +430,7 @@ void node_note_kept(void)
     char *memory = malloc(DISK_BUFFER_BYTES);
 
     INVARIANT(memory != NULL);
+    node.was_noted = true;
     for (uint32_t i = 0; i < model_key_count; i++) {
         struct model_key *key = &model_keys[i];
         if (node.was_recovered) /* else what was noted before holds */

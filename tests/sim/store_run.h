@@ -18,7 +18,7 @@
     X(lookups) X(hits) X(disk_hits) X(soft_hits) X(late) X(cancelled) X(fills) X(fills_dropped) X(fills_refused)        \
     X(fills_unknown) X(vary) X(slices) X(empty_bodies) X(updates) X(updates_refused) X(purges) X(soft_purges) X(tenant_purges) X(durable_purges) X(heads) X(drops) X(peeks)         \
     X(ram_evictions) X(disk_evictions) X(copied) X(sweeps) X(snapshots) X(false_reads) X(audits) X(recovered)           \
-    X(kept_checked) X(second_openers)
+    X(kept_checked) X(second_openers) X(harms) X(flips) X(vanished) X(offline) X(off) X(formatted) X(unopened) X(not_durable)
 
 struct run_counts {
 #define X(name) uint64_t name;
@@ -36,7 +36,7 @@ struct run {
     uint64_t content; /* a hash of all answers, beside the simulator's own */
     unsigned workers, devices, lives;
     uint64_t device_bytes, ram_bytes, snapshot_ns, write_bytes_per_s;
-    bool is_buffered, is_ram_off;
+    bool is_buffered, is_ram_off, is_harmed;
     unsigned life;    /* from 1 */
     uint64_t event;   /* counts what the model orders */
     bool has_faults;  /* since the disks were new: some of what was written may be wrong or gone */
@@ -144,7 +144,7 @@ struct node {
     struct disk *disk;
     struct storage *storage;
     uint64_t written_at_open[DEVICES_MAX];
-    bool is_up, was_recovered;
+    bool is_up, was_recovered, was_noted;
     uint64_t began_ns;
 };
 extern struct node node;
@@ -162,6 +162,14 @@ void node_note_kept(void);  /* what must be found after a restart */
 void node_check_kept(void); /* I3 */
 void node_forget_kept(void);
 bool node_run(uint64_t for_ns, bool (*done)(void *arg));
+
+/* ---- harm ------------------------------------------------------------------------------------------------------- */
+
+void harm_begin(void); /* of a seed */
+void harm_before_open(bool has_harm);
+void harm_after_open(void);
+void harm_end(void);
+bool harm_is_whole(unsigned device); /* nothing is wrong with it in this life */
 
 /* ---- work ------------------------------------------------------------------------------------------------------- */
 

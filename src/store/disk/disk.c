@@ -489,7 +489,7 @@ static void device_stats(const struct disk_device *device, struct disk_stats *st
     stats->segments_bad += device->bad_count;
     stats->store.max_bytes += (uint64_t)device->super.segments * device->super.segment_bytes;
     stats->devices_offline += atomic_load_explicit(&device->is_offline, memory_order_relaxed);
-    stats->recovering += state < KEEPER_RUNNING;
+    stats->recovering += state < KEEPER_RUNNING && !atomic_load_explicit(&device->is_offline, memory_order_relaxed);
 }
 
 void disk_stats(const struct disk *disk, struct disk_stats *ret_stats)
