@@ -203,8 +203,8 @@ static inline void disk_wait(unsigned tries)
 static inline void bucket_lock(struct disk_bucket *bucket)
 {
     for (unsigned tries = 0;; tries++) {
-        uint32_t version = atomic_load_explicit(&bucket->version, memory_order_relaxed);
         DISK_STEP();
+        uint32_t version = atomic_load_explicit(&bucket->version, memory_order_relaxed);
         if ((version & 1) == 0 && atomic_compare_exchange_weak_explicit(&bucket->version, &version, version + 1, memory_order_acquire,
                                                                         memory_order_relaxed))
             return;

@@ -179,8 +179,9 @@ static bool is_crowded(const struct disk_index *index)
 
 void disk_index_grow(struct disk_index *index)
 {
-    if (!is_crowded(index) || pthread_mutex_trylock(&index->growth) != 0)
+    if (!is_crowded(index))
         return;
+    pthread_mutex_lock(&index->growth);
     /* One is enough in the long run; two catch up with what was put while the index was held. */
     for (unsigned i = 0; i < 2 && index->holds == 0 && is_crowded(index); i++)
         bucket_split(index);
