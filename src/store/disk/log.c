@@ -325,17 +325,20 @@ static void publish_new(struct disk *disk, const struct disk_pending *pending)
     atomic_fetch_add_explicit(&disk->inserts, 1, memory_order_relaxed);
 }
 
+/* In the place of what it is a copy of, while that is there; of another size where it went without its metadata. */
 static void publish_copy(struct disk *disk, const struct disk_pending *pending)
 {
-    struct disk_entry old = {.segment = pending->from_segment, .offset = pending->from_offset};
+    struct disk_entry old, entry = pending->entry;
 
-    old.size_class = pending->entry.size_class;
-    old.tenant = pending->entry.tenant;
-    disk_entry_came(disk, &pending->entry);
-    if (disk_index_move(disk->index, pending->hash, pending->from_segment, pending->from_offset, &pending->entry))
+    if (!disk_entry_find(disk, pending->hash, pending->from_segment, pending->from_offset, &old))
+        return;
+    if (old.kind == DISK_BODY) /* a head was written meanwhile: the record is its body from now on */
+        entry.kind = DISK_BODY;
+    disk_entry_came(disk, &entry);
+    if (disk_index_move(disk->index, pending->hash, pending->from_segment, pending->from_offset, &entry))
         disk_entry_gone(disk, &old);
     else
-        disk_entry_gone(disk, &pending->entry);
+        disk_entry_gone(disk, &entry);
 }
 
 static void publish(struct disk_stream *stream)
