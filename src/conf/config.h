@@ -41,6 +41,7 @@ enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
     X("admin-token-file", STRING, admin_token_file, "FILE", NULL, "token for changes; default: made once, in the cache directory") \
     X("cache-dir", LIST, cache_dir, "DIR", NULL, "disk tier; none: RAM only (the disk tier is not in this version)") \
     X("cache-size", SIZE, cache_size, "SIZE", "2g", "size of the disk tier (not in this version), and cap of --memory") \
+    X("cache-write-rate", SIZE, cache_write_rate, "SIZE", "0", "bytes a second that each device of the disk tier may be written on average; 0: no budget") \
     X("memory", SIZE, memory, "SIZE", NULL, "cap of the RAM tier; 0 turns it off; default: a quarter of the memory, 1g at most") \
     X("workers", COUNT, workers, "N", NULL, "event loops; default: one per usable core")                     \
     X("io", IO, io, "auto|uring|epoll", "auto", "I/O backend; auto: io_uring where the kernel permits it")                \

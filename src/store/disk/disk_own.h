@@ -58,7 +58,7 @@ struct disk_stream {
     uint32_t segment; /* over all devices; DISK_NO_SEGMENT: none is open */
     uint32_t flushed; /* bytes of it that are on the device; whole blocks */
     uint32_t filled;  /* bytes in the buffer: they belong behind what is flushed */
-    uint32_t copied;  /* of the buffer: records that lay elsewhere before */
+    uint32_t copied, updated; /* of the buffer: records that lay elsewhere before; heads after a 304 */
     char *buffer;     /* DISK_BUFFER_BYTES */
     struct disk_pending *pending;
     unsigned pending_count, pending_room;

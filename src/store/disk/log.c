@@ -171,7 +171,7 @@ static bool stream_open(struct disk_stream *stream)
     stream->segment = number;
     stream->flushed = 0;
     stream->filled = sizeof(head);
-    stream->copied = 0;
+    stream->copied = stream->updated = 0;
     footer_clear(&stream->footer);
     segment->log = head.log;
     segment->is_new = true;
@@ -302,8 +302,10 @@ bool disk_append_end(struct disk_device *device, struct disk_append *append)
         (struct disk_pending){append->entry, append->hash, append->stored, append->from_segment, append->from_offset};
     if (append->stored != NULL)
         stored_ref(append->stored, 1);
-    else
+    if (append->stored == NULL)
         stream->copied += (uint32_t)bytes;
+    else if (record->kind == DISK_HEAD || record->kind == DISK_HEAD_SOFT)
+        stream->updated += (uint32_t)bytes;
     stream->filled += (uint32_t)bytes;
     return true;
 }
@@ -366,10 +368,11 @@ bool disk_flush(struct disk_device *device, enum evict_log log)
     }
     evict_wrote(device->evict, size);
     atomic_fetch_add_explicit(&device->disk->written[DISK_CAUSE_RECLAIM], stream->copied, memory_order_relaxed);
-    atomic_fetch_add_explicit(&device->disk->written[DISK_CAUSE_OBJECTS], size - stream->copied, memory_order_relaxed);
+    atomic_fetch_add_explicit(&device->disk->written[DISK_CAUSE_UPDATES], stream->updated, memory_order_relaxed);
+    atomic_fetch_add_explicit(&device->disk->written[DISK_CAUSE_OBJECTS], size - stream->copied - stream->updated, memory_order_relaxed);
     stream->flushed += size;
     stream->filled = 0;
-    stream->copied = 0;
+    stream->copied = stream->updated = 0;
     publish(stream);
     return true;
 }
