@@ -267,6 +267,8 @@ int main(int argc, char **argv)
         else
             return fprintf(stderr, "usage: %s [--from N] [--seeds N] [--seed N] [--trace]\n", program), 2;
     }
+    if (tracing)
+        setvbuf(stdout, NULL, _IOLBF, 0);
     log_level_max = tracing ? LOG_DEBUG : LOG_ERROR;
     signal(SIGABRT, aborted);
     signal(SIGSEGV, aborted);

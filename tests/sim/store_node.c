@@ -127,7 +127,21 @@ void node_open(void)
     INVARIANT(err_is_ok(store_ram_new(&ram, &ram_tier)));
     INVARIANT(err_is_ok(store_tiered_new(ram_tier, node.disk, run.is_ram_off, &node.storage)));
     loops_begin();
+    if (!sim_disk_has_stopped() && disk_device_count(node.disk) > 0)
+        model_opened(node_devices(false), node_devices(true));
     model_keys_hash(node.storage);
+}
+
+uint64_t node_devices(bool fresh_too)
+{
+    uint64_t devices = 0;
+
+    for (unsigned i = 0; i < disk_device_count(node.disk); i++) {
+        const struct disk_device *device = &node.disk->devices[i];
+        if (!atomic_load(&device->is_offline) && (fresh_too || !device->is_fresh))
+            devices |= UINT64_C(1) << device->number;
+    }
+    return devices;
 }
 
 bool node_is_recovered(void)

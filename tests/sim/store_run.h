@@ -125,11 +125,14 @@ struct purged {
     uint8_t kind; /* enum store_label_kind */
     bool soft;
     uint8_t durability;
+    uint64_t devices; /* that have it in their journals */
 };
 uint32_t model_purge(struct store_purge *ret_purge); /* draws one: it acts from now on */
 uint32_t model_purge_url(uint32_t number); /* the key that a purge by URL names */
 void model_purge_answered(uint32_t number, bool is_durable);
 bool model_is_purged(uint32_t number); /* hard */
+/* The store was opened again: what only journals knew that are gone may be forgotten. Devices: a bit each. */
+void model_opened(uint64_t known, uint64_t open);
 /* The node has gone: purges that were not durable may be forgotten. */
 void model_restart(void);
 
@@ -152,6 +155,7 @@ extern struct node node;
 void node_disks_begin(void); /* of a seed */
 struct sim_disk *node_disk(unsigned device);
 void node_open(void);
+uint64_t node_devices(bool fresh_too); /* in use now, a bit each */
 bool node_is_recovered(void);
 /* In order: everything comes to the disk. False: the disks stopped meanwhile. */
 bool node_close(void);

@@ -309,7 +309,7 @@ MUST_USE static err scan_record(struct scan *scan, struct disk_record *ret_recor
         if (scan->offset >= scan->window && scan->offset + sizeof(struct disk_record_head) <= end)
             e = disk_record_read(scan->device->scratch + (scan->offset - scan->window), end - scan->offset, &place, ret_record, ret_bytes);
         if (err_is_ok(e) && ret_record->body.len == ret_record->body_bytes)
-            return ERR_OK;
+            return disk_record_check_body(ret_record); /* of a write that was torn it may be the body that is missing */
         if (!err_is_ok(e) && e.code != ERR_LIMIT)
             return e;
         if (tries == 0)
