@@ -428,6 +428,10 @@ static uint32_t number_on_disk(uint32_t key, char *memory)
         if (!record_at(&entries[i], memory, &record) || !slice_eq(record.key, model_key_of(key)))
             continue;
         number = model_number_of(record.meta);
+        if (run.tracing)
+            run_trace("key %u: on the disk is object %u, segment %u of generation %llx at %u, kind %u, sequence %llx", key, number, entries[i].segment,
+                      (unsigned long long)atomic_load(&node.disk->segments[entries[i].segment].generation), entries[i].offset, entries[i].kind,
+                      (unsigned long long)record.wseq);
         if (entries[i].kind != DISK_HEAD && entries[i].kind != DISK_HEAD_SOFT)
             break;
         uint64_t body_id = record.body_id;

@@ -33,6 +33,7 @@ struct disk_segment {
     uint8_t errors;
     uint32_t used;   /* bytes of records, and what lies before them */
     uint32_t next;   /* in its log, the older first; DISK_NO_SEGMENT: the last */
+    uint64_t last_wseq;     /* of what recovery found sealed */
     uint64_t purge_seq_min; /* the oldest check against the purge log of any record in it */
 };
 
@@ -45,6 +46,8 @@ struct disk_pending {
     struct stored *stored;       /* a reference; NULL: a copy of what lies at from_* */
     uint32_t from_segment, from_offset;
 };
+
+#define DISK_PENDING_BITS 4096u
 
 struct disk_footer {
     char *bytes;
@@ -62,6 +65,7 @@ struct disk_stream {
     char *buffer;     /* DISK_BUFFER_BYTES */
     struct disk_pending *pending;
     unsigned pending_count, pending_room;
+    uint64_t pending_keys[DISK_PENDING_BITS / 64]; /* a bit for each that is new, by its hash: not here, not pending */
     uint64_t first_ns; /* when the oldest of them came */
     struct disk_footer footer;
 };
@@ -230,6 +234,8 @@ MUST_USE bool disk_append_begin(struct disk_device *device, struct disk_append *
 bool disk_append_end(struct disk_device *device, struct disk_append *append);
 /* All that lies in buffers is on the device afterwards, and in the index; false: a write failed. */
 bool disk_flush(struct disk_device *device, enum evict_log log);
+/* Nothing new of that key waits in a buffer afterwards: a copy of its old record must not get the higher sequence. */
+void disk_flush_key(struct disk_device *device, uint64_t hash);
 void disk_flush_due(struct disk_device *device, uint64_t now_ns);
 void disk_seal(struct disk_device *device, enum evict_log log);
 MUST_USE err disk_footer_add(struct disk_footer *footer, const struct disk_record *record, uint64_t hash, uint32_t offset_bytes, uint64_t bytes,

@@ -63,6 +63,7 @@ static void head_take(struct disk_device *device, uint32_t number, const char *f
     if (err_is_ok(disk_trailer_read(last, bytes, &place, &trailer))) {
         segment->purge_seq_min = trailer.purge_seq_min;
         segment->used = trailer.footer_at;
+        segment->last_wseq = trailer.last_wseq;
     } else {
         device->recovery->unsealed[number - device->base] = 1;
     }
@@ -183,8 +184,9 @@ MUST_USE static err chunk_load(struct disk_device *device)
     if (recovery->chunk == NULL)
         recovery->chunk = os_file_memory(DISK_CHUNK_BYTES);
     ENSURE(recovery->chunk != NULL, MEMORY);
-    TRY(os_file_now(&device->file, OS_FILE_READ, recovery->chunk, DISK_CHUNK_BYTES, at));
+    TRY(os_file_now(&device->file, OS_FILE_READ, recovery->chunk, disk_chunk_bytes(&disk->snapshot, recovery->next), at));
     TRY(disk_chunk_read(recovery->chunk, &disk->set, disk->snapshot.number, recovery->next, &buckets));
+    ENSURE(buckets == disk_chunk_buckets(&disk->snapshot, recovery->next), CORRUPT);
     for (uint64_t i = 0; i < buckets; i++)
         recovery->loaded += disk_index_load(disk->index, (uint64_t)recovery->next * DISK_CHUNK_BUCKETS + i,
                                             recovery->chunk + sizeof(struct disk_chunk_head) + i * DISK_INDEX_BUCKET_BYTES, entry_counts, disk);
@@ -424,14 +426,40 @@ static uint64_t replay_wseq(const struct disk *disk, const struct replay *replay
     return atomic_load(&disk->segments[replay->segment].generation) + replay->entry.wseq;
 }
 
-/* Is what the key has in the index newer? Whatever was written since the start is; otherwise its segment tells. */
-static bool is_outdated(struct disk *disk, uint64_t hash, uint64_t wseq)
+/* Of the record that an entry names; 0: it cannot be read. */
+static uint64_t entry_wseq(struct disk_device *device, const struct disk_entry *entry)
 {
+    struct disk *disk = device->disk;
+    struct disk_device *other = disk_device_of_segment(disk, entry->segment);
+    uint32_t offset = entry->offset * DISK_OFFSET_UNIT, skew = offset % DISK_BLOCK, from = offset - skew;
+    uint32_t end = (uint32_t)MIN((offset + disk_size_of_class(entry->size_class) + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK, other->super.segment_bytes);
+    struct disk_place place = disk_place_of(other, entry->segment, atomic_load(&disk->segments[entry->segment].generation), offset);
+    struct disk_record record;
+    uint64_t bytes;
+
+    end = MIN(end, from + DISK_BUFFER_BYTES);
+    if (!err_is_ok(os_file_now(&other->file, OS_FILE_READ, device->scratch, end - from, disk_at(other, entry->segment, from))) ||
+        !err_is_ok(disk_record_read(device->scratch + skew, end - offset, &place, &record, &bytes)))
+        return 0;
+    return record.wseq;
+}
+
+/* What the snapshot has of a segment that was open at the same time: its record tells. What replay has put itself is older. */
+static bool is_overlapping(const struct disk *disk, uint32_t number, uint64_t wseq)
+{
+    return is_covered(disk, number) && disk->segments[number].last_wseq > wseq;
+}
+
+/* Is what the key has in the index newer? Whatever was written since the start is; mostly its segment tells. */
+static bool is_outdated(struct disk_device *device, uint64_t hash, uint64_t wseq)
+{
+    struct disk *disk = device->disk;
     struct disk_entry entries[DISK_INDEX_FIND_MAX];
     unsigned count = disk_index_find(disk->index, hash, DISK_KINDS_BUT_BODY, entries);
 
     for (unsigned i = 0; i < count; i++)
-        if (atomic_load(&disk->segments[entries[i].segment].generation) > wseq)
+        if (atomic_load(&disk->segments[entries[i].segment].generation) > wseq ||
+            (is_overlapping(disk, entries[i].segment, wseq) && entry_wseq(device, &entries[i]) > wseq))
             return true;
     return false;
 }
@@ -448,7 +476,7 @@ static void replay_take(struct disk_device *device, struct replay *replay)
                                .kind = from->kind};
 
     replay->is_ready = false;
-    if (from->purge_seq < journal_forgotten(device->journal) || is_outdated(disk, from->hash, replay_wseq(disk, replay)))
+    if (from->purge_seq < journal_forgotten(device->journal) || is_outdated(device, from->hash, replay_wseq(disk, replay)))
         return;
     disk_entry_take_place(disk, from->hash, &entry);
     device->recovery->replayed++;

@@ -57,11 +57,16 @@ static struct disk_snapshot *snapshot_free(struct disk_snapshot *snapshot)
     return NULL;
 }
 
-static void snapshot_end(struct disk_device *device)
+static void snapshot_let_go(struct disk_device *device)
 {
     disk_index_walk_end(device->disk->index, &device->snapshot->walk);
     disk_index_release(device->disk->index);
     device->snapshot = snapshot_free(device->snapshot);
+}
+
+static void snapshot_end(struct disk_device *device)
+{
+    snapshot_let_go(device);
     device->snapshot_at_ns = loop_now_ns(device->loop);
 }
 
@@ -135,9 +140,9 @@ MUST_USE static err snapshot_write_chunk(struct disk_device *device)
 {
     struct disk_snapshot *snapshot = device->snapshot;
     struct disk *disk = device->disk;
-    uint64_t from = (uint64_t)snapshot->next * DISK_CHUNK_BUCKETS, count = MIN(snapshot->head.shape.buckets - from, DISK_CHUNK_BUCKETS);
+    uint64_t count = disk_chunk_buckets(&snapshot->head, snapshot->next);
     uint32_t bytes = (uint32_t)(sizeof(struct disk_chunk_head) + count * DISK_INDEX_BUCKET_BYTES);
-    uint32_t whole = (bytes + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK;
+    uint32_t whole = disk_chunk_bytes(&snapshot->head, snapshot->next);
     uint64_t at = area_at(device, snapshot) + DISK_BLOCK + snapshot->words_bytes + (uint64_t)snapshot->next * DISK_CHUNK_BYTES;
 
     INVARIANT(disk_index_copy(disk->index, &snapshot->walk, count, snapshot->chunk + sizeof(struct disk_chunk_head)) == count);
@@ -195,5 +200,6 @@ void disk_snapshot_drop(struct disk_device *device)
 
 void disk_snapshot_close(struct disk_device *device)
 {
-    device->snapshot = snapshot_free(device->snapshot);
+    if (device->snapshot != NULL)
+        snapshot_let_go(device);
 }
