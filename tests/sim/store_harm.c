@@ -279,6 +279,9 @@ void harm_before_open(bool has_harm)
 {
     for (unsigned i = 0; i < run.devices; i++) {
         harms[i].now = has_harm && chance(60) ? (enum harm)between(HARM_NONE, HARM_KINDS - 1) : HARM_NONE;
+        if (run.block_devices >> i & 1 && (harms[i].now == HARM_LOST_FILE || harms[i].now == HARM_RESIZED || harms[i].now == HARM_CUT ||
+                                           harms[i].now == HARM_NO_ROOM || harms[i].now == HARM_STRANGE))
+            harms[i].now = HARM_NONE;
         if (harms[i].now == HARM_NONE)
             continue;
         run.has_faults = true;

@@ -18,7 +18,7 @@
     X(lookups) X(hits) X(disk_hits) X(soft_hits) X(late) X(cancelled) X(fills) X(fills_dropped) X(fills_refused)        \
     X(fills_unknown) X(vary) X(slices) X(empty_bodies) X(updates) X(updates_refused) X(purges) X(soft_purges) X(tenant_purges) X(durable_purges) X(heads) X(drops) X(peeks)         \
     X(ram_evictions) X(disk_evictions) X(copied) X(sweeps) X(snapshots) X(false_reads) X(audits) X(recovered)           \
-    X(kept_checked) X(second_openers) X(harms) X(flips) X(vanished) X(offline) X(off) X(formatted) X(unopened) X(not_durable)
+    X(kept_checked) X(second_openers) X(budgets) X(compared) X(harms) X(flips) X(vanished) X(offline) X(off) X(formatted) X(unopened) X(not_durable)
 
 struct run_counts {
 #define X(name) uint64_t name;
@@ -35,6 +35,7 @@ struct run {
     bool tracing;
     uint64_t content; /* a hash of all answers, beside the simulator's own */
     unsigned workers, devices, lives;
+    unsigned block_devices; /* a bit each; others are files */
     uint64_t device_bytes, ram_bytes, snapshot_ns, write_bytes_per_s;
     bool is_buffered, is_ram_off, is_harmed;
     unsigned life;    /* from 1 */
@@ -161,6 +162,9 @@ bool node_is_recovered(void);
 bool node_close(void);
 /* The end of the process, or of the machine: memory goes, and with it whatever was under way. */
 void node_crash(enum sim_crash kind);
+void node_open_twice(void); /* I10 */
+uint64_t node_digest(void); /* of the index */
+void node_check_free(void); /* I9 */
 void node_audit(void);      /* I3, I6, I12, at any time between two turns */
 void node_note_kept(void);  /* what must be found after a restart */
 void node_check_kept(void); /* I3 */
