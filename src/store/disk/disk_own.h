@@ -160,6 +160,7 @@ struct disk {
     uint64_t *words;
     struct disk_snapshot_head snapshot;
     uint64_t snapshot_at; /* on the first device */
+    _Atomic bool is_loaded;
     _Atomic bool is_off;
     _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them */
     _Atomic uint64_t live_bytes;

@@ -3,7 +3,8 @@
  *
  *   (open)    the newest snapshot that is whole, on the first device: its words, and the shape of the index
  *   HEADS     head and trailer of every segment: free, sealed, or unsealed (WARP ended without closing it)
- *   LOAD      the snapshot's buckets, once the heads of all devices are known
+ *   LOAD      the snapshot's buckets, once the heads of all devices are known; by the first device, others wait for it:
+ *             what they replay must find what the snapshot has, to know whether it is newer
  *   REPLAY    what the snapshot does not cover, by footers, in the order it was written; unsealed segments are scanned
  *             record by record up to the first break, and then sealed
  *
@@ -204,8 +205,10 @@ static void load_step(struct disk_device *device)
         disk_failed(device, DISK_ERROR_READ, "reading the saved index", e);
     else if (!err_is_ok(e))
         disk_count(device->disk, DISK_ERROR_SNAPSHOT);
-    if (++recovery->next >= chunks)
-        recovery->phase = RECOVER_REPLAY;
+    if (++recovery->next < chunks)
+        return;
+    atomic_store(&device->disk->is_loaded, true);
+    recovery->phase = RECOVER_REPLAY;
 }
 
 /* ---- what is to be replayed ----------------------------------------------------------------------------------- */
@@ -548,12 +551,17 @@ static bool heads_are_known(const struct disk *disk)
     return true;
 }
 
+static bool is_loading(const struct disk *disk)
+{
+    return disk->words != NULL && !atomic_load(&disk->is_loaded) && !atomic_load(&disk->devices[0].is_offline);
+}
+
 MUST_USE static err wait_step(struct disk_device *device)
 {
     struct disk *disk = device->disk;
     bool loads = device == &disk->devices[0] && disk->words != NULL;
 
-    if (!heads_are_known(disk))
+    if (!heads_are_known(disk) || (!loads && is_loading(disk)))
         return ERR_OK;
     TRY(replay_prepare(device));
     device->recovery->phase = loads ? RECOVER_LOAD : RECOVER_REPLAY;
