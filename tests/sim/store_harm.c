@@ -134,12 +134,16 @@ static void harm_closed(unsigned i)
     struct device_harm *harm = &harms[i];
     struct sim_disk *disk = node_disk(i);
     static const int refusals[] = {EACCES, EROFS, ELOOP, EIO, ENOENT};
+    bool is_there;
 
     switch (harm->now) {
     case HARM_CLOSED_FLIPS:
         flips_anywhere(disk);
         break;
     case HARM_SUPERS:
+        (void)super_of(disk, &is_there);
+        if (!is_there) /* a device with bits on it is not WARP's */
+            break;
         flips(disk, chance(50) ? DISK_SUPER_A : DISK_SUPER_B, DISK_BLOCK, 1);
         if (chance(30))
             flips(disk, 0, SUPERS_END, 50);

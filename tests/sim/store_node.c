@@ -486,6 +486,7 @@ uint64_t node_digest(void)
         uint64_t words[3] = {(uint64_t)entry->segment << 32 | entry->offset, (uint64_t)entry->tenant << 32 | entry->kind,
                              atomic_load(&node.disk->segments[entry->segment].generation)};
         digest += hash64(slice_of(words, sizeof(words)), 1);
+        run_trace("entry: segment %u of generation %llx at %u, kind %u", entry->segment, (unsigned long long)words[2], entry->offset, entry->kind);
     }
     free(audit.all);
     free(audit.tenants);
