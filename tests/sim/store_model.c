@@ -165,6 +165,14 @@ static void twins_name(const struct storage *storage)
     free(all);
 }
 
+bool model_has_twins(void)
+{
+    for (uint32_t i = 0; i < model_key_count; i++)
+        if (model_keys[i].is_twin)
+            return true;
+    return false;
+}
+
 void model_keys_hash(const struct storage *storage)
 {
     struct candidate all[KEYS_MAX];

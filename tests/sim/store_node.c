@@ -529,6 +529,8 @@ static uint32_t number_on_disk(uint32_t key, char *memory)
             break;
         uint64_t body_id = record.body_id;
         unsigned bodies = disk_index_find(node.disk->index, hash, 1u << DISK_BODY, entries);
+        if (run.tracing)
+            run_trace("key %u: %u bodies, segment %u at %u", key, bodies, entries[0].segment, entries[0].offset);
         if (bodies == 0 || !record_at(&entries[0], memory, &body) || body.body_id != body_id)
             number = MADE_NONE;
         break;

@@ -98,6 +98,7 @@ struct made {
 void model_begin(void);
 void model_end(void);
 /* Keys hashes collide of are known once the secret is. */
+bool model_has_twins(void);
 void model_keys_hash(const struct storage *storage);
 /* A new object of that key, or new metadata of an old one. */
 uint32_t model_make(uint32_t key, uint32_t before);
