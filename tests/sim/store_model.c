@@ -396,6 +396,15 @@ static const struct purged *hard_purge_of(uint32_t number)
     return NULL;
 }
 
+bool model_was_ever_purged(uint32_t number)
+{
+    for (; number != MADE_NONE; number = made[number].before)
+        for (uint32_t i = 0; i < purge_count; i++)
+            if (!purges[i].soft && purge_hits(&purges[i], &made[number]))
+                return true;
+    return false;
+}
+
 bool model_is_purged(uint32_t number)
 {
     return hard_purge_of(number) != NULL;

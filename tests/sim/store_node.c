@@ -569,7 +569,7 @@ void node_check_kept(void)
     for (uint32_t i = 0; i < model_key_count; i++) {
         struct model_key *key = &model_keys[i];
         uint32_t kept = key->kept, found;
-        if (kept == MADE_NONE || key->is_twin || model_is_purged(kept) || stats.store.evictions > 0 || stats.index_lost > 0)
+        if (kept == MADE_NONE || key->is_twin || model_was_ever_purged(kept) || stats.store.evictions > 0 || stats.index_lost > 0)
             continue;
         counts.kept_checked++;
         found = number_on_disk(i, memory);
