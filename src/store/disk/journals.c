@@ -92,8 +92,11 @@ MUST_USE static err give_back(struct disk *disk, struct remembered *all)
     for (unsigned i = 0; i < all->count; i++)
         purge_log_restore(disk->purges, &all->entries[i]);
     purge_log_begin_at(disk->purges, MAX(begin, 1u));
-    for (unsigned i = 0; i < disk->device_count; i++)
+    for (unsigned i = 0; i < disk->device_count; i++) {
+        /* what is recovered has nothing that they matched: a snapshot that is taken before the first sweep says so too */
+        atomic_store(&disk->devices[i].swept_seq, all->forgotten);
         TRY(journal_begin(&disk->devices[i], all));
+    }
     return ERR_OK;
 }
 
