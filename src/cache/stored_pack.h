@@ -1,10 +1,11 @@
 /* stored_pack: the head of a stored response (stored.h) as it is kept on a disk: a quarter of it is numbers that are small
  * or near each other, and a list that its text repeats.
  *
- *   version 1 B | members of struct stored as variable-length integers, in the order of the table | text | hidden text
+ *   version 2 B | members of struct stored, in the order of the table | fields, hidden ones behind the others
  *   | struct stored_slices where the body lies in slices
+ *   field: id | value's length | value          or: 0 | name's length | value's length | name | value
  *
- * The list of fields is made again from the text, so ids of fields are not on disk. Unpacking checks every length; what
+ * Numbers are variable-length integers. The version is made of the names that have ids (http/field.h), too. Unpacking checks every length; what
  * comes out is still looked at by stored_view. Pure; any thread. */
 #ifndef WARP_CACHE_STORED_PACK_H
 #define WARP_CACHE_STORED_PACK_H

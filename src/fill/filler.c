@@ -476,7 +476,7 @@ static bool answer_fits(struct filler *filler, const struct response *response)
 
     filler->has_length = response->body == BODY_LENGTH;
     if (response->status == 200) {
-        if (!is_same_version(filler, response) || !filler->has_length || response->length_bytes != filler->body.length_bytes)
+        if (!is_same_version(filler, response) || (filler->has_length && response->length_bytes != filler->body.length_bytes))
             return false;
         filler_rewind(filler);
         return true;

@@ -4,13 +4,25 @@
 
 #include <stdlib.h>
 
-#define KEY_INLINE_BYTES 384u
+#define KEYS_INLINE_BYTES 600u
 #define ASKS_MAX         4u  /* for one slice */
 #define LOOK_MAX         64u /* slices that are looked for before an answer's head is made */
 #define LOOKUP_NS        UINT64_C(1000000000)
 
 /* What is tried next for the slice that is needed. */
 enum slice_try { TRY_FOLLOW, TRY_STORE, TRY_FOUND, TRY_ASK };
+
+/* The lookup of one slice: the one that is needed, or the next one while that is read, so that a device's time to find
+ * it passes meanwhile. */
+enum look_state { LOOK_NONE, LOOK_PENDING, LOOK_DONE };
+struct look {
+    struct slices *slices;
+    struct store_lookup lookup; /* LOOK_DONE: with a reference, or without */
+    uint64_t number;
+    slice key;
+    uint8_t state; /* enum look_state */
+    bool is_early; /* what was not there then may be there now */
+};
 
 struct slices {
     struct source source;
@@ -19,11 +31,12 @@ struct slices {
     struct sliced body;
     struct slices_open open;
     uint64_t at, end;   /* of the body */
-    uint64_t number;    /* of the slice that hit reads, or that is being looked for */
+    uint64_t number;    /* of the slice that hit reads, or that is needed */
     struct hit_handler hit;
     struct follower follower;
-    struct store_lookup lookup;
-    slice key;          /* of a slice; inline, or of malloc */
+    struct look looks[2]; /* of even and odd numbers */
+    slice key;            /* of any slice */
+    char *keys;           /* where keys are; inline, or of malloc */
     uint8_t try;        /* enum slice_try */
     uint8_t loss;       /* enum slices_loss */
     uint8_t asks;
@@ -32,10 +45,9 @@ struct slices {
     bool is_checked;    /* without a strong validator: all it will read was there */
     bool is_reading;    /* hit is open */
     bool is_settling;   /* hit is closed, and its mail under way */
-    bool is_looking;    /* lookup is pending */
     bool wants;         /* the last peek said WAIT */
     bool is_closed;
-    char key_inline[KEY_INLINE_BYTES];
+    char keys_inline[KEYS_INLINE_BYTES];
 };
 
 size_t slices_block_bytes(void)
@@ -63,8 +75,8 @@ bool sliced_of(const struct store_object *head, struct sliced *ret_body)
 
 static void slices_free(struct slices *slices)
 {
-    if (slices->key.data != slices->key_inline)
-        free((char *)(uintptr_t)slices->key.data);
+    if (slices->keys != slices->keys_inline)
+        free(slices->keys);
     pool_put(&slices->context->readers, slices);
 }
 
@@ -228,17 +240,53 @@ static bool are_stored(struct slices *slices, uint64_t most)
 
 static void lookup_done(struct store_op *op)
 {
-    struct slices *slices = container_of(op, struct slices, lookup.op);
+    struct look *look = container_of(op, struct look, lookup.op);
 
-    slices->is_looking = false;
-    slices_wake(slices);
+    look->state = LOOK_DONE;
+    slices_wake(look->slices);
 }
 
-/* What is read because a fetch wrote it a moment ago is no use of the cache. False: wait. */
+static void look_end(struct look *look)
+{
+    if (look->state == LOOK_PENDING)
+        storage_cancel(&look->lookup.op);
+    else if (look->state == LOOK_DONE)
+        store_object_unref(look->lookup.object);
+    look->state = LOOK_NONE;
+}
+
+/* What is read because a fetch wrote it a moment ago is no use of the cache. */
+static struct look *look_begin(struct slices *slices, uint64_t number, bool is_early)
+{
+    struct look *look = &slices->looks[number % 2];
+    struct loop *loop = slices->context->loop;
+
+    look_end(look);
+    look->number = number;
+    look->is_early = is_early;
+    slice_key_set(look->key, number);
+    look->lookup = (struct store_lookup){
+        .op = {.loop = loop, .done = lookup_done, .deadline_ns = loop_now_ns(loop) + LOOKUP_NS},
+        .key = storage_key(slices->context->storage, look->key),
+        .peek = slices->open.seen->has_asked || slices->open.seen->has_followed,
+    };
+    look->state = LOOK_PENDING;
+    if (storage_lookup(slices->context->storage, &look->lookup) == STORE_DONE)
+        look->state = LOOK_DONE;
+    return look;
+}
+
+static bool look_is_good(const struct look *look, uint64_t number)
+{
+    if (look->state == LOOK_NONE || look->number != number)
+        return false;
+    return look->state == LOOK_PENDING || !look->is_early || look->lookup.object != NULL;
+}
+
+/* False: wait. */
 static bool slice_look(struct slices *slices)
 {
-    struct store_lookup *lookup = &slices->lookup;
-    struct loop *loop = slices->context->loop;
+    struct look *look = &slices->looks[slices->number % 2];
 
     if (slices->body.etag.data == NULL && !slices->is_checked && !slices->is_following) { /* whole or not at all */
         slices->is_checked = true;
@@ -247,34 +295,31 @@ static bool slice_look(struct slices *slices)
             return true;
         }
     }
-    slice_key_set(slices->key, slices->number);
-    *lookup = (struct store_lookup){
-        .op = {.loop = loop, .done = lookup_done, .deadline_ns = loop_now_ns(loop) + LOOKUP_NS},
-        .key = storage_key(slices->context->storage, slices->key),
-        .peek = slices->open.seen->has_asked || slices->open.seen->has_followed,
-    };
-    slices->try = TRY_FOUND;
-    slices->is_looking = storage_lookup(slices->context->storage, lookup) == STORE_PENDING;
-    return !slices->is_looking;
+    if (!look_is_good(look, slices->number))
+        look = look_begin(slices, slices->number, false);
+    if (look->state == LOOK_DONE)
+        slices->try = TRY_FOUND;
+    return look->state == LOOK_DONE;
 }
 
 static void slice_found(struct slices *slices)
 {
-    struct store_object *object = slices->lookup.object;
+    struct look *look = &slices->looks[slices->number % 2];
+    struct store_object *object = look->lookup.object;
 
-    slices->lookup.object = NULL;
+    look->state = LOOK_NONE;
     slices->try = TRY_ASK;
-    if (object != NULL && slice_open(slices, object))
-        count_slice(slices, SLICE_HIT);
+    if (object == NULL || !slice_open(slices, object))
+        return;
+    count_slice(slices, SLICE_HIT);
+    if (slices->number + 1 < slices_wanted(slices))
+        look_begin(slices, slices->number + 1, true);
 }
 
-static void look_end(struct slices *slices)
+static void looks_end(struct slices *slices)
 {
-    if (slices->is_looking)
-        storage_cancel(&slices->lookup.op);
-    slices->is_looking = false;
-    if (slices->try == TRY_FOUND)
-        store_object_unref(slices->lookup.object);
+    look_end(&slices->looks[0]);
+    look_end(&slices->looks[1]);
     slices->try = TRY_FOLLOW;
 }
 
@@ -307,8 +352,6 @@ static void slice_ask(struct slices *slices)
 /* Towards having the slice open. False: wait. */
 static bool slice_step(struct slices *slices)
 {
-    if (slices->is_looking)
-        return false;
     if (slices->is_following && !slices->is_past)
         return slice_follow(slices);
     switch ((enum slice_try)slices->try) {
@@ -387,7 +430,7 @@ static void slices_close(struct source *source)
 
     INVARIANT(!slices->is_closed);
     slices->wants = false;
-    look_end(slices);
+    looks_end(slices);
     slice_close(slices);
     follower_leave(&slices->follower);
     slices->head = store_object_unref(slices->head);
@@ -407,14 +450,20 @@ static void follower_look(struct follower *follower)
 
 /* ---- from outside ------------------------------------------------------------------------------------ */
 
-static bool slices_set_key(struct slices *slices)
+/* One key for each lookup, and one to ask with. */
+static bool slices_set_keys(struct slices *slices)
 {
     size_t size = slices->body.key.len + SLICE_KEY_MORE;
-    char *buffer = size <= sizeof(slices->key_inline) ? slices->key_inline : malloc(size);
 
-    if (buffer != NULL)
-        slices->key = slice_key_write(&slices->body, 0, buffer);
-    return buffer != NULL;
+    slices->keys = 3 * size <= sizeof(slices->keys_inline) ? slices->keys_inline : malloc(3 * size);
+    if (slices->keys == NULL)
+        return false;
+    slices->key = slice_key_write(&slices->body, 0, slices->keys);
+    for (unsigned i = 0; i < 2; i++) {
+        slices->looks[i].slices = slices;
+        slices->looks[i].key = slice_key_write(&slices->body, i, slices->keys + (i + 1) * size);
+    }
+    return true;
 }
 
 struct slices *slices_open(const struct slices_open *open)
@@ -425,7 +474,7 @@ struct slices *slices_open(const struct slices_open *open)
 
     if (slices == NULL)
         return NULL;
-    memset(slices, 0, offsetof(struct slices, key_inline));
+    memset(slices, 0, offsetof(struct slices, keys_inline));
     slices->context = open->context;
     slices->open = *open;
     slices->source.ops = &ops;
@@ -434,7 +483,7 @@ struct slices *slices_open(const struct slices_open *open)
         return NULL;
     }
     slices->body = body;
-    if (!slices_set_key(slices)) {
+    if (!slices_set_keys(slices)) {
         pool_put(&open->context->readers, slices);
         return NULL;
     }
@@ -454,7 +503,7 @@ void slices_seek(struct slices *slices, uint64_t from, uint64_t to)
 {
     INVARIANT(from <= to);
     INVARIANT(to <= slices->body.length_bytes);
-    look_end(slices);
+    looks_end(slices);
     slice_close(slices);
     slices->at = from;
     slices->end = to;

@@ -1,6 +1,7 @@
 /* origin: what every cache of the benchmark stands before. One thread, cheap, counts what it is asked.
  *
  *   /size/BYTES/K     fresh for an hour
+ *   /tag/BYTES/K      the same, with the tag "many"
  *   /reval/BYTES/K    stored, but never fresh; 304 for If-None-Match
  *   /drip/BYTES/K     as /size, but in DRIP_STEPS pieces over about a second
  *   /control/0/0      {"requests": N, "not_modified": N}; not counted itself
@@ -85,7 +86,9 @@ static void answer_to(struct answer *answer, const struct request *request)
                             ? "X-Accel-Expires: @1\r\nCache-Control: max-age=0\r\n"
                             : "Cache-Control: max-age=3600\r\n";
 
-    snprintf(fields, sizeof(fields), "%s%s", date_field(), fresh);
+    const char *tag = strcmp(request->kind, "tag") == 0 ? "Surrogate-Key: many\r\n" : "";
+
+    snprintf(fields, sizeof(fields), "%s%s%s", date_field(), fresh, tag);
     answer_make(answer, request, fields);
 }
 

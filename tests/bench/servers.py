@@ -24,9 +24,11 @@ class Wire:
     """What clients speak in a workload."""
     tls: bool
     spoken: str  # h1 or h2: over TLS both are offered by the server, the client asks for this one
+    store: str = "ram"  # where what is stored lies: ram; disk: on a device, what fits in RAM too; device: on a device alone
 
 
 PLAIN, TLS, H2_TLS, H2_PLAIN = Wire(False, "h1"), Wire(True, "h1"), Wire(True, "h2"), Wire(False, "h2")
+ON_DISK, ON_DEVICE = Wire(False, "h1", "disk"), Wire(False, "h1", "device")
 
 
 @dataclasses.dataclass
@@ -101,6 +103,7 @@ IN_H1_TLS = ("hit-1k-tls", "hit-64k-tls", "handshake", "handshake-resumed", "mem
 IN_TLS = (*IN_H1_TLS, "hit-1k-h2")
 IN_H2_PLAIN = ("hit-1k-h2c",)
 IN_WARP_ALONE = ("memory-disk-index",)  # a part of WARP measured without a server: one row
+IN_DISK = ("hit-1k-device", "hit-64k-device", "miss-disk")
 
 
 def cannot_all(why, names):
@@ -111,8 +114,8 @@ def cannot_all(why, names):
 
 FLOOR_CANNOT = {"drip": "answers from memory", "memory-object": "keeps nothing", "memory-idle": "has a plain buffer for each",
                 "memory-idle-tls": "has a plain buffer for each"}
-PLAIN_FLOOR_CANNOT = {**FLOOR_CANNOT, **cannot_all(None, IN_TLS + IN_H2_PLAIN)}
-NGHTTP2_FLOOR_CANNOT = {**FLOOR_CANNOT, **cannot_all(None, IN_PLAIN)}
+PLAIN_FLOOR_CANNOT = {**FLOOR_CANNOT, **cannot_all(None, IN_TLS + IN_H2_PLAIN + IN_DISK)}
+NGHTTP2_FLOOR_CANNOT = {**FLOOR_CANNOT, **cannot_all(None, IN_PLAIN + IN_DISK)}
 
 
 @server("floor-epoll", str(TOOLS / "floor_epoll"), is_floor=True, cannot=PLAIN_FLOOR_CANNOT)
@@ -138,8 +141,11 @@ def warp(place, io):
     if place.wire.tls:
         listen = ["--listen", f"127.0.0.1:{place.spare_ports[1]}", "--listen-tls", f"127.0.0.1:{place.port}",
                   "--cert", place.certificate.certificate, "--key", place.certificate.key]
+    store = {"ram": ["--cache-dir", "none", "--memory", "1g"],
+             "disk": ["--cache-dir", place.folder / "cache", "--cache-size", "4g", "--memory", "1g"],
+             "device": ["--cache-dir", place.folder / "cache", "--cache-size", "4g", "--memory", "0"]}[place.wire.store]
     return Start([WARP, "run", *listen, "--admin", f"127.0.0.1:{place.spare_ports[0]}",
-                  "--origin", f"http://127.0.0.1:{place.origin_port}", "--cache-dir", "none", "--memory", "1g",
+                  "--origin", f"http://127.0.0.1:{place.origin_port}", *store,
                   "--workers", "1", "--io", io, "--max-connections-per-ip", "0"],
                  env={"XDG_RUNTIME_DIR": str(place.folder)})
 
@@ -213,7 +219,7 @@ def nginx(place):
     return nginx_conf(place, "on")
 
 
-@server("nginx-nosf", "nginx", version=["-v"], cannot=cannot_all(None, IN_TLS))
+@server("nginx-nosf", "nginx", version=["-v"], cannot=cannot_all(None, IN_TLS + IN_DISK))
 def nginx_nosf(place):
     return nginx_conf(place, "off")
 
@@ -221,7 +227,8 @@ def nginx_nosf(place):
 # ---- HAProxy
 
 @server("haproxy", "haproxy", version=["-v"], cannot={
-    "revalidate": "does not revalidate what it stored", "memory-object": "takes all its memory at its start"})
+    "revalidate": "does not revalidate what it stored", "memory-object": "takes all its memory at its start",
+    **cannot_all("has no disk", IN_DISK)})
 def haproxy(place):
     bind = f"127.0.0.1:{place.port} backlog 4096"
     if place.wire.tls:
@@ -269,7 +276,7 @@ def varnish_tags(path):
     return [name for name in names if name.replace("_", "").isalnum()]
 
 
-@server("varnish", "varnishd", version=["-V"])
+@server("varnish", "varnishd", version=["-V"], cannot=cannot_all("what it has on disk is gone with a restart", IN_DISK))
 def varnish(place):
     path = SERVERS["varnish"].path()
     vcl = place.write("bench.vcl", f"""
@@ -358,7 +365,7 @@ cachedir: {folder}/cache
         "net.listen_backlog": "INT 4096",
         "net.connections_throttle": "INT 18000",
         "net.max_connections_in": "INT 18000",
-        "cache.ram_cache.size": "INT 1073741824",
+        "cache.ram_cache.size": "INT 0" if place.wire.store == "device" else "INT 1073741824",
         "cache.ram_cache.use_seen_filter": "INT 0",
         "cache.ram_cache_cutoff": "INT 20971520",
         "cache.min_average_object_size": "INT 4000",
@@ -376,7 +383,7 @@ cachedir: {folder}/cache
     }
     place.write("etc/records.config", "".join(f"CONFIG proxy.config.{k} {v}\n" for k, v in settings.items()))
     place.write("etc/remap.config", f"map / http://127.0.0.1:{place.origin_port}/\n")
-    place.write("etc/storage.config", f"{folder}/cache 1G\n")
+    place.write("etc/storage.config", f"{folder}/cache {'1G' if place.wire.store == 'ram' else '4G'}\n")
     place.write("etc/ip_allow.yaml", "ip_allow:\n  - apply: in\n    ip_addrs: 127.0.0.1\n    action: allow\n    methods: ALL\n")
     for name in ("plugin.config", "hosting.config", "volume.config", "cache.config", "parent.config"):
         place.write(f"etc/{name}", "")
@@ -387,7 +394,7 @@ cachedir: {folder}/cache
 
 # ---- H2O: its proxy has no cache, so it serves the same bodies from files, which it keeps open
 
-@server("h2o", "h2o", version=["--version"], cannot=cannot_all(None, IN_PLAIN))
+@server("h2o", "h2o", version=["--version"], cannot=cannot_all(None, IN_PLAIN + IN_DISK))
 def h2o(place):
     for size in (1024, 65536):
         with urllib.request.urlopen(f"http://127.0.0.1:{place.origin_port}/size/{size}/0000000000") as answer:
@@ -427,7 +434,7 @@ hosts:
 
 # ---- Squid, when it is asked for: it is far from the others
 
-@server("squid", "squid", version=["-v"], by_default=False, cannot=cannot_all("measured in the clear only", IN_TLS + IN_H2_PLAIN))
+@server("squid", "squid", version=["-v"], by_default=False, cannot=cannot_all("measured in the clear only", IN_TLS + IN_H2_PLAIN + IN_DISK))
 def squid(place):
     folder = place.folder
     conf = place.write("squid.conf", f"""

@@ -154,6 +154,33 @@ def memory_disk_index(cell):
     return figures
 
 
+# ---- the disk: what is not in RAM, and what is written
+
+def hits_from_device(cell, size, objects):
+    """Every object once, then again in turn: a server without a RAM cache of its own reads each from its device, or, if it
+    has files, from the kernel's page cache."""
+    cell.load(size, connections=16, requests=objects, objects=objects, pick="cycle")
+    cell.settle(3)
+    figures = cell.measure(size, objects=objects, pick="cycle", warming=objects)
+    cell.demand(figures["origin_requests"] == 0, f"the origin was asked {figures['origin_requests']} times during a hit test")
+    return figures
+
+
+@workload("hit-1k-device", "hit, 1 KiB, not in RAM: 20,000 objects on a device", wire=servers.ON_DEVICE)
+def hit_1k_device(cell):
+    return hits_from_device(cell, KIB, 500 if cell.quick else 20_000)
+
+
+@workload("hit-64k-device", "hit, 64 KiB, not in RAM: 2,000 objects on a device", wire=servers.ON_DEVICE)
+def hit_64k_device(cell):
+    return hits_from_device(cell, 64 * KIB, 100 if cell.quick else 2000)
+
+
+@workload("miss-disk", "miss with store to the disk, 1 KiB, a new object each time", wire=servers.ON_DISK)
+def miss_disk(cell):
+    return miss(cell)
+
+
 # ---- TLS 1.3 and HTTP/2
 
 @workload("hit-1k-tls", "hit, 1 KiB, HTTP/1.1 over TLS 1.3", shows=WIRE_SHOWS, wire=servers.TLS)

@@ -6,6 +6,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import disk as disk_tools  # noqa: E402
 from origin import Origin  # noqa: E402
 from warp import Warp  # noqa: E402
 
@@ -50,6 +51,13 @@ def start_warp(tmp_path):
             problems.append(problem)
     if problems:
         raise problems[0]
+
+
+@pytest.fixture
+def disk(start_warp, origin, tmp_path):
+    """disk(...) starts a WARP on the same directory as often as it is called."""
+    origin.serve(disk_tools.handler)
+    return disk_tools.Disk(start_warp, origin, tmp_path)
 
 
 @pytest.fixture

@@ -327,9 +327,13 @@ void os_file_submit(struct os *os, struct os_file_op *file_op)
     struct disk_op *op;
 
     op_file_begin(os, file_op);
-    if (!file_is_live(file_op->file) || disks_have_stopped())
+    if (!file_is_live(file_op->file))
         return;
     op = op_new(os, file_op);
+    if (disks_have_stopped()) {
+        op->has_happened = true; /* and never will */
+        return;
+    }
     op_asked(op);
     op->has_event = true;
     world_later(op_latency_ns(op), op_event, op);

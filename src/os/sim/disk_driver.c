@@ -188,7 +188,10 @@ static void ops_end(struct sim_disk *disk)
         bool fits = !disk->is_device || op->at + op->size <= disk->image.size;
         if (op->what == OS_FILE_WRITE && !op->has_happened && disk->gone == 0 && fits)
             write_ends(op);
+        struct os_file_op *orphan = op->os != NULL ? op->op : NULL;
         disk_op_forget(op);
+        if (orphan != NULL && world->disk_orphan != NULL)
+            world->disk_orphan(orphan);
     }
 }
 
@@ -206,6 +209,11 @@ void sim_disk_crash(enum sim_crash kind)
     }
     world->crashed_fd = world->next_fd;
     world->disk_stop = (struct sim_stop){0};
+}
+
+void sim_disk_on_orphan(void (*orphan)(struct os_file_op *op))
+{
+    world->disk_orphan = orphan;
 }
 
 void sim_disk_crash_after(uint64_t operations)

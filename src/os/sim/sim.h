@@ -139,6 +139,9 @@ enum sim_crash {
 /* Everything under way is gone and is never called back; locks are free. Call it before the node's memory is freed:
  * operations on files it had open are neither done nor called back any more, its os_file_now fails. */
 void sim_disk_crash(enum sim_crash kind);
+/* Called by sim_disk_crash for each operation that was submitted and will never be called back, so that its owner can be
+ * freed; it may not submit another. NULL: none. */
+void sim_disk_on_orphan(void (*orphan)(struct os_file_op *op));
 /* When that many more operations on all disks have been asked for, nothing of a disk goes on: the last one has not
  * happened, or it has and nobody heard. The driver sees it by sim_disk_has_stopped, and then calls sim_disk_crash.
  * 0: not any more. */

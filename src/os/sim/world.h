@@ -85,6 +85,7 @@ struct sim_world {
     struct list disks;          /* struct sim_disk */
     struct list disk_ops_dead;  /* struct disk_op: of nodes that are gone, until their event has come */
     struct sim_stop disk_stop;
+    void (*disk_orphan)(struct os_file_op *op);
     int crashed_fd; /* files with a lesser number were open in a node that is gone */
 };
 

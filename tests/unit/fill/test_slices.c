@@ -350,6 +350,30 @@ static void test_changed_whole(void)
 }
 SEEDED(test_changed_whole, THREADS)
 
+/* An origin without ranges, which says no length either: it is the same version all the same. */
+static void test_a_whole_in_place_of_a_part(void)
+{
+    struct reader reader;
+    struct wire *wire;
+    char answer[400];
+
+    slices_site_open();
+    wire = store_film(FRESH);
+    lose_slice(5);
+    lose_slice(6);
+    reader_open(&reader, head_of("/a"), 1, 0, LENGTH);
+    reader_pull(&reader);
+    wire = origin_again(wire);
+    snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n%s\r\n0\r\n\r\n", LENGTH,
+             text);
+    wire_say(wire, answer);
+    reader_expect(&reader, SOURCE_END, text);
+    reader_close(&reader);
+    assert_true(has_slice(5) && has_slice(6));
+    site_close();
+}
+SEEDED(test_a_whole_in_place_of_a_part, THREADS)
+
 /* A refusal concerns the request; after a few the reader gives up, and the object stays. */
 static void test_refused(void)
 {
@@ -543,8 +567,9 @@ static void test_late_lookups(void)
     reader_open(&reader, lookup.object, 0, 0, LENGTH);
     reader_pull(&reader);
     for (unsigned i = 0; i < COUNT; i++) {
-        UNTIL(late_tier_pending(late) == 1);
+        UNTIL(late_tier_pending(late) == 1); /* the next one while this one is read */
         assert_false(reader.taken.over);
+        assert_int_equal(reader.taken.len, i == 0 ? 0 : (i - 1) * S + S);
         late_tier_release(late, 1);
     }
     reader_expect(&reader, SOURCE_END, text);
@@ -599,6 +624,7 @@ int main(void)
         SEEDED_TEST(test_changed_tag),
         SEEDED_TEST(test_changed_length),
         SEEDED_TEST(test_changed_whole),
+        SEEDED_TEST(test_a_whole_in_place_of_a_part),
         SEEDED_TEST(test_refused),
         SEEDED_TEST(test_a_part_too_long),
         SEEDED_TEST(test_whole_or_nothing),
