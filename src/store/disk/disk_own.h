@@ -99,7 +99,7 @@ struct disk_device {
     bool is_cleared; /* offline, and none of its entries is left */
     _Atomic uint8_t keeper_state;
     _Atomic bool are_heads_known;
-    _Atomic uint32_t failures; /* of the device itself: at FAILURES_MAX it goes offline */
+    _Atomic uint32_t failures; /* of the device itself: with too many it goes offline */
     struct loop *loop;
     struct timer timer;
     struct mail wake, end;
@@ -214,6 +214,8 @@ unsigned disk_epoch_turn(struct disk_device *device);
 MUST_USE err disk_device_open(struct disk_device *device, const char *path, uint64_t size_bytes);
 MUST_USE err disk_device_take(struct disk_device *device);
 MUST_USE err disk_super_store(struct disk_device *device);
+/* Formats one that was taken, before its keeper begins: nothing that lies on it can be found any more. */
+MUST_USE err disk_device_wipe(struct disk_device *device);
 
 /* log.c; the keeper's thread */
 /* Where a record for that log goes: at ret_at, and its place. False: no segment to be had, or the write failed. */
