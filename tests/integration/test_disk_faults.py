@@ -186,7 +186,7 @@ def test_what_is_not_a_store_is_left_alone(disk, what):
 
 def test_the_directory_is_a_file(disk):
     disk.directory.write_text("mine")
-    unusable(disk(), disk.directory, "not a directory")
+    unusable(disk(), disk.directory, "in the place of a directory")
     assert disk.directory.read_text() == "mine"
 
 
@@ -372,7 +372,7 @@ def test_one_of_two_missing(disk, pair):
     pair[1].rmdir()
     pair[1].write_text("no directory")
     warp = disk(directories=pair)
-    unusable(warp, pair[1], "not a directory")
+    unusable(warp, pair[1], "in the place of a directory")
     recovered(warp)
     n = hits(warp)
     assert 0 < n < len(TARGETS)
@@ -445,7 +445,7 @@ def test_a_size_below_the_least(tmp_path, size):
     assert "--cache-size" in said and "16m" in said
     assert not (tmp_path / "cache").exists()
     said = refused("--cache-dir", str(tmp_path / "cache"), env={"WARP_CACHE_SIZE": size})
-    assert "--cache-size" in said and "16m" in said
+    assert "WARP_CACHE_SIZE" in said and "16m" in said
 
 
 def test_too_many_directories(tmp_path):
@@ -528,7 +528,7 @@ def test_a_stop_saves_the_index(disk):
     warp = disk()
     recovered(warp)
     line = next(line for line in warp.stderr().splitlines() if "recovered" in line)
-    assert f"{len(TARGETS)} by the saved index" in line, line
+    assert f": {len(TARGETS)} objects by the saved index, 0 by segments" in line, line
 
 
 def test_a_truncated_file_while_running(disk):
@@ -554,8 +554,8 @@ def test_a_device_that_fails(disk, mount, loop_device, memory):
     stored(warp, len(TARGETS))
     run("fallocate", "-p", "-o", "0", "-l", str(64 * MIB), str(place / "disk.img"))
     (place / "ballast").write_bytes(bytes(99 * MIB))
-    for i in range(2000):
-        check(warp, f"/3000/{i}")
+    for i in range(200):
+        check(warp, f"/300000/{i}")
         if warp.metric("warp_disk_devices", state="out") == 1:
             break
     until(lambda: warp.metric("warp_disk_devices", state="out") == 1, "it is out of use")

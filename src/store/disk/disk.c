@@ -10,6 +10,8 @@
 #include <stdlib.h>
 
 #define FAILURES_MAX        32u
+#define FAILURES_MIN        4u
+#define FAILURES_SHARE      4u /* a failed write costs a segment: at most one in so many, before the device goes */
 #define INDEX_FIRST_SHARE   (256u * 1024) /* bytes of disk for an entry there is room for at the start */
 #define INDEX_MAX_SHARE     1024u         /* and at the end */
 #define INDEX_FIRST_MIN     1280u
@@ -42,13 +44,18 @@ void disk_note_add(struct disk *disk, const char *format, ...)
     free(note);
 }
 
+static uint32_t failures_max(const struct disk_device *device)
+{
+    return MIN(FAILURES_MAX, MAX(FAILURES_MIN, device->super.segments / FAILURES_SHARE));
+}
+
 static void device_offline(struct disk_device *device)
 {
     if (atomic_exchange(&device->is_offline, true))
         return;
     disk_count(device->disk, DISK_ERROR_OFFLINE);
     disk_note_add(device->disk, "%s: failed %u times and is out of use until WARP is started again: look at the device, the rest serves on",
-                  device->path, FAILURES_MAX);
+                  device->path, failures_max(device));
     disk_keeper_wake(device); /* its entries leave the index there */
 }
 
@@ -59,7 +66,7 @@ void disk_failed(struct disk_device *device, enum disk_error kind, const char *w
     disk_count(device->disk, kind);
     if (failures <= 3 || (failures & (failures - 1)) == 0)
         log_warn("%s: %s failed (%s), for the %uth time: look at the device", device->path, what, err_text(e), failures);
-    if (failures >= FAILURES_MAX)
+    if (failures >= failures_max(device))
         device_offline(device);
 }
 
@@ -126,6 +133,20 @@ void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_e
         return;
     disk_index_remove_all(disk->index, hash, 1u << DISK_BODY, &gone);
     all_gone(disk, &gone);
+}
+
+bool disk_entry_find(const struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset, struct disk_entry *ret_entry)
+{
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+    unsigned count = disk_index_find(disk->index, hash, ~0u, entries);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (disk_entry_is_at(&entries[i], segment, offset)) {
+            *ret_entry = entries[i];
+            return true;
+        }
+    }
+    return false;
 }
 
 bool disk_entry_remove(struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset)
@@ -428,6 +449,23 @@ void disk_forget(struct disk *disk, hash128 hash)
     if (disk->device_count == 0)
         return;
     disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY | 1u << DISK_BODY, &gone);
+    all_gone(disk, &gone);
+}
+
+void disk_renew(struct disk *disk, hash128 hash)
+{
+    struct disk_entry old[DISK_INDEX_FIND_MAX];
+    struct disk_gone gone;
+    unsigned count;
+
+    if (disk->device_count == 0)
+        return;
+    count = disk_index_find(disk->index, disk_hash(hash), 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
+    for (unsigned i = 0; i < count; i++) {
+        old[i].kind = DISK_BODY;
+        disk_entry_put(disk, disk_hash(hash), &old[i]);
+    }
+    disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY, &gone);
     all_gone(disk, &gone);
 }
 

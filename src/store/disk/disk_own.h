@@ -58,7 +58,7 @@ struct disk_stream {
     uint32_t segment; /* over all devices; DISK_NO_SEGMENT: none is open */
     uint32_t flushed; /* bytes of it that are on the device; whole blocks */
     uint32_t filled;  /* bytes in the buffer: they belong behind what is flushed */
-    uint32_t copied;  /* of the buffer: records that lay elsewhere before */
+    uint32_t copied, updated; /* of the buffer: records that lay elsewhere before; heads after a 304 */
     char *buffer;     /* DISK_BUFFER_BYTES */
     struct disk_pending *pending;
     unsigned pending_count, pending_room;
@@ -99,7 +99,7 @@ struct disk_device {
     bool is_cleared; /* offline, and none of its entries is left */
     _Atomic uint8_t keeper_state;
     _Atomic bool are_heads_known;
-    _Atomic uint32_t failures; /* of the device itself: at FAILURES_MAX it goes offline */
+    _Atomic uint32_t failures; /* of the device itself: with too many it goes offline */
     struct loop *loop;
     struct timer timer;
     struct mail wake, end;
@@ -200,6 +200,8 @@ void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *e
 /* A record newer than what the key has. A new head leaves the body where it is: a whole record becomes one, and is put
  * before the head can be found. What is whole needs no other body. */
 void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
+/* What the index has at that place; false: it has nothing of that key there any more. */
+bool disk_entry_find(const struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset, struct disk_entry *ret_entry);
 bool disk_entry_remove(struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset);
 void disk_entry_gone(struct disk *disk, const struct disk_entry *entry);
 void disk_entry_came(struct disk *disk, const struct disk_entry *entry);
@@ -212,6 +214,8 @@ unsigned disk_epoch_turn(struct disk_device *device);
 MUST_USE err disk_device_open(struct disk_device *device, const char *path, uint64_t size_bytes);
 MUST_USE err disk_device_take(struct disk_device *device);
 MUST_USE err disk_super_store(struct disk_device *device);
+/* Formats one that was taken, before its keeper begins: nothing that lies on it can be found any more. */
+MUST_USE err disk_device_wipe(struct disk_device *device);
 
 /* log.c; the keeper's thread */
 /* Where a record for that log goes: at ret_at, and its place. False: no segment to be had, or the write failed. */

@@ -79,15 +79,28 @@ MUST_USE static err journal_begin(struct disk_device *device, const struct remem
     return disk_journal_flush(device);
 }
 
+/* What was purged is not known, nor how far sequences had come: nothing that lies on the devices may be served. */
+MUST_USE static err all_wiped(struct disk *disk)
+{
+    disk_count(disk, DISK_ERROR_JOURNAL);
+    for (unsigned i = 0; i < disk->device_count; i++) {
+        struct disk_device *device = &disk->devices[i];
+        log_warn("%s: the purge journal is damaged, so what was purged is not known: formatted anew, what was cached there is gone", device->path);
+        TRY(disk_device_wipe(device));
+        device->journal = journal_free(device->journal);
+        TRY(journal_new(&device->super.store, device->super.journal_bytes, &device->journal));
+    }
+    return ERR_OK;
+}
+
 MUST_USE static err give_back(struct disk *disk, struct remembered *all)
 {
     uint64_t begin = MAX(all->reserved, all->count > 0 ? all->entries[all->count - 1].seq : 1);
 
     if (!all->is_whole && !are_all_fresh(disk)) {
-        disk_count(disk, DISK_ERROR_JOURNAL);
-        log_warn("%s: the purge journal is damaged: everything cached is taken for purged", disk->devices[0].path);
+        TRY(all_wiped(disk));
         all->count = 0;
-        all->forgotten = begin;
+        all->forgotten = 0;
     }
     for (unsigned i = 0; i < all->count; i++)
         purge_log_restore(disk->purges, &all->entries[i]);

@@ -133,6 +133,12 @@ MUST_USE static err snapshot_take(struct disk_device *device, const struct disk_
     return ERR_OK;
 }
 
+static void snapshot_damaged(struct disk_device *device, const char *outcome)
+{
+    disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+    log_warn("%s: the saved index is damaged: %s", device->path, outcome);
+}
+
 /* The newest one whose head and words are whole. */
 void disk_snapshot_find(struct disk_device *device)
 {
@@ -147,14 +153,14 @@ void disk_snapshot_find(struct disk_device *device)
         if (usable[i])
             device->snapshot_number = MAX(device->snapshot_number, heads[i].number);
         else if (e.code != ERR_NOT_FOUND)
-            disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+            snapshot_damaged(device, "an older one or the segments tell what is there");
         usable[i] = usable[i] && snapshot_fits(device, &heads[i]);
     }
     while (device->disk->words == NULL && (usable[0] || usable[1])) {
         unsigned area = usable[0] && (!usable[1] || heads[0].number > heads[1].number) ? 0 : 1;
         usable[area] = false;
         if (!err_is_ok(snapshot_take(device, &heads[area], area)))
-            disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+            snapshot_damaged(device, "an older one or the segments tell what is there");
     }
 }
 
@@ -183,8 +189,9 @@ MUST_USE static err chunk_load(struct disk_device *device)
     if (recovery->chunk == NULL)
         recovery->chunk = os_file_memory(DISK_CHUNK_BYTES);
     ENSURE(recovery->chunk != NULL, MEMORY);
-    TRY(os_file_now(&device->file, OS_FILE_READ, recovery->chunk, DISK_CHUNK_BYTES, at));
+    TRY(os_file_now(&device->file, OS_FILE_READ, recovery->chunk, disk_chunk_bytes(&disk->snapshot, recovery->next), at));
     TRY(disk_chunk_read(recovery->chunk, &disk->set, disk->snapshot.number, recovery->next, &buckets));
+    ENSURE(buckets == disk_chunk_buckets(&disk->snapshot, recovery->next), CORRUPT);
     for (uint64_t i = 0; i < buckets; i++)
         recovery->loaded += disk_index_load(disk->index, (uint64_t)recovery->next * DISK_CHUNK_BUCKETS + i,
                                             recovery->chunk + sizeof(struct disk_chunk_head) + i * DISK_INDEX_BUCKET_BYTES, entry_counts, disk);
@@ -201,7 +208,7 @@ static void load_step(struct disk_device *device)
     if (e.code == ERR_SYSTEM)
         disk_failed(device, DISK_ERROR_READ, "reading the saved index", e);
     else if (!err_is_ok(e))
-        disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+        snapshot_damaged(device, "some of its objects are lost");
     if (++recovery->next >= chunks)
         recovery->phase = RECOVER_REPLAY;
 }

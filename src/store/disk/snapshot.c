@@ -124,10 +124,14 @@ static bool snapshot_begin(struct disk_device *device)
         e = area_clear(device, snapshot);
     if (err_is_ok(e))
         return true;
-    if (e.code != ERR_LIMIT)
+    if (e.code == ERR_LIMIT) {
+        disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+        log_warn("%s: the index is too large to be saved: so many small objects are found again by their segments, which takes longer",
+                 device->path);
+        snapshot_end(device);
+    } else {
         snapshot_failed(device, e);
-    else
-        snapshot_end(device); /* so many small objects: the start after a crash reads footers instead */
+    }
     return false;
 }
 
@@ -135,9 +139,9 @@ MUST_USE static err snapshot_write_chunk(struct disk_device *device)
 {
     struct disk_snapshot *snapshot = device->snapshot;
     struct disk *disk = device->disk;
-    uint64_t from = (uint64_t)snapshot->next * DISK_CHUNK_BUCKETS, count = MIN(snapshot->head.shape.buckets - from, DISK_CHUNK_BUCKETS);
+    uint64_t count = disk_chunk_buckets(&snapshot->head, snapshot->next);
     uint32_t bytes = (uint32_t)(sizeof(struct disk_chunk_head) + count * DISK_INDEX_BUCKET_BYTES);
-    uint32_t whole = (bytes + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK;
+    uint32_t whole = disk_chunk_bytes(&snapshot->head, snapshot->next);
     uint64_t at = area_at(device, snapshot) + DISK_BLOCK + snapshot->words_bytes + (uint64_t)snapshot->next * DISK_CHUNK_BYTES;
 
     INVARIANT(disk_index_copy(disk->index, &snapshot->walk, count, snapshot->chunk + sizeof(struct disk_chunk_head)) == count);
