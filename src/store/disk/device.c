@@ -140,10 +140,10 @@ MUST_USE static err device_format(struct disk_device *device)
     return device_clear(device);
 }
 
-MUST_USE static err device_begin(struct disk_device *device)
+MUST_USE static err device_begin(struct disk_device *device, uint64_t out)
 {
     device->super.mounts = device->disk->mounts + 1;
-    device->super.out = 0;
+    device->super.out = out;
     device->super.pid = os_process_id();
     device->super.is_clean = 0;
     return disk_super_store(device);
@@ -151,9 +151,11 @@ MUST_USE static err device_begin(struct disk_device *device)
 
 err disk_device_wipe(struct disk_device *device)
 {
+    uint64_t out = device->super.out;
+
     disk_count(device->disk, DISK_ERROR_FORMATTED);
     TRY(device_format(device));
-    return device_begin(device);
+    return device_begin(device, out);
 }
 
 /* ---- opening -------------------------------------------------------------------------------------------------- */
@@ -179,14 +181,12 @@ static const char *objection(const struct disk_device *device)
         return "it belonged to another store";
     if (super->devices != disk->config.path_count || super->device != device->number)
         return "it was one of another number of --cache-dir, or in another place among them";
-    if (super->mounts != disk->mounts)
-        return "WARP has run without it";
     if (disk->out >> device->number & 1)
-        return "it had failed";
+        return "it had failed, or WARP has run without it";
     return NULL;
 }
 
-err disk_device_take(struct disk_device *device)
+err disk_device_take(struct disk_device *device, uint64_t missing)
 {
     const char *why = device->found.code == ERR_CORRUPT ? "its superblock is damaged" : NULL;
     err e = ERR_OK;
@@ -200,7 +200,14 @@ err disk_device_take(struct disk_device *device)
     if (why != NULL || !err_is_ok(device->found))
         e = device_format(device);
     if (err_is_ok(e))
-        e = device_begin(device);
+        e = device_begin(device, missing);
+    return err_is_ok(e) ? ERR_OK : device_refused(device, e);
+}
+
+err disk_device_tell(struct disk_device *device, uint64_t missing)
+{
+    device->super.out = missing;
+    err e = disk_super_store(device);
     return err_is_ok(e) ? ERR_OK : device_refused(device, e);
 }
 
