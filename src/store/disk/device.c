@@ -113,15 +113,16 @@ MUST_USE static err super_find(struct disk_device *device, struct disk_super *re
  * What is cleared: the heads of the two snapshots, which are bound to the set alone, and the journal. */
 MUST_USE static err device_clear(struct disk_device *device)
 {
-    char *zero = os_file_memory(DISK_BLOCK);
+    char *zero = os_file_memory(DISK_CHUNK_BYTES);
+    uint64_t journal = device->super.journal_bytes;
     err e = ERR_OK;
 
     ENSURE(zero != NULL, MEMORY);
-    memset(zero, 0, DISK_BLOCK);
+    memset(zero, 0, DISK_CHUNK_BYTES);
     for (unsigned i = 0; i < 2 && err_is_ok(e); i++)
         e = disk_write_now(device, zero, DISK_BLOCK, device->super.snapshot_at[i], DISK_CAUSE_SUPER);
-    for (uint64_t at = 0; at < device->super.journal_bytes && err_is_ok(e); at += DISK_BLOCK)
-        e = disk_write_now(device, zero, DISK_BLOCK, device->super.journal_at + at, DISK_CAUSE_SUPER);
+    for (uint64_t at = 0; at < journal && err_is_ok(e); at += DISK_CHUNK_BYTES)
+        e = disk_write_now(device, zero, (uint32_t)MIN(journal - at, DISK_CHUNK_BYTES), device->super.journal_at + at, DISK_CAUSE_SUPER);
     free(zero);
     return e;
 }
