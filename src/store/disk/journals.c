@@ -120,6 +120,9 @@ MUST_USE static err give_back(struct disk *disk, struct remembered *all)
     for (unsigned i = 0; i < all->count; i++)
         purge_log_restore(disk->purges, &all->entries[i]);
     purge_log_begin_at(disk->purges, MAX(begin, 1u));
+    /* what is recovered has nothing that they matched: a snapshot that is taken before the first sweep says so too */
+    for (unsigned i = 0; i < disk->device_count; i++)
+        atomic_store(&disk->devices[i].swept_seq, all->forgotten);
     err e = journals_begin(disk, all);
     return e.code == ERR_LIMIT ? journals_begin_empty(disk, all, begin) : e;
 }
