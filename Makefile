@@ -75,6 +75,11 @@ profile:
 	ninja -C build/release bench-tools
 	$(PY) tests/bench/profile.py $(ARGS)
 
+# Millions of objects on a disk: memory of each, restarts, a kill, the purge of a tag.
+bench-disk: all
+	ninja -C build/release bench-tools
+	$(PY) tests/bench/disk_many.py $(ARGS)
+
 bench-store: build/release/build.ninja
 	ninja -C build/release tests/bench/store_threads tests/bench/store_lookup
 	build/release/tests/bench/store_threads

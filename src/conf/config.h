@@ -43,6 +43,7 @@ enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
     X("admin-token-file", STRING, admin_token_file, "FILE", NULL, "token for changes; default: made once, in the cache directory") \
     X("cache-dir", LIST, cache_dir, "DIR", NULL, "where the disk tier is: a directory, or a block device; none: RAM only; may be repeated; default: /var/cache/warp, else ~/.cache/warp") \
     X("cache-size", SIZE, cache_size, "SIZE", "2g", "of all --cache-dir that are directories, from 16m on (block devices are used whole); and what --memory is at most by default") \
+    X("cache-write-rate", SIZE, cache_write_rate, "SIZE", "0", "bytes a second that each device of the disk tier may be written on average; 0: no budget") \
     X("memory", SIZE, memory, "SIZE", NULL, "cap of the RAM tier; 0 turns it off; default: a quarter of the memory, 1g at most") \
     X("workers", COUNT, workers, "N", NULL, "event loops; default: one per usable core")                     \
     X("io", IO, io, "auto|uring|epoll", "auto", "I/O backend; auto: io_uring where the kernel permits it")                \

@@ -55,7 +55,9 @@ static void disk_paths(const struct config *config, char *standard, size_t size,
 static struct disk *disk_of(const struct node_plan *plan, struct purge_log *purges)
 {
     char standard[480];
-    struct disk_config config = {.size_bytes = plan->config.cache_size, .purges = purges};
+    struct disk_config config = {.size_bytes = plan->config.cache_size,
+                                 .write_bytes_per_s = plan->config.cache_write_rate,
+                                 .purges = purges};
     uint64_t probation = plan->memory_bytes / 100 * STORE_PROBATION_PERCENT;
     struct disk *disk = NULL;
 

@@ -158,7 +158,10 @@ static void disk_settled(void *host, struct stored *stored)
 
 static void ram_updated(void *watcher, struct stored *stored)
 {
-    offer(watcher, stored, true, true);
+    struct tiered *tiered = watcher;
+
+    disk_renew(tiered->disk, stored->seen.hash); /* else the old metadata came back when this leaves RAM early */
+    offer(tiered, stored, true, true);
 }
 
 static void ram_over(void *watcher, hash128 hash)

@@ -19,6 +19,7 @@ import servers
 from measure import Load, Origin, free_port
 
 KIB = 1024
+HOST = "bench.test"  # as the generator says
 
 
 class Node:
@@ -44,7 +45,7 @@ class Node:
         """(status, fields) or None while nobody listens."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port if admin else self.port, timeout=30)
         try:
-            fields = {"Host": "127.0.0.1", "Authorization": "Bearer bench"} if admin else {"Host": f"127.0.0.1:{self.port}"}
+            fields = {"Host": "127.0.0.1", "Authorization": "Bearer bench"} if admin else {"Host": HOST}
             connection.request(method, target, body, fields)
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
@@ -112,7 +113,7 @@ def object_bytes(node):
     status, fields, body = node.ask(f"/tag/{KIB}/{0:010d}")
     own = {"Age", "Cache-Status", "Via", "Connection", "Keep-Alive", "Content-Length"}
     text = sum(len(f"{name}: {value}\r\n") for name, value in fields.items() if name not in own)
-    return len(body) + text + len(f"http://127.0.0.1:{node.port}/tag/{KIB}/{0:010d}")
+    return len(body) + text + len(f"http://{HOST}/tag/{KIB}/{0:010d}")
 
 
 def come_back(node, objects, name, which):

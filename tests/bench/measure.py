@@ -182,6 +182,13 @@ class Cell:
     def disk_bytes(self):
         return disk_bytes(self.folder)
 
+    def tool(self, name, *words):
+        """A program of ours that measures a part of WARP by itself and prints figures; on the server's core."""
+        process = spawn([str(TOOLS / name), *(str(word) for word in words)], self.server_core, stdout=subprocess.PIPE, text=True)
+        said = process.communicate()[0]
+        self.demand(process.returncode == 0, f"{name} ended with {process.returncode}")
+        return json.loads(said)
+
     def load(self, size, requests=1, **options):
         """Requests that are not measured, only checked."""
         with Load(self, size, requests=requests, **options) as load:

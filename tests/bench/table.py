@@ -7,7 +7,8 @@ import pathlib
 
 TITLES = {"cpu_us": "CPU us", "per_core": "req/s/core", "handshakes_per_core": "handshakes/s/core", "load_us": "load us", "p50_us": "p50 us", "p99_us": "p99 us", "busy": "busy",
           "origin_requests": "fetches", "first_p50_us": "first p50 ms", "first_max_us": "first max ms", "max_us": "last max ms",
-          "bytes": "bytes", "ram_bytes": "RAM bytes", "disk_bytes": "disk bytes"}
+          "bytes": "bytes", "ram_bytes": "RAM bytes", "disk_bytes": "disk bytes", "lost": "lost", "put_ns": "put ns", "find_ns": "find ns",
+          "miss_ns": "miss ns"}
 DRIP_TITLES = {"p50_us": "last p50 ms"}
 BASES = ("warp-uring", "warp-epoll", "floor-epoll", "floor-uring", "floor-nghttp2")
 
@@ -22,6 +23,8 @@ def shown(key, value, in_ms=False):
     if key in ("cpu_us", "load_us") and value < 1000:
         return f"{value:.2f}"
     if key.endswith("p50_us") and value < 100:
+        return f"{value:.1f}"
+    if key == "bytes" and value < 100:
         return f"{value:.1f}"
     return f"{value:,.0f}"
 

@@ -144,6 +144,16 @@ def memory_object(cell):
     return figures
 
 
+@workload("memory-disk-index", "RAM of an entry of the disk tier's index, 5,000,000 of them, without a server", main="bytes",
+          shows=("bytes", "lost", "put_ns", "find_ns", "miss_ns"), rounds_max=3)
+def memory_disk_index(cell):
+    entries = 200_000 if cell.quick else 5_000_000
+    figures = cell.tool("disk_index", entries)
+    cell.demand(figures["missing"] == figures["lost"], f"{figures['missing']} entries were not found, but {figures['lost']} lost")
+    cell.demand(figures["lost"] < entries / 100, f"{figures['lost']} of {entries} entries were lost")
+    return figures
+
+
 # ---- the disk: what is not in RAM, and what is written
 
 def hits_from_device(cell, size, objects):

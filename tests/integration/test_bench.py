@@ -537,6 +537,18 @@ def test_a_handshake_that_asks_the_origin_is_refused():
     assert workloads.WORKLOADS["handshake"].run(MadeUp({**figures, "origin_requests": 0}))["handshakes_per_core"] == 3000
 
 
+def test_an_index_that_loses_more_than_it_says_is_refused():
+    def run(**figures):
+        cell = MadeUp({})
+        cell.quick, cell.tool = True, lambda name, entries: figures
+        return workloads.WORKLOADS["memory-disk-index"].run(cell)
+    assert run(missing=3, lost=3, bytes=14.7)["bytes"] == 14.7
+    with pytest.raises(Refused, match="4 entries were not found, but 3 lost"):
+        run(missing=4, lost=3)
+    with pytest.raises(Refused, match="2000 of 200000 entries were lost"):
+        run(missing=2000, lost=2000)
+
+
 def test_what_a_server_lacks_is_no_refusal():
     def make_cell():
         raise Cannot("hitch is not installed")
@@ -547,7 +559,7 @@ def test_what_a_server_lacks_is_no_refusal():
 
 def test_every_workload_has_a_floor_or_says_why():
     """What a server cannot do is written with the names of workloads: a new one must be thought of."""
-    known = {*servers.IN_PLAIN, *servers.IN_TLS, *servers.IN_H2_PLAIN}
+    known = {*servers.IN_PLAIN, *servers.IN_TLS, *servers.IN_H2_PLAIN, *servers.IN_WARP_ALONE}
     assert known == set(workloads.WORKLOADS)
     for name in servers.IN_PLAIN:
         assert workloads.WORKLOADS[name].wire == servers.PLAIN

@@ -116,7 +116,15 @@ static enum life_end draw_end(void)
 {
     unsigned what = (unsigned)sim_random(100);
 
-    return what < 25 ? END_CLEAN : what < 50 ? END_KILL : END_KILL;
+    return what < 22 ? END_CLEAN : what < 42 ? END_KILL : what < 57 ? END_POWER : what < 80 ? END_STOP_KILL : END_STOP_POWER;
+}
+
+/* Operations of the disks until they stop: often while the store is opened (some hundred) or recovers (some more). */
+static uint64_t draw_stop(void)
+{
+    unsigned what = (unsigned)sim_random(100);
+
+    return what < 15 ? between(1, 250) : what < 40 ? between(150, 500) : between(200, 4000);
 }
 
 static unsigned draw_operations(void)
@@ -129,11 +137,13 @@ static void life_recover(void)
 {
     if (!node_run(RECOVER_NS, is_recovered))
         run_failed("I4: it does not recover");
-    if (sim_disk_has_stopped())
+    if (sim_disk_has_stopped()) {
+        counts.stops_in_recovery++;
         return;
+    }
     counts.recovered++;
     node_audit();
-    if (!run.has_faults && !run.had_power_loss)
+    if (!run.has_faults)
         node_check_kept();
 }
 
@@ -155,11 +165,14 @@ static void life_end(enum life_end end)
     bool is_stopped = sim_disk_has_stopped();
 
     counts.stops += is_stopped;
+    counts.stops_at_work += is_stopped && node.was_recovered;
     if (!is_stopped && end == END_CLEAN && node_close())
         return;
     bool power = end == END_POWER || end == END_STOP_POWER;
     *(power ? &counts.powers : &counts.kills) += 1;
-    if (!is_stopped)
+    if (power)
+        node_forget_kept();
+    else if (!is_stopped) /* else what was found when it was last noted is */
         node_note_kept();
     node_crash(power ? SIM_CRASH_POWER : SIM_CRASH_KILL);
 }
@@ -170,7 +183,11 @@ static void life(void)
 
     counts.lives++;
     run.life++;
+    if (end == END_STOP_KILL || end == END_STOP_POWER)
+        sim_disk_crash_after(draw_stop());
     node_open();
+    counts.stops_in_open += sim_disk_has_stopped();
+    run.had_open_stopped |= sim_disk_has_stopped();
     life_run(end);
     life_end(end);
 }

@@ -229,6 +229,7 @@ void model_published(uint32_t number)
 
     made[number].published = ++run.event;
     key->now = number;
+    key->kept = MADE_NONE; /* what was there is replaced */
     if (node.was_recovered) /* else an older one may still be found by its records */
         key->least = made[number].published;
 }
@@ -237,6 +238,7 @@ void model_dropped(uint32_t key, uint32_t number)
 {
     uint64_t event = number != MADE_NONE ? made[number].published + 1 : ++run.event;
 
+    model_keys[key].kept = MADE_NONE;
     if (node.was_recovered)
         model_keys[key].least = MAX(model_keys[key].least, event);
 }
@@ -451,7 +453,8 @@ static void check_purges(uint32_t number, enum store_found found)
         run_failed("I2: object %u is served, and was purged (purge %u, %s)", number, (unsigned)(purge - purges),
                    purge->durability == PURGE_DURABLE ? "durable" : "not durable, in this life");
     soft_purges_of(number, &must, &may);
-    if (must && found != STORE_HIT_SOFT)
+    /* markers and slices are what the answer they belong to is */
+    if (must && found != STORE_HIT_SOFT && model_keys[made[number].key].kind == STORE_ANSWER)
         run_failed("I2: object %u is served as fresh, and was softly purged", number);
     if (!may && found == STORE_HIT_SOFT)
         run_failed("object %u is served as softly purged, and never was", number);

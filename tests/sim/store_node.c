@@ -345,8 +345,9 @@ static void audit_errors(const struct disk_stats *stats)
 
     if (run.has_faults || run.had_power_loss || sim_disk_has_stopped())
         return;
+    /* a journal that was never begun is told of as damaged */
     for (unsigned i = 0; i < DISK_ERROR_COUNT; i++)
-        if (stats->errors[i] > 0)
+        if (stats->errors[i] > 0 && !(i == DISK_ERROR_JOURNAL && run.had_open_stopped))
             run_failed("%llu errors of kind %s are counted, and there was no fault", (unsigned long long)stats->errors[i], words[i]);
 }
 
@@ -426,6 +427,12 @@ void node_note_kept(void)
             key->kept = node.disk->index != NULL ? number_on_disk(i, memory) : MADE_NONE;
     }
     free(memory);
+}
+
+void node_forget_kept(void)
+{
+    for (uint32_t i = 0; i < model_key_count; i++)
+        model_keys[i].kept = MADE_NONE;
 }
 
 /* Whatever was there is there again, or something newer is. */

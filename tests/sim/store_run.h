@@ -40,7 +40,7 @@ struct run {
     unsigned life;    /* from 1 */
     uint64_t event;   /* counts what the model orders */
     bool has_faults;  /* since the disks were new: some of what was written may be wrong or gone */
-    bool had_power_loss;
+    bool had_power_loss, had_open_stopped;
 };
 extern struct run run;
 extern struct run_counts counts;
@@ -160,6 +160,7 @@ void node_crash(enum sim_crash kind);
 void node_audit(void);      /* I3, I6, I12, at any time between two turns */
 void node_note_kept(void);  /* what must be found after a restart */
 void node_check_kept(void); /* I3 */
+void node_forget_kept(void);
 bool node_run(uint64_t for_ns, bool (*done)(void *arg));
 
 /* ---- work ------------------------------------------------------------------------------------------------------- */

@@ -135,6 +135,20 @@ void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_e
     all_gone(disk, &gone);
 }
 
+bool disk_entry_find(const struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset, struct disk_entry *ret_entry)
+{
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+    unsigned count = disk_index_find(disk->index, hash, ~0u, entries);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (disk_entry_is_at(&entries[i], segment, offset)) {
+            *ret_entry = entries[i];
+            return true;
+        }
+    }
+    return false;
+}
+
 bool disk_entry_remove(struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset)
 {
     struct disk_entry gone;
@@ -435,6 +449,23 @@ void disk_forget(struct disk *disk, hash128 hash)
     if (disk->device_count == 0)
         return;
     disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY | 1u << DISK_BODY, &gone);
+    all_gone(disk, &gone);
+}
+
+void disk_renew(struct disk *disk, hash128 hash)
+{
+    struct disk_entry old[DISK_INDEX_FIND_MAX];
+    struct disk_gone gone;
+    unsigned count;
+
+    if (disk->device_count == 0)
+        return;
+    count = disk_index_find(disk->index, disk_hash(hash), 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
+    for (unsigned i = 0; i < count; i++) {
+        old[i].kind = DISK_BODY;
+        disk_entry_put(disk, disk_hash(hash), &old[i]);
+    }
+    disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY, &gone);
     all_gone(disk, &gone);
 }
 

@@ -139,6 +139,8 @@ bool disk_missed(struct disk *disk, hash128 hash, uint64_t bytes);
 bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is_update);
 /* The key's object was replaced or dropped. */
 void disk_forget(struct disk *disk, hash128 hash);
+/* The key's metadata was replaced, and is offered next: what is here is not found any more, but a new head may name its body. */
+void disk_renew(struct disk *disk, hash128 hash);
 /* It was hit in the tier above. */
 void disk_hit(struct disk *disk, hash128 hash);
 /* May the disk have it? (cheap, may be wrong either way) */

@@ -58,7 +58,7 @@ struct disk_stream {
     uint32_t segment; /* over all devices; DISK_NO_SEGMENT: none is open */
     uint32_t flushed; /* bytes of it that are on the device; whole blocks */
     uint32_t filled;  /* bytes in the buffer: they belong behind what is flushed */
-    uint32_t copied;  /* of the buffer: records that lay elsewhere before */
+    uint32_t copied, updated; /* of the buffer: records that lay elsewhere before; heads after a 304 */
     char *buffer;     /* DISK_BUFFER_BYTES */
     struct disk_pending *pending;
     unsigned pending_count, pending_room;
@@ -200,6 +200,8 @@ void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *e
 /* A record newer than what the key has. A new head leaves the body where it is: a whole record becomes one, and is put
  * before the head can be found. What is whole needs no other body. */
 void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
+/* What the index has at that place; false: it has nothing of that key there any more. */
+bool disk_entry_find(const struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset, struct disk_entry *ret_entry);
 bool disk_entry_remove(struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset);
 void disk_entry_gone(struct disk *disk, const struct disk_entry *entry);
 void disk_entry_came(struct disk *disk, const struct disk_entry *entry);

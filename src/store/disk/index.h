@@ -91,7 +91,7 @@ bool disk_index_remove(struct disk_index *index, uint64_t hash, uint32_t segment
 /* Takes out every entry of one of the kinds that may be the key's. */
 void disk_index_remove_all(struct disk_index *index, uint64_t hash, unsigned kinds, struct disk_gone *ret_gone);
 /* What is still at that place becomes *entry (a record was copied; its hits may have changed meanwhile: they are taken
- * as given). False: it is not there any more. */
+ * as given). False: it is not there any more, or has become a DISK_BODY, or *entry is one and it is not. */
 bool disk_index_move(struct disk_index *index, uint64_t hash, uint32_t segment, uint32_t offset, const struct disk_entry *entry);
 /* One hit more, up to DISK_HITS_MAX; writes nothing where it has as many. */
 void disk_index_hit(struct disk_index *index, uint64_t hash, uint32_t segment, uint32_t offset);

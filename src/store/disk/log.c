@@ -171,7 +171,7 @@ static bool stream_open(struct disk_stream *stream)
     stream->segment = number;
     stream->flushed = 0;
     stream->filled = sizeof(head);
-    stream->copied = 0;
+    stream->copied = stream->updated = 0;
     footer_clear(&stream->footer);
     segment->log = head.log;
     segment->is_new = true;
@@ -302,8 +302,10 @@ bool disk_append_end(struct disk_device *device, struct disk_append *append)
         (struct disk_pending){append->entry, append->hash, append->stored, append->from_segment, append->from_offset};
     if (append->stored != NULL)
         stored_ref(append->stored, 1);
-    else
+    if (append->stored == NULL)
         stream->copied += (uint32_t)bytes;
+    else if (record->kind == DISK_HEAD || record->kind == DISK_HEAD_SOFT)
+        stream->updated += (uint32_t)bytes;
     stream->filled += (uint32_t)bytes;
     return true;
 }
@@ -323,17 +325,20 @@ static void publish_new(struct disk *disk, const struct disk_pending *pending)
     atomic_fetch_add_explicit(&disk->inserts, 1, memory_order_relaxed);
 }
 
+/* In the place of what it is a copy of, while that is there; of another size where it went without its metadata. */
 static void publish_copy(struct disk *disk, const struct disk_pending *pending)
 {
-    struct disk_entry old = {.segment = pending->from_segment, .offset = pending->from_offset};
+    struct disk_entry old, entry = pending->entry;
 
-    old.size_class = pending->entry.size_class;
-    old.tenant = pending->entry.tenant;
-    disk_entry_came(disk, &pending->entry);
-    if (disk_index_move(disk->index, pending->hash, pending->from_segment, pending->from_offset, &pending->entry))
+    if (!disk_entry_find(disk, pending->hash, pending->from_segment, pending->from_offset, &old))
+        return;
+    if (old.kind == DISK_BODY) /* a head was written meanwhile: the record is its body from now on */
+        entry.kind = DISK_BODY;
+    disk_entry_came(disk, &entry);
+    if (disk_index_move(disk->index, pending->hash, pending->from_segment, pending->from_offset, &entry))
         disk_entry_gone(disk, &old);
     else
-        disk_entry_gone(disk, &pending->entry);
+        disk_entry_gone(disk, &entry);
 }
 
 static void publish(struct disk_stream *stream)
@@ -363,10 +368,11 @@ bool disk_flush(struct disk_device *device, enum evict_log log)
     }
     evict_wrote(device->evict, size);
     atomic_fetch_add_explicit(&device->disk->written[DISK_CAUSE_RECLAIM], stream->copied, memory_order_relaxed);
-    atomic_fetch_add_explicit(&device->disk->written[DISK_CAUSE_OBJECTS], size - stream->copied, memory_order_relaxed);
+    atomic_fetch_add_explicit(&device->disk->written[DISK_CAUSE_UPDATES], stream->updated, memory_order_relaxed);
+    atomic_fetch_add_explicit(&device->disk->written[DISK_CAUSE_OBJECTS], size - stream->copied - stream->updated, memory_order_relaxed);
     stream->flushed += size;
     stream->filled = 0;
-    stream->copied = 0;
+    stream->copied = stream->updated = 0;
     publish(stream);
     return true;
 }

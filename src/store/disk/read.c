@@ -158,16 +158,12 @@ static char *found_unpack(const struct disk *disk, const struct disk_record *rec
     return memory;
 }
 
-/* The entry, which is the key's, has left the index since it was found. */
+/* The entry, which is the key's, has left the index since it was found, or is no more than the body of a newer head. */
 static bool has_left(const struct disk_read *read, const struct disk_entry *entry)
 {
-    struct disk_entry now[DISK_INDEX_FIND_MAX];
-    unsigned count = disk_index_find(read->disk->index, read->hash, ~0u, now);
+    struct disk_entry now;
 
-    for (unsigned i = 0; i < count; i++)
-        if (disk_entry_is_at(&now[i], entry->segment, entry->offset))
-            return false;
-    return true;
+    return !disk_entry_find(read->disk, read->hash, entry->segment, entry->offset, &now) || now.kind == DISK_BODY;
 }
 
 static bool hand_over(struct disk_read *read, const struct disk_entry *entry, const struct disk_record *record, slice body)

@@ -123,21 +123,6 @@ bool disk_offline_step(struct disk_device *device)
 
 /* ---- copying -------------------------------------------------------------------------------------------------- */
 
-/* Is the record the one its key has now? */
-static bool is_live(struct disk *disk, uint32_t segment, const struct disk_footer_entry *entry, struct disk_entry *ret_entry)
-{
-    struct disk_entry entries[DISK_INDEX_FIND_MAX];
-    unsigned count = disk_index_find(disk->index, entry->hash, ~0u, entries);
-
-    for (unsigned i = 0; i < count; i++) {
-        if (disk_entry_is_at(&entries[i], segment, entry->offset)) {
-            *ret_entry = entries[i];
-            return true;
-        }
-    }
-    return false;
-}
-
 /* What is copied was checked against the purge log now: soft purges stay with it as its kind. */
 static bool copy_prepare(struct disk *disk, const struct disk_record *read, struct disk_append *append)
 {
@@ -230,8 +215,8 @@ static void entry_reclaim(struct disk_device *device, struct disk_reclaim *recla
     enum evict_log log = (enum evict_log)disk->segments[reclaim->segment].log;
     struct disk_entry live;
 
-    if (!is_live(disk, reclaim->segment, entry, &live))
-        return;
+    if (!disk_entry_find(disk, entry->hash, reclaim->segment, entry->offset, &live))
+        return; /* the key has another record now, or none */
     uint64_t bytes = (uint64_t)entry->units * DISK_OFFSET_UNIT;
     if (evict_fate(device->evict, log, entry->hash, bytes, live.hits, false, is_last_reserve(device)) == EVICT_TO_MAIN &&
         record_copy(device, reclaim->segment, entry, &live))
