@@ -85,6 +85,7 @@ err node_store_open(const struct node_plan *plan, struct node_store *store)
         ram.max_bytes = WRITE_BUFFER_BYTES;
     if (store->disk != NULL && disk_device_count(store->disk) > 0)
         ram.secret = disk_secret(store->disk);
+    store->ram_bytes = ram.max_bytes;
     if (err_is_ok(e))
         e = store_ram_new(&ram, &store->storage);
     if (err_is_ok(e) && store->disk != NULL)

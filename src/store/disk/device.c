@@ -209,7 +209,7 @@ MUST_USE static err device_look(struct disk_device *device, bool is_device, unsi
 {
     char *head = os_file_memory(DISK_AREAS_AT);
     struct disk_super super;
-    err e = head != NULL ? os_file_open(device->path, 0, wishes | OS_FILE_EXISTING, &device->file) : ERR(MEMORY);
+    err e = head != NULL ? os_file_open(device->path, 0, wishes | OS_FILE_EXISTING | OS_FILE_PATIENT, &device->file) : ERR(MEMORY);
 
     if (e.code == ERR_SYSTEM && e.sys == ENOENT) {
         free(head);
