@@ -111,9 +111,9 @@ def test_metadata_renewed_by_a_304(disk, again, n):
     warp = again(warp)
     renewed = warp.get("/x")
     assert renewed.headers["X-Turn"] == "second" and renewed.body == body_of("/x", n) and len(bodies) == 1
-    inserts = warp.metric("warp_cache_inserts_total", tier="disk")
     until(lambda: warp.metric("warp_cache_inserts_total", tier="disk") >= 1, "written again")
-    assert inserts <= 1
+    if n > 4096:
+        assert 0 < warp.metric("warp_disk_written_bytes_total", cause="updates") <= 4096
     for _ in range(2):
         warp = again(warp)
         got = warp.get("/x")
@@ -162,7 +162,8 @@ def test_soft_purged_is_stale(disk, again, n, first):
     assert not got.is_hit and "fwd=stale" in got.cache_status and "fwd-status=304" in got.cache_status
     assert got.body == body_of("/x", n)
     warp.counted("revalidated", 1)
-    until(lambda: warp.get("/x").is_hit, "fresh again")
+    until(lambda: warp.metric("warp_cache_inserts_total", tier="disk") >= 1, "written again")
+    assert warp.get("/x").is_hit
     warp = again(warp)
     got = warp.get("/x")
     assert got.is_hit and got.body == body_of("/x", n)
@@ -198,12 +199,12 @@ def test_replaced_objects_stay_replaced(disk, again):
     """The last answer of each key counts, whatever was written in between."""
     version = [0]
     disk.origin.handler = lambda exchange: exchange.answer(
-        200, {"Cache-Control": "max-age=3600"}, f"{exchange.target} {version[0]}".encode() * 100)
+        200, {"Cache-Control": f"max-age={3600 if version[0] == 3 else 0}"}, f"{exchange.target} {version[0]}".encode() * 100)
     warp = again()
     targets = [f"/{i}" for i in range(20)]
     for version[0] in range(4):
         for target in targets:
-            warp.get(target, {"Cache-Control": "no-cache"})
+            warp.get(target)
         stored(warp, len(targets))
     until(lambda: warp.metric("warp_cache_inserts_total", tier="disk") >= 2 * len(targets), "written more than once")
     warp = again(warp, lambda warp: warp.stop())
@@ -285,7 +286,7 @@ def test_a_full_store(disk, memory):
             metrics = warp.metrics()
             if metrics['warp_cache_size_bytes{tier="disk"}'] > metrics['warp_cache_max_bytes{tier="disk"}']:
                 wrong.append(metrics)
-            assert disk.store.stat().st_size == size == disk.store.stat().st_blocks * 512
+            assert disk.store.stat().st_size == size <= disk.store.stat().st_blocks * 512
     assert wrong == []
     assert hits >= 0.6 * 240, hits
     assert warp.metric("warp_disk_segments", state="out") == 0
