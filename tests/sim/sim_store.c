@@ -157,6 +157,15 @@ static void life_run(enum life_end end)
         (void)node_run(chance(50) ? between(0, 3 * NS_S) : RECOVER_NS, end == END_CLEAN || i + 1 < parts ? work_has_ended : work_was_begun);
         if (!sim_disk_has_stopped())
             node_audit();
+        if (!sim_disk_has_stopped() && chance(5))
+            node_open_twice();
+    }
+    if (run.life == run.lives && !sim_disk_has_stopped()) {
+        (void)node_run(10 * NS_S, NULL);
+        if (!sim_disk_has_stopped()) {
+            node_audit();
+            node_check_free();
+        }
     }
 }
 
@@ -177,19 +186,71 @@ static void life_end(enum life_end end)
     node_crash(power ? SIM_CRASH_POWER : SIM_CRASH_KILL);
 }
 
+/* ---- the same recovery again ------------------------------------------------------------------------------------- */
+
+static uint64_t recovered_digest(bool *ret_counts)
+{
+    struct disk_stats stats;
+    uint64_t digest;
+
+    node_open();
+    work_begin(0);
+    if (!node_run(RECOVER_NS, is_recovered))
+        run_failed("I4: it does not recover");
+    disk_stats(node.disk, &stats);
+    digest = node_digest();
+    *ret_counts = !sim_disk_has_stopped() && stats.store.evictions == 0 && stats.written_bytes[DISK_CAUSE_RECLAIM] == 0;
+    return digest;
+}
+
+/* I4: from the same disks to the same index, however often it is interrupted. */
+static void life_again(void)
+{
+    struct sim_disk_copy *copies[DEVICES_MAX];
+    bool is_first_right, is_second_right;
+    uint64_t first, second;
+
+    for (unsigned i = 0; i < run.devices; i++)
+        copies[i] = sim_disk_copy_new(node_disk(i));
+    first = recovered_digest(&is_first_right);
+    node_crash(SIM_CRASH_KILL);
+    for (unsigned i = 0; i < run.devices; i++) {
+        sim_disk_restore(node_disk(i), copies[i]);
+        sim_disk_copy_free(copies[i]);
+    }
+    for (unsigned i = (unsigned)between(1, 3); i > 0; i--) {
+        bool ignored;
+        sim_disk_crash_after(between(1, 400));
+        (void)recovered_digest(&ignored);
+        node_crash(SIM_CRASH_KILL);
+    }
+    second = recovered_digest(&is_second_right);
+    if (is_first_right && is_second_right) {
+        counts.compared++;
+        if (first != second)
+            run_failed("I4: a recovery that was interrupted comes to another index");
+    }
+    node_crash(SIM_CRASH_KILL);
+}
+
 static void life(void)
 {
     enum life_end end = draw_end();
 
     counts.lives++;
     run.life++;
+    if (run.life > 1 && chance(10))
+        life_again();
     if (end == END_STOP_KILL || end == END_STOP_POWER)
         sim_disk_crash_after(draw_stop());
+    harm_before_open(run.is_harmed && run.life < run.lives);
     node_open();
+    harm_after_open();
     counts.stops_in_open += sim_disk_has_stopped();
     run.had_open_stopped |= sim_disk_has_stopped();
     life_run(end);
     life_end(end);
+    harm_end();
 }
 
 /* ---- one seed --------------------------------------------------------------------------------------------------- */
@@ -205,6 +266,9 @@ static void draw_run(uint64_t seed, bool tracing)
     run.snapshot_ns = between(200 * NS_MS, 4 * NS_S);
     run.is_buffered = chance(30);
     run.is_ram_off = chance(5);
+    run.block_devices = chance(70) ? 0 : (unsigned)sim_random(1u << run.devices);
+    run.write_bytes_per_s = chance(80) ? 0 : 1u << between(8, 20);
+    run.is_harmed = chance(50);
 }
 
 static uint64_t run_seed(uint64_t seed, bool tracing)
@@ -217,6 +281,7 @@ static uint64_t run_seed(uint64_t seed, bool tracing)
               (unsigned long long)run.ram_bytes);
     model_begin();
     node_disks_begin();
+    harm_begin();
     for (unsigned i = 0; i < run.lives; i++)
         life();
     model_end();
@@ -262,6 +327,8 @@ int main(int argc, char **argv)
         else
             return fprintf(stderr, "usage: %s [--from N] [--seeds N] [--seed N] [--trace]\n", program), 2;
     }
+    if (tracing)
+        setvbuf(stdout, NULL, _IOLBF, 0);
     log_level_max = tracing ? LOG_DEBUG : LOG_ERROR;
     signal(SIGABRT, aborted);
     signal(SIGSEGV, aborted);

@@ -328,8 +328,20 @@ uint32_t model_purge_url(uint32_t number)
 void model_purge_answered(uint32_t number, bool is_durable)
 {
     counts.durable_purges += is_durable;
+    counts.not_durable += !is_durable;
     run_trace("purge %u is %sdurable", number, is_durable ? "" : "not ");
     purges[number].durability = is_durable ? PURGE_DURABLE : PURGE_ASKED;
+    purges[number].devices = node_devices(true);
+}
+
+void model_opened(uint64_t known, uint64_t open)
+{
+    for (uint32_t i = 0; i < purge_count; i++) {
+        if ((purges[i].devices & known) == 0)
+            purges[i].durability = PURGE_LOST;
+        else
+            purges[i].devices |= open;
+    }
 }
 
 void model_restart(void)

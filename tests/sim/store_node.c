@@ -5,6 +5,8 @@
 #include "store/ram.h"
 #include "store/tiered.h"
 
+#include "base/hash.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +25,7 @@ struct sim_disk *node_disk(unsigned device)
 {
     char path[64];
 
-    snprintf(path, sizeof(path), "%s/warp.store", paths[device]);
+    snprintf(path, sizeof(path), run.block_devices >> device & 1 ? "%s" : "%s/warp.store", paths[device]);
     return sim_disk_at(path);
 }
 
@@ -31,6 +33,8 @@ void node_disks_begin(void)
 {
     for (unsigned i = 0; i < run.devices; i++) {
         snprintf(paths[i], sizeof(paths[i]), "/cache%u", i);
+        if (run.block_devices >> i & 1)
+            sim_disk_make_device(node_disk(i), run.device_bytes);
         if (chance(20))
             sim_disk_set_align(node_disk(i), 512);
     }
@@ -99,7 +103,7 @@ bool node_run(uint64_t for_ns, bool (*done)(void *arg))
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
-void node_open(void)
+static struct disk_config node_config(void)
 {
     struct disk_config config = {.path_count = run.devices,
                                  .size_bytes = run.device_bytes * run.devices,
@@ -108,16 +112,23 @@ void node_open(void)
                                  .probation_bytes = run.ram_bytes * STORE_PROBATION_PERCENT / 100,
                                  .snapshot_ns = run.snapshot_ns,
                                  .buffered = run.is_buffered};
+
+    for (unsigned i = 0; i < run.devices; i++)
+        config.paths[i] = paths[i];
+    return config;
+}
+
+void node_open(void)
+{
+    struct disk_config config = node_config();
     struct store_ram_config ram = {.max_bytes = run.ram_bytes, .shards = 4, .window_bytes = 65536, .near_at_once = chance(70),
                                    .slab_from_bytes = UINT64_MAX};
     struct storage *ram_tier;
 
     node = (struct node){.purges = purge_log_new(0), .is_up = true, .began_ns = os_clock_ns()};
     INVARIANT(node.purges != NULL);
-    for (unsigned i = 0; i < run.devices; i++) {
-        config.paths[i] = paths[i];
+    for (unsigned i = 0; i < run.devices; i++)
         node.written_at_open[i] = sim_disk_counts(node_disk(i)).written_bytes;
-    }
     config.purges = node.purges;
     err e = disk_open(&config, &node.disk);
     if (!err_is_ok(e) && !sim_disk_has_stopped() && !run.has_faults)
@@ -127,7 +138,38 @@ void node_open(void)
     INVARIANT(err_is_ok(store_ram_new(&ram, &ram_tier)));
     INVARIANT(err_is_ok(store_tiered_new(ram_tier, node.disk, run.is_ram_off, &node.storage)));
     loops_begin();
+    if (!sim_disk_has_stopped() && disk_device_count(node.disk) > 0)
+        model_opened(node_devices(false), node_devices(true));
     model_keys_hash(node.storage);
+}
+
+/* I10 */
+void node_open_twice(void)
+{
+    struct disk_config config = node_config();
+    struct disk *disk;
+
+    if (node_devices(true) != (UINT64_C(1) << run.devices) - 1)
+        return;
+    config.purges = purge_log_new(0);
+    INVARIANT(config.purges != NULL);
+    counts.second_openers++;
+    if (disk_open(&config, &disk).code != ERR_NOT_FOUND || disk_device_count(disk) > 0)
+        run_failed("I10: a second process opens what is in use");
+    disk_free(disk);
+    purge_log_free(config.purges);
+}
+
+uint64_t node_devices(bool fresh_too)
+{
+    uint64_t devices = 0;
+
+    for (unsigned i = 0; i < disk_device_count(node.disk); i++) {
+        const struct disk_device *device = &node.disk->devices[i];
+        if (!atomic_load(&device->is_offline) && (fresh_too || !device->is_fresh))
+            devices |= UINT64_C(1) << device->number;
+    }
+    return devices;
 }
 
 bool node_is_recovered(void)
@@ -164,8 +206,11 @@ static void count_end(void)
     counts.ram_evictions += stats.evictions;
     counts.disk_evictions += disk.store.evictions;
     counts.copied += disk.written_bytes[DISK_CAUSE_RECLAIM];
-    counts.snapshots += disk.written_bytes[DISK_CAUSE_SNAPSHOT] / 65536;
-    counts.heads += disk.written_bytes[DISK_CAUSE_UPDATES];
+    counts.snapshots += disk.written_bytes[DISK_CAUSE_SNAPSHOT] > 0;
+    counts.offline += disk.devices_offline;
+    counts.off += disk.is_off;
+    counts.formatted += disk.errors[DISK_ERROR_FORMATTED];
+    counts.unopened += disk.errors[DISK_ERROR_OPEN];
     counts.false_reads += disk.reads_false;
     for (unsigned i = 0; i < disk_device_count(node.disk); i++)
         counts.sweeps += atomic_load(&node.disk->devices[i].swept_seq) > 1;
@@ -184,7 +229,12 @@ static void mail_run(void)
 
 static void node_free(void)
 {
+    struct disk_stats stats;
+
     count_end();
+    disk_stats(node.disk, &stats);
+    if (!node.was_noted && stats.store.evictions > 0)
+        node_forget_kept();
     for (unsigned i = 0; i < disk_device_count(node.disk); i++)
         disk_commits_fail(&node.disk->devices[i]);
     mail_run();
@@ -268,6 +318,7 @@ static void audit_visit(void *arg, struct disk_entry *entry)
     audit->tenants[entry->tenant] += bytes;
     audit->segments[entry->segment] += bytes / DISK_OFFSET_UNIT;
     audit->total += bytes;
+    counts.heads += entry->kind == DISK_HEAD || entry->kind == DISK_HEAD_SOFT;
     if (audit->entries == audit->room) {
         audit->room = MAX(2 * audit->room, 1024u);
         audit->all = realloc(audit->all, audit->room * sizeof(*audit->all));
@@ -351,6 +402,29 @@ static void audit_errors(const struct disk_stats *stats)
             run_failed("%llu errors of kind %s are counted, and there was no fault", (unsigned long long)stats->errors[i], words[i]);
 }
 
+/* I12: beyond what it began with and what time has brought, no more than what was in buffers. */
+static void audit_budget(const struct disk_stats *stats)
+{
+    uint64_t rate = run.write_bytes_per_s, passed_s = (os_clock_ns() - node.began_ns) / NS_S + 1;
+    uint64_t most = stats->store.max_bytes + stats->devices * (rate * (EVICT_BUDGET_S + passed_s) + 3 * DISK_BUFFER_BYTES);
+    uint64_t written = stats->written_bytes[DISK_CAUSE_OBJECTS] + stats->written_bytes[DISK_CAUSE_UPDATES] + stats->written_bytes[DISK_CAUSE_RECLAIM] +
+                       stats->written_bytes[DISK_CAUSE_FOOTERS];
+
+    if (rate > 0 && written > most)
+        run_failed("I12: %llu bytes were written, and the budget has %llu", (unsigned long long)written, (unsigned long long)most);
+    counts.budgets += rate > 0 && written > most / 2;
+}
+
+/* I8: a device with which nothing is wrong is in use. */
+static void audit_devices(void)
+{
+    uint64_t devices = node_devices(true);
+
+    for (unsigned i = 0; i < run.devices && !sim_disk_has_stopped(); i++)
+        if (harm_is_whole(i) && (devices >> i & 1) == 0)
+            run_failed("I8: device %u is not in use, and nothing is wrong with it", i);
+}
+
 void node_audit(void)
 {
     struct disk_walk walk;
@@ -359,8 +433,10 @@ void node_audit(void)
     char *memory;
 
     disk_stats(node.disk, &stats);
+    audit_devices();
     if (node.disk->index == NULL)
         return;
+    audit_budget(&stats);
     counts.audits++;
     audit.tenants = calloc(STORE_TENANTS, sizeof(uint64_t));
     audit.segments = calloc(node.disk->segment_count, sizeof(uint64_t));
@@ -390,6 +466,45 @@ void node_audit(void)
     free(memory);
 }
 
+/* What the index has, in any order. */
+uint64_t node_digest(void)
+{
+    struct disk_walk walk;
+    struct audit audit = {0};
+    uint64_t digest = 0;
+
+    if (node.disk->index == NULL)
+        return 0;
+    audit.tenants = calloc(STORE_TENANTS, sizeof(uint64_t));
+    audit.segments = calloc(node.disk->segment_count, sizeof(uint64_t));
+    INVARIANT(audit.tenants != NULL && audit.segments != NULL);
+    disk_index_walk_begin(node.disk->index, &walk);
+    (void)disk_index_walk(node.disk->index, &walk, UINT64_MAX, audit_visit, &audit);
+    disk_index_walk_end(node.disk->index, &walk);
+    for (uint64_t i = 0; i < audit.entries; i++) {
+        const struct disk_entry *entry = &audit.all[i];
+        uint64_t words[3] = {(uint64_t)entry->segment << 32 | entry->offset, (uint64_t)entry->tenant << 32 | entry->kind,
+                             atomic_load(&node.disk->segments[entry->segment].generation)};
+        digest += hash64(slice_of(words, sizeof(words)), 1);
+    }
+    free(audit.all);
+    free(audit.tenants);
+    free(audit.segments);
+    return digest + audit.entries;
+}
+
+/* I9: what is in use has free segments again when it was left alone for a while. */
+void node_check_free(void)
+{
+    for (unsigned i = 0; i < disk_device_count(node.disk); i++) {
+        const struct disk_device *device = &node.disk->devices[i];
+        uint64_t sealed = device->chains[EVICT_SMALL].count + device->chains[EVICT_MAIN].count;
+        if (!atomic_load(&device->is_offline) && atomic_load(&device->free_count) < 3 && sealed > 0)
+            run_failed("I9: device %u has %u free segments, and %llu to reclaim", device->number, atomic_load(&device->free_count),
+                       (unsigned long long)sealed);
+    }
+}
+
 /* ---- what a restart must find ------------------------------------------------------------------------------------ */
 
 /* The object the index has under the key; MADE_NONE: none that can be read. */
@@ -405,6 +520,10 @@ static uint32_t number_on_disk(uint32_t key, char *memory)
         if (!record_at(&entries[i], memory, &record) || !slice_eq(record.key, model_key_of(key)))
             continue;
         number = model_number_of(record.meta);
+        if (run.tracing)
+            run_trace("key %u: on the disk is object %u, segment %u of generation %llx at %u, kind %u, sequence %llx", key, number, entries[i].segment,
+                      (unsigned long long)atomic_load(&node.disk->segments[entries[i].segment].generation), entries[i].offset, entries[i].kind,
+                      (unsigned long long)record.wseq);
         if (entries[i].kind != DISK_HEAD && entries[i].kind != DISK_HEAD_SOFT)
             break;
         uint64_t body_id = record.body_id;
@@ -421,6 +540,7 @@ void node_note_kept(void)
     char *memory = malloc(DISK_BUFFER_BYTES);
 
     INVARIANT(memory != NULL);
+    node.was_noted = true;
     for (uint32_t i = 0; i < model_key_count; i++) {
         struct model_key *key = &model_keys[i];
         if (node.was_recovered) /* else what was noted before holds */

@@ -18,7 +18,7 @@
     X(lookups) X(hits) X(disk_hits) X(soft_hits) X(late) X(cancelled) X(fills) X(fills_dropped) X(fills_refused)        \
     X(fills_unknown) X(vary) X(slices) X(empty_bodies) X(updates) X(updates_refused) X(purges) X(soft_purges) X(tenant_purges) X(durable_purges) X(heads) X(drops) X(peeks)         \
     X(ram_evictions) X(disk_evictions) X(copied) X(sweeps) X(snapshots) X(false_reads) X(audits) X(recovered)           \
-    X(kept_checked) X(second_openers)
+    X(kept_checked) X(second_openers) X(budgets) X(compared) X(harms) X(flips) X(vanished) X(offline) X(off) X(formatted) X(unopened) X(not_durable)
 
 struct run_counts {
 #define X(name) uint64_t name;
@@ -35,8 +35,9 @@ struct run {
     bool tracing;
     uint64_t content; /* a hash of all answers, beside the simulator's own */
     unsigned workers, devices, lives;
+    unsigned block_devices; /* a bit each; others are files */
     uint64_t device_bytes, ram_bytes, snapshot_ns, write_bytes_per_s;
-    bool is_buffered, is_ram_off;
+    bool is_buffered, is_ram_off, is_harmed;
     unsigned life;    /* from 1 */
     uint64_t event;   /* counts what the model orders */
     bool has_faults;  /* since the disks were new: some of what was written may be wrong or gone */
@@ -125,11 +126,14 @@ struct purged {
     uint8_t kind; /* enum store_label_kind */
     bool soft;
     uint8_t durability;
+    uint64_t devices; /* that have it in their journals */
 };
 uint32_t model_purge(struct store_purge *ret_purge); /* draws one: it acts from now on */
 uint32_t model_purge_url(uint32_t number); /* the key that a purge by URL names */
 void model_purge_answered(uint32_t number, bool is_durable);
 bool model_is_purged(uint32_t number); /* hard */
+/* The store was opened again: what only journals knew that are gone may be forgotten. Devices: a bit each. */
+void model_opened(uint64_t known, uint64_t open);
 /* The node has gone: purges that were not durable may be forgotten. */
 void model_restart(void);
 
@@ -144,7 +148,7 @@ struct node {
     struct disk *disk;
     struct storage *storage;
     uint64_t written_at_open[DEVICES_MAX];
-    bool is_up, was_recovered;
+    bool is_up, was_recovered, was_noted;
     uint64_t began_ns;
 };
 extern struct node node;
@@ -152,16 +156,28 @@ extern struct node node;
 void node_disks_begin(void); /* of a seed */
 struct sim_disk *node_disk(unsigned device);
 void node_open(void);
+uint64_t node_devices(bool fresh_too); /* in use now, a bit each */
 bool node_is_recovered(void);
 /* In order: everything comes to the disk. False: the disks stopped meanwhile. */
 bool node_close(void);
 /* The end of the process, or of the machine: memory goes, and with it whatever was under way. */
 void node_crash(enum sim_crash kind);
+void node_open_twice(void); /* I10 */
+uint64_t node_digest(void); /* of the index */
+void node_check_free(void); /* I9 */
 void node_audit(void);      /* I3, I6, I12, at any time between two turns */
 void node_note_kept(void);  /* what must be found after a restart */
 void node_check_kept(void); /* I3 */
 void node_forget_kept(void);
 bool node_run(uint64_t for_ns, bool (*done)(void *arg));
+
+/* ---- harm ------------------------------------------------------------------------------------------------------- */
+
+void harm_begin(void); /* of a seed */
+void harm_before_open(bool has_harm);
+void harm_after_open(void);
+void harm_end(void);
+bool harm_is_whole(unsigned device); /* nothing is wrong with it in this life */
 
 /* ---- work ------------------------------------------------------------------------------------------------------- */
 

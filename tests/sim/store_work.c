@@ -362,7 +362,7 @@ static void work_one(unsigned worker)
     unsigned what = (unsigned)sim_random(1000);
     uint32_t key = draw_key();
 
-    if (what < 900)
+    if (what < 830)
         lookup_begin(worker, key);
     else if (what < 990)
         fill_begin(worker, key);

@@ -186,6 +186,17 @@ static bool fault_comes(struct disk_op *op, uint16_t of_10000)
     return comes;
 }
 
+/* Of a write that is told of as done. */
+static bool silent_fault_comes(struct disk_op *op, uint16_t of_10000)
+{
+    struct sim_disk_faults *faults = &op->disk->faults;
+    bool comes = fault_comes(op, of_10000);
+
+    if (comes && faults->silent_most > 0 && --faults->silent_most == 0)
+        faults->phantom_write = faults->misdirected_write = 0;
+    return comes;
+}
+
 static bool touches_bad_range(struct disk_op *op)
 {
     const struct sim_disk *disk = op->disk;
@@ -262,9 +273,9 @@ static void write_happens(struct disk_op *op, int error)
         return;
     }
     op->disk->counts.written_bytes += op->size;
-    if (fault_comes(op, faults->phantom_write))
+    if (silent_fault_comes(op, faults->phantom_write))
         return;
-    if (fault_comes(op, faults->misdirected_write))
+    if (silent_fault_comes(op, faults->misdirected_write))
         at = place_astray(op);
     op->wrote = image_write(image, at, op->bytes, op->size);
     op->disk->last_write_at = op->at;

@@ -107,6 +107,7 @@ struct sim_disk_faults {
     uint16_t phantom_write;    /* a write is told of as done and never happens */
     uint16_t misdirected_write; /* or happens somewhere else */
     uint16_t flipped_read;     /* one bit of what a read brings is wrong, this time */
+    uint32_t silent_most;      /* so many writes are phantoms or misdirected, and no more; 0: no limit */
 };
 void sim_disk_set_faults(struct sim_disk *disk, const struct sim_disk_faults *faults); /* NULL: none */
 enum {

@@ -113,15 +113,16 @@ MUST_USE static err super_find(struct disk_device *device, struct disk_super *re
  * What is cleared: the heads of the two snapshots, which are bound to the set alone, and the journal. */
 MUST_USE static err device_clear(struct disk_device *device)
 {
-    char *zero = os_file_memory(DISK_BLOCK);
+    char *zero = os_file_memory(DISK_CHUNK_BYTES);
+    uint64_t journal = device->super.journal_bytes;
     err e = ERR_OK;
 
     ENSURE(zero != NULL, MEMORY);
-    memset(zero, 0, DISK_BLOCK);
+    memset(zero, 0, DISK_CHUNK_BYTES);
     for (unsigned i = 0; i < 2 && err_is_ok(e); i++)
         e = disk_write_now(device, zero, DISK_BLOCK, device->super.snapshot_at[i], DISK_CAUSE_SUPER);
-    for (uint64_t at = 0; at < device->super.journal_bytes && err_is_ok(e); at += DISK_BLOCK)
-        e = disk_write_now(device, zero, DISK_BLOCK, device->super.journal_at + at, DISK_CAUSE_SUPER);
+    for (uint64_t at = 0; at < journal && err_is_ok(e); at += DISK_CHUNK_BYTES)
+        e = disk_write_now(device, zero, (uint32_t)MIN(journal - at, DISK_CHUNK_BYTES), device->super.journal_at + at, DISK_CAUSE_SUPER);
     free(zero);
     return e;
 }
@@ -140,10 +141,10 @@ MUST_USE static err device_format(struct disk_device *device)
     return device_clear(device);
 }
 
-MUST_USE static err device_begin(struct disk_device *device)
+MUST_USE static err device_begin(struct disk_device *device, uint64_t out)
 {
     device->super.mounts = device->disk->mounts + 1;
-    device->super.out = 0;
+    device->super.out = out;
     device->super.pid = os_process_id();
     device->super.is_clean = 0;
     return disk_super_store(device);
@@ -151,9 +152,11 @@ MUST_USE static err device_begin(struct disk_device *device)
 
 err disk_device_wipe(struct disk_device *device)
 {
+    uint64_t out = device->super.out;
+
     disk_count(device->disk, DISK_ERROR_FORMATTED);
     TRY(device_format(device));
-    return device_begin(device);
+    return device_begin(device, out);
 }
 
 /* ---- opening -------------------------------------------------------------------------------------------------- */
@@ -179,14 +182,12 @@ static const char *objection(const struct disk_device *device)
         return "it belonged to another store";
     if (super->devices != disk->config.path_count || super->device != device->number)
         return "it was one of another number of --cache-dir, or in another place among them";
-    if (super->mounts != disk->mounts)
-        return "WARP has run without it";
     if (disk->out >> device->number & 1)
-        return "it had failed";
+        return "it had failed, or WARP has run without it";
     return NULL;
 }
 
-err disk_device_take(struct disk_device *device)
+err disk_device_take(struct disk_device *device, uint64_t missing)
 {
     const char *why = device->found.code == ERR_CORRUPT ? "its superblock is damaged" : NULL;
     err e = ERR_OK;
@@ -200,7 +201,14 @@ err disk_device_take(struct disk_device *device)
     if (why != NULL || !err_is_ok(device->found))
         e = device_format(device);
     if (err_is_ok(e))
-        e = device_begin(device);
+        e = device_begin(device, missing);
+    return err_is_ok(e) ? ERR_OK : device_refused(device, e);
+}
+
+err disk_device_tell(struct disk_device *device, uint64_t missing)
+{
+    device->super.out = missing;
+    err e = disk_super_store(device);
     return err_is_ok(e) ? ERR_OK : device_refused(device, e);
 }
 

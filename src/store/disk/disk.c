@@ -203,7 +203,8 @@ static void devices_open(struct disk *disk)
     }
 }
 
-/* The set is the one whose device was opened most often: others are new, or were away. */
+/* The set is the one whose device was opened most often: others are new. Which of its devices were out of use while others of
+ * it went on, all of these say: two that were each without the other are both out. */
 static void set_choose(struct disk *disk)
 {
     const struct disk_super *set = NULL;
@@ -221,19 +222,30 @@ static void set_choose(struct disk *disk)
     disk->set = set->set;
     memcpy(disk->secret, set->secret, sizeof(disk->secret));
     disk->mounts = set->mounts;
-    for (unsigned i = 0; i < disk->device_count; i++)
-        if (err_is_ok(disk->devices[i].found) && disk->devices[i].super.mounts == disk->mounts)
-            disk->out |= disk->devices[i].super.out;
+    for (unsigned i = 0; i < disk->device_count; i++) {
+        const struct disk_super *super = &disk->devices[i].super;
+        if (err_is_ok(disk->devices[i].found) && memcmp(super->set.bytes, disk->set.bytes, sizeof(super->set.bytes)) == 0)
+            disk->out |= super->out;
+    }
 }
 
-static void devices_take(struct disk *disk)
+/* Devices of the set that are not in use now, a bit each. */
+static uint64_t devices_missing(const struct disk *disk)
 {
-    unsigned kept = 0;
+    uint64_t missing = (UINT64_C(1) << disk->config.path_count) - 1;
 
-    if (disk->mounts >= DISK_MOUNTS_MAX)
-        disk->mounts = 0; /* every device is formatted anew */
-    for (unsigned i = 0; i < disk->device_count; i++) {
-        if (!err_is_ok(disk_device_take(&disk->devices[i]))) {
+    for (unsigned i = 0; i < disk->device_count; i++)
+        missing &= ~(UINT64_C(1) << disk->devices[i].number);
+    return missing;
+}
+
+static unsigned devices_keep(struct disk *disk, err (*take)(struct disk_device *device, uint64_t missing))
+{
+    uint64_t missing = devices_missing(disk);
+    unsigned before = disk->device_count, kept = 0;
+
+    for (unsigned i = 0; i < before; i++) {
+        if (!err_is_ok(take(&disk->devices[i], missing))) {
             disk_count(disk, DISK_ERROR_OPEN);
             continue;
         }
@@ -242,6 +254,15 @@ static void devices_take(struct disk *disk)
         kept++;
     }
     disk->device_count = kept;
+    return before - kept;
+}
+
+static void devices_take(struct disk *disk)
+{
+    if (disk->mounts >= DISK_MOUNTS_MAX)
+        disk->mounts = 0; /* every device is formatted anew */
+    for (unsigned lost = devices_keep(disk, disk_device_take); lost > 0;)
+        lost = devices_keep(disk, disk_device_tell); /* those that are left, of those that could not be taken */
     atomic_init(&disk->next_wseq, (disk->mounts + 1) << 40);
 }
 
@@ -496,7 +517,7 @@ static void device_stats(const struct disk_device *device, struct disk_stats *st
     stats->segments_bad += device->bad_count;
     stats->store.max_bytes += (uint64_t)device->super.segments * device->super.segment_bytes;
     stats->devices_offline += atomic_load_explicit(&device->is_offline, memory_order_relaxed);
-    stats->recovering += state < KEEPER_RUNNING;
+    stats->recovering += state < KEEPER_RUNNING && !atomic_load_explicit(&device->is_offline, memory_order_relaxed);
 }
 
 void disk_stats(const struct disk *disk, struct disk_stats *ret_stats)

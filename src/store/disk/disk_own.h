@@ -33,6 +33,7 @@ struct disk_segment {
     uint8_t errors;
     uint32_t used;   /* bytes of records, and what lies before them */
     uint32_t next;   /* in its log, the older first; DISK_NO_SEGMENT: the last */
+    uint64_t last_wseq;     /* of what recovery found sealed */
     uint64_t purge_seq_min; /* the oldest check against the purge log of any record in it */
 };
 
@@ -45,6 +46,8 @@ struct disk_pending {
     struct stored *stored;       /* a reference; NULL: a copy of what lies at from_* */
     uint32_t from_segment, from_offset;
 };
+
+#define DISK_PENDING_BITS 4096u
 
 struct disk_footer {
     char *bytes;
@@ -62,6 +65,7 @@ struct disk_stream {
     char *buffer;     /* DISK_BUFFER_BYTES */
     struct disk_pending *pending;
     unsigned pending_count, pending_room;
+    uint64_t pending_keys[DISK_PENDING_BITS / 64]; /* a bit for each that is new, by its hash: not here, not pending */
     uint64_t first_ns; /* when the oldest of them came */
     struct disk_footer footer;
 };
@@ -156,6 +160,7 @@ struct disk {
     uint64_t *words;
     struct disk_snapshot_head snapshot;
     uint64_t snapshot_at; /* on the first device */
+    _Atomic bool is_loaded;
     _Atomic bool is_off;
     _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them */
     _Atomic uint64_t live_bytes;
@@ -212,7 +217,8 @@ unsigned disk_epoch_turn(struct disk_device *device);
 /* device.c */
 /* First all are opened and looked at, then each is taken on or formatted. */
 MUST_USE err disk_device_open(struct disk_device *device, const char *path, uint64_t size_bytes);
-MUST_USE err disk_device_take(struct disk_device *device);
+MUST_USE err disk_device_take(struct disk_device *device, uint64_t missing); /* missing: devices of the set, a bit each */
+MUST_USE err disk_device_tell(struct disk_device *device, uint64_t missing); /* the same, of one that was taken */
 MUST_USE err disk_super_store(struct disk_device *device);
 /* Formats one that was taken, before its keeper begins: nothing that lies on it can be found any more. */
 MUST_USE err disk_device_wipe(struct disk_device *device);
@@ -231,6 +237,8 @@ MUST_USE bool disk_append_begin(struct disk_device *device, struct disk_append *
 bool disk_append_end(struct disk_device *device, struct disk_append *append);
 /* All that lies in buffers is on the device afterwards, and in the index; false: a write failed. */
 bool disk_flush(struct disk_device *device, enum evict_log log);
+/* Nothing new of that key waits in a buffer afterwards: a copy of its old record must not get the higher sequence. */
+void disk_flush_key(struct disk_device *device, uint64_t hash);
 void disk_flush_due(struct disk_device *device, uint64_t now_ns);
 void disk_seal(struct disk_device *device, enum evict_log log);
 MUST_USE err disk_footer_add(struct disk_footer *footer, const struct disk_record *record, uint64_t hash, uint32_t offset_bytes, uint64_t bytes,

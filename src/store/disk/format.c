@@ -353,21 +353,25 @@ err disk_footer_check(const char *footer, const struct disk_trailer *trailer)
 
 /* ---- snapshot ------------------------------------------------------------------------------------------------- */
 
-uint64_t disk_chunk_buckets(const struct disk_snapshot_head *head, uint32_t i)
-{
-    return MIN(head->shape.buckets - (uint64_t)i * DISK_CHUNK_BUCKETS, DISK_CHUNK_BUCKETS);
-}
-
-uint32_t disk_chunk_bytes(const struct disk_snapshot_head *head, uint32_t i)
-{
-    return (uint32_t)up_to(sizeof(struct disk_chunk_head) + disk_chunk_buckets(head, i) * DISK_INDEX_BUCKET_BYTES, DISK_BLOCK);
-}
-
 uint64_t disk_snapshot_bytes(const struct disk_snapshot_head *head)
 {
-    uint64_t chunks = head->chunks > 0 ? (uint64_t)(head->chunks - 1) * DISK_CHUNK_BYTES + disk_chunk_bytes(head, head->chunks - 1) : 0;
+    uint64_t bytes = DISK_BLOCK + up_to((uint64_t)head->segments * sizeof(uint64_t), DISK_BLOCK);
 
-    return DISK_BLOCK + up_to((uint64_t)head->segments * sizeof(uint64_t), DISK_BLOCK) + chunks;
+    if (head->chunks == 0)
+        return bytes;
+    return bytes + (uint64_t)(head->chunks - 1) * DISK_CHUNK_BYTES + disk_chunk_bytes(head, head->chunks - 1);
+}
+
+uint64_t disk_chunk_buckets(const struct disk_snapshot_head *head, uint32_t number)
+{
+    uint64_t before = (uint64_t)number * DISK_CHUNK_BUCKETS;
+
+    return head->shape.buckets > before ? MIN(head->shape.buckets - before, DISK_CHUNK_BUCKETS) : 0;
+}
+
+uint32_t disk_chunk_bytes(const struct disk_snapshot_head *head, uint32_t number)
+{
+    return (uint32_t)up_to(sizeof(struct disk_chunk_head) + disk_chunk_buckets(head, number) * DISK_INDEX_BUCKET_BYTES, DISK_BLOCK);
 }
 
 void disk_snapshot_head_write(const struct disk_snapshot_head *head, void *block)

@@ -221,9 +221,8 @@ struct disk_chunk_head {
 static_assert(sizeof(struct disk_chunk_head) == 64, "docs/formats/disk.md");
 
 uint64_t disk_snapshot_bytes(const struct disk_snapshot_head *head); /* of the whole area used */
-/* Of chunk number i: how many buckets, and bytes in whole blocks; all but the last have DISK_CHUNK_BYTES. */
-uint64_t disk_chunk_buckets(const struct disk_snapshot_head *head, uint32_t i);
-uint32_t disk_chunk_bytes(const struct disk_snapshot_head *head, uint32_t i);
+uint64_t disk_chunk_buckets(const struct disk_snapshot_head *head, uint32_t number); /* of that chunk: the last one has the rest */
+uint32_t disk_chunk_bytes(const struct disk_snapshot_head *head, uint32_t number); /* whole blocks, at most DISK_CHUNK_BYTES */
 void disk_snapshot_head_write(const struct disk_snapshot_head *head, void *block);
 MUST_USE err disk_snapshot_head_read(const void *block, const struct disk_id *set, struct disk_snapshot_head *ret_head);
 void disk_chunk_write(void *chunk, const struct disk_id *set, uint64_t snapshot, uint32_t number, uint64_t buckets);

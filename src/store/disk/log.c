@@ -87,6 +87,7 @@ static void pending_let_go(struct disk_stream *stream)
         if (stream->pending[i].stored != NULL)
             disk_settle(stream->device->disk, stream->pending[i].stored);
     stream->pending_count = 0;
+    memset(stream->pending_keys, 0, sizeof(stream->pending_keys));
 }
 
 void disk_streams_close(struct disk_device *device)
@@ -264,6 +265,16 @@ MUST_USE static bool pending_room(struct disk_stream *stream)
     return true;
 }
 
+static uint64_t *pending_word(struct disk_stream *stream, uint64_t hash)
+{
+    return &stream->pending_keys[hash % DISK_PENDING_BITS / 64];
+}
+
+static uint64_t pending_bit(uint64_t hash)
+{
+    return UINT64_C(1) << hash % 64;
+}
+
 bool disk_append_begin(struct disk_device *device, struct disk_append *append, char **ret_meta, char **ret_body)
 {
     struct disk_stream *stream = &device->streams[append->log];
@@ -375,6 +386,13 @@ bool disk_flush(struct disk_device *device, enum evict_log log)
     stream->copied = stream->updated = 0;
     publish(stream);
     return true;
+}
+
+void disk_flush_key(struct disk_device *device, uint64_t hash)
+{
+    for (unsigned i = 0; i < EVICT_LOGS; i++)
+        if (*pending_word(&device->streams[i], hash) & pending_bit(hash))
+            (void)disk_flush(device, (enum evict_log)i);
 }
 
 void disk_flush_due(struct disk_device *device, uint64_t now_ns)

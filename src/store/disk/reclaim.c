@@ -215,6 +215,7 @@ static void entry_reclaim(struct disk_device *device, struct disk_reclaim *recla
     enum evict_log log = (enum evict_log)disk->segments[reclaim->segment].log;
     struct disk_entry live;
 
+    disk_flush_key(device, entry->hash);
     if (!disk_entry_find(disk, entry->hash, reclaim->segment, entry->offset, &live))
         return; /* the key has another record now, or none */
     uint64_t bytes = (uint64_t)entry->units * DISK_OFFSET_UNIT;

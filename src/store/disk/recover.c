@@ -3,7 +3,8 @@
  *
  *   (open)    the newest snapshot that is whole, on the first device: its words, and the shape of the index
  *   HEADS     head and trailer of every segment: free, sealed, or unsealed (WARP ended without closing it)
- *   LOAD      the snapshot's buckets, once the heads of all devices are known
+ *   LOAD      the snapshot's buckets, once the heads of all devices are known; by the first device, others wait for it:
+ *             what they replay must find what the snapshot has, to know whether it is newer
  *   REPLAY    what the snapshot does not cover, by footers, in the order it was written; unsealed segments are scanned
  *             record by record up to the first break, and then sealed
  *
@@ -63,6 +64,7 @@ static void head_take(struct disk_device *device, uint32_t number, const char *f
     if (err_is_ok(disk_trailer_read(last, bytes, &place, &trailer))) {
         segment->purge_seq_min = trailer.purge_seq_min;
         segment->used = trailer.footer_at;
+        segment->last_wseq = trailer.last_wseq;
     } else {
         device->recovery->unsealed[number - device->base] = 1;
     }
@@ -209,8 +211,10 @@ static void load_step(struct disk_device *device)
         disk_failed(device, DISK_ERROR_READ, "reading the saved index", e);
     else if (!err_is_ok(e))
         snapshot_damaged(device, "some of its objects are lost");
-    if (++recovery->next >= chunks)
-        recovery->phase = RECOVER_REPLAY;
+    if (++recovery->next < chunks)
+        return;
+    atomic_store(&device->disk->is_loaded, true);
+    recovery->phase = RECOVER_REPLAY;
 }
 
 /* ---- what is to be replayed ----------------------------------------------------------------------------------- */
@@ -316,7 +320,7 @@ MUST_USE static err scan_record(struct scan *scan, struct disk_record *ret_recor
         if (scan->offset >= scan->window && scan->offset + sizeof(struct disk_record_head) <= end)
             e = disk_record_read(scan->device->scratch + (scan->offset - scan->window), end - scan->offset, &place, ret_record, ret_bytes);
         if (err_is_ok(e) && ret_record->body.len == ret_record->body_bytes)
-            return ERR_OK;
+            return disk_record_check_body(ret_record); /* of a write that was torn it may be the body that is missing */
         if (!err_is_ok(e) && e.code != ERR_LIMIT)
             return e;
         if (tries == 0)
@@ -431,14 +435,40 @@ static uint64_t replay_wseq(const struct disk *disk, const struct replay *replay
     return atomic_load(&disk->segments[replay->segment].generation) + replay->entry.wseq;
 }
 
-/* Is what the key has in the index newer? Whatever was written since the start is; otherwise its segment tells. */
-static bool is_outdated(struct disk *disk, uint64_t hash, uint64_t wseq)
+/* Of the record that an entry names; 0: it cannot be read. */
+static uint64_t entry_wseq(struct disk_device *device, const struct disk_entry *entry)
 {
+    struct disk *disk = device->disk;
+    struct disk_device *other = disk_device_of_segment(disk, entry->segment);
+    uint32_t offset = entry->offset * DISK_OFFSET_UNIT, skew = offset % DISK_BLOCK, from = offset - skew;
+    uint32_t end = (uint32_t)MIN((offset + disk_size_of_class(entry->size_class) + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK, other->super.segment_bytes);
+    struct disk_place place = disk_place_of(other, entry->segment, atomic_load(&disk->segments[entry->segment].generation), offset);
+    struct disk_record record;
+    uint64_t bytes;
+
+    end = MIN(end, from + DISK_BUFFER_BYTES);
+    if (!err_is_ok(os_file_now(&other->file, OS_FILE_READ, device->scratch, end - from, disk_at(other, entry->segment, from))) ||
+        !err_is_ok(disk_record_read(device->scratch + skew, end - offset, &place, &record, &bytes)))
+        return 0;
+    return record.wseq;
+}
+
+/* What the snapshot has of a segment that was open at the same time: its record tells. What replay has put itself is older. */
+static bool is_overlapping(const struct disk *disk, uint32_t number, uint64_t wseq)
+{
+    return is_covered(disk, number) && disk->segments[number].last_wseq > wseq;
+}
+
+/* Is what the key has in the index newer? Whatever was written since the start is; mostly its segment tells. */
+static bool is_outdated(struct disk_device *device, uint64_t hash, uint64_t wseq)
+{
+    struct disk *disk = device->disk;
     struct disk_entry entries[DISK_INDEX_FIND_MAX];
     unsigned count = disk_index_find(disk->index, hash, DISK_KINDS_BUT_BODY, entries);
 
     for (unsigned i = 0; i < count; i++)
-        if (atomic_load(&disk->segments[entries[i].segment].generation) > wseq)
+        if (atomic_load(&disk->segments[entries[i].segment].generation) > wseq ||
+            (is_overlapping(disk, entries[i].segment, wseq) && entry_wseq(device, &entries[i]) > wseq))
             return true;
     return false;
 }
@@ -455,7 +485,7 @@ static void replay_take(struct disk_device *device, struct replay *replay)
                                .kind = from->kind};
 
     replay->is_ready = false;
-    if (from->purge_seq < journal_forgotten(device->journal) || is_outdated(disk, from->hash, replay_wseq(disk, replay)))
+    if (from->purge_seq < journal_forgotten(device->journal) || is_outdated(device, from->hash, replay_wseq(disk, replay)))
         return;
     disk_entry_take_place(disk, from->hash, &entry);
     device->recovery->replayed++;
@@ -527,12 +557,17 @@ static bool heads_are_known(const struct disk *disk)
     return true;
 }
 
+static bool is_loading(const struct disk *disk)
+{
+    return disk->words != NULL && !atomic_load(&disk->is_loaded) && !atomic_load(&disk->devices[0].is_offline);
+}
+
 MUST_USE static err wait_step(struct disk_device *device)
 {
     struct disk *disk = device->disk;
     bool loads = device == &disk->devices[0] && disk->words != NULL;
 
-    if (!heads_are_known(disk))
+    if (!heads_are_known(disk) || (!loads && is_loading(disk)))
         return ERR_OK;
     TRY(replay_prepare(device));
     device->recovery->phase = loads ? RECOVER_LOAD : RECOVER_REPLAY;

@@ -57,11 +57,16 @@ static struct disk_snapshot *snapshot_free(struct disk_snapshot *snapshot)
     return NULL;
 }
 
-static void snapshot_end(struct disk_device *device)
+static void snapshot_let_go(struct disk_device *device)
 {
     disk_index_walk_end(device->disk->index, &device->snapshot->walk);
     disk_index_release(device->disk->index);
     device->snapshot = snapshot_free(device->snapshot);
+}
+
+static void snapshot_end(struct disk_device *device)
+{
+    snapshot_let_go(device);
     device->snapshot_at_ns = loop_now_ns(device->loop);
 }
 
@@ -199,5 +204,6 @@ void disk_snapshot_drop(struct disk_device *device)
 
 void disk_snapshot_close(struct disk_device *device)
 {
-    device->snapshot = snapshot_free(device->snapshot);
+    if (device->snapshot != NULL)
+        snapshot_let_go(device);
 }
