@@ -9,6 +9,7 @@
 #   make fuzz T=h1_request    a fuzz target with libFuzzer (TIME=60 seconds)
 #   make bench    install the peers, compare (docs/benchmarks.md): ARGS='--only hit-1k --servers warp-epoll,nginx'
 #   make bench-store    what threads do to each other in the store: counters, and instructions of a hit
+#   make bench-disk     millions of objects on a disk: memory, restarts, a kill, the purge of a tag
 #   make profile  where the time and the instructions of a hit go (docs/performance.md)
 #   make fmt      clang-format over the sources
 SHELL := /bin/bash
@@ -18,7 +19,7 @@ TIME  ?= 60
 T     ?= h1_request
 PY    := /usr/bin/python3
 
-.PHONY: all run test check asan tsan sim fuzz bench bench-store profile fmt deps clean
+.PHONY: all run test check asan tsan sim fuzz bench bench-disk bench-store profile fmt deps clean
 
 all: build/release/build.ninja
 	ninja -C build/release src/main/warp

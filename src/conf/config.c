@@ -74,11 +74,12 @@ MUST_USE static err list_add(struct config_build *build, enum config_index optio
                              const char *where)
 {
     struct config_list *list = option_field(build, option);
+    unsigned max = option == CONFIG_cache_dir ? CONFIG_CACHE_DIRS_MAX : CONFIG_LIST_MAX;
 
     if (begin)
         list->count = 0;
-    if (list->count == CONFIG_LIST_MAX)
-        return config_fail(build, where, "is given too often; write it at most %u times", CONFIG_LIST_MAX);
+    if (list->count == max)
+        return config_fail(build, where, "is given too often; write it at most %u times", max);
     TRY(string_keep(build, value, &list->items[list->count]));
     list->count++;
     return ERR_OK;

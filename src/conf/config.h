@@ -8,6 +8,8 @@
 #include "base/slice.h"
 
 #define CONFIG_LIST_MAX 64u
+#define CONFIG_CACHE_DIRS_MAX 16u
+#define CONFIG_CACHE_SIZE_MIN (UINT64_C(16) << 20)
 #define CONFIG_MESSAGE_BYTES 512u
 
 struct config_list {
@@ -39,8 +41,8 @@ enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
     X("admin-key", STRING, admin_key, "FILE", NULL, "private key of --admin-cert (PEM)")       \
     X("admin-client-ca", STRING, admin_client_ca, "FILE", NULL, "clients of the admin listener must show a certificate of these authorities (PEM)") \
     X("admin-token-file", STRING, admin_token_file, "FILE", NULL, "token for changes; default: made once, in the cache directory") \
-    X("cache-dir", LIST, cache_dir, "DIR", NULL, "disk tier; none: RAM only (the disk tier is not in this version)") \
-    X("cache-size", SIZE, cache_size, "SIZE", "2g", "size of the disk tier (not in this version), and cap of --memory") \
+    X("cache-dir", LIST, cache_dir, "DIR", NULL, "where the disk tier is: a directory, or a block device; none: RAM only; may be repeated; default: /var/cache/warp, else ~/.cache/warp") \
+    X("cache-size", SIZE, cache_size, "SIZE", "2g", "of all --cache-dir that are directories, from 16m on (block devices are used whole); and what --memory is at most by default") \
     X("cache-write-rate", SIZE, cache_write_rate, "SIZE", "0", "bytes a second that each device of the disk tier may be written on average; 0: no budget") \
     X("memory", SIZE, memory, "SIZE", NULL, "cap of the RAM tier; 0 turns it off; default: a quarter of the memory, 1g at most") \
     X("workers", COUNT, workers, "N", NULL, "event loops; default: one per usable core")                     \

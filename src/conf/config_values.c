@@ -87,6 +87,18 @@ MUST_USE static bool because(char *why, const char *text)
     return false;
 }
 
+MUST_USE static bool size_parse(enum config_index option, slice text, char *why, uint64_t *ret_bytes)
+{
+    uint64_t bytes;
+
+    if (!config_parse_size(text, &bytes))
+        return because(why, "is not a size; write bytes, or a number with k, m, g or t: 512, 64k, 256m, 2g, 1t");
+    if (option == CONFIG_cache_size && bytes < CONFIG_CACHE_SIZE_MIN)
+        return because(why, "is too small; write 16m or more (--cache-dir none is without a disk, --memory caps RAM)");
+    *ret_bytes = bytes;
+    return true;
+}
+
 MUST_USE static bool kind_parse(enum config_index option, slice text, char *why, uint64_t *ret_number)
 {
     static const char *const switches[] = {"false", "true"};
@@ -98,9 +110,7 @@ MUST_USE static bool kind_parse(enum config_index option, slice text, char *why,
     case KIND_LIST:
         return true;
     case KIND_SIZE:
-        return config_parse_size(text, ret_number) ||
-               because(why,
-                       "is not a size; write bytes, or a number with k, m, g or t: 512, 64k, 256m, 2g, 1t");
+        return size_parse(option, text, why, ret_number);
     case KIND_DURATION:
         return config_parse_duration(text, ret_number) ||
                because(why,

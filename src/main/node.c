@@ -253,8 +253,8 @@ static err worker_contexts(struct worker *worker)
         .note_ms = NOTE_MS,
         .node = node->plan->node_id,
         .fills_max = FILLS_MAX,
-        .slice_bytes = slice_bytes_of(node->plan->memory_bytes),
-        .ahead_bytes = MIN(AHEAD_BYTES, node->plan->memory_bytes / STORE_SHARE),
+        .slice_bytes = slice_bytes_of(node->store.ram_bytes),
+        .ahead_bytes = MIN(AHEAD_BYTES, node->store.ram_bytes / STORE_SHARE),
         .metrics = metrics_block_of(node->metrics, worker->index),
     };
     fill_context_init(&worker->fills);

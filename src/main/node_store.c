@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+static_assert(CONFIG_CACHE_DIRS_MAX == DISK_DEVICES_MAX, "each --cache-dir has its place");
+
 #define NONE "none"
 #define WRITE_BUFFER_BYTES (16u << 20) /* of a RAM tier that is off: what is on its way to the disk */
 
@@ -40,7 +42,7 @@ static void disk_paths(const struct config *config, char *standard, size_t size,
 {
     if (is_none(config))
         return;
-    for (unsigned i = 0; i < config->cache_dir.count && i < DISK_DEVICES_MAX; i++)
+    for (unsigned i = 0; i < config->cache_dir.count; i++)
         disk->paths[disk->path_count++] = config->cache_dir.items[i];
     if (disk->path_count > 0)
         return;
@@ -83,6 +85,7 @@ err node_store_open(const struct node_plan *plan, struct node_store *store)
         ram.max_bytes = WRITE_BUFFER_BYTES;
     if (store->disk != NULL && disk_device_count(store->disk) > 0)
         ram.secret = disk_secret(store->disk);
+    store->ram_bytes = ram.max_bytes;
     if (err_is_ok(e))
         e = store_ram_new(&ram, &store->storage);
     if (err_is_ok(e) && store->disk != NULL)

@@ -10,6 +10,7 @@ struct node_store {
     struct storage *storage;
     struct disk *disk; /* NULL: RAM only; without devices: none of the --cache-dir can be used */
     struct purge_log *purges;
+    uint64_t ram_bytes; /* what the RAM tier may take; of one that is off, its write buffers */
     struct node_keeper {
         struct loop *loop;
         struct os_thread *thread;

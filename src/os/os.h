@@ -246,6 +246,8 @@ struct os_file {
 enum os_file_wish {
     OS_FILE_BUFFERED = 1, /* never direct */
     OS_FILE_EXISTING = 2, /* ENOENT where there is none */
+    OS_FILE_PATIENT = 4,  /* a lock that another process holds is waited for, two seconds at most: one that was killed lets go
+                             of it when the kernel has taken it down, and that takes a while with much memory */
 };
 
 /* Blocks: at start, or on a thread of its own. Opens or creates (0600) a plain file, or opens a block device; links

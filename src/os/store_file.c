@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define OPEN_TRIES      8u     /* the file was removed or made by somebody else between two calls */
+#define PATIENT_TRIES (2000000000u / PROBER_WAIT_NS) /* two seconds */
 #define PROBER_TRIES    100u   /* a second in all */
 #define PROBER_WAIT_NS  10000000
 #define ALIGN_BYTES_MAX 65536u /* a device that wants more is used without O_DIRECT */
@@ -129,9 +130,10 @@ static int lock_try(const struct opening *o)
     const struct timespec pause = {.tv_nsec = PROBER_WAIT_NS};
     int error = EWOULDBLOCK;
 
-    for (unsigned tries = 0; tries < PROBER_TRIES; tries++) {
+    unsigned tries_max = o->wishes & OS_FILE_PATIENT ? PATIENT_TRIES : PROBER_TRIES;
+    for (unsigned tries = 0; tries < tries_max; tries++) {
         error = flock(o->fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-        if (error != EWOULDBLOCK || !is_only_shared(o))
+        if (error != EWOULDBLOCK || !(o->wishes & OS_FILE_PATIENT || is_only_shared(o)))
             break;
         nanosleep(&pause, NULL);
     }

@@ -432,6 +432,20 @@ static bool update_is_purged(const struct ram *ram, const struct store_object *o
     return ram_verdict(ram, old) == PURGE_HARD || ram_verdict(ram, updated) == PURGE_HARD;
 }
 
+/* A copy of what the tier below has, for its readers alone: what renews it goes there by way of the index. */
+static bool is_of_below(const struct ram *ram, const struct stored *old)
+{
+    return ram->watch.updated != NULL && stored_has_flag(old, STORED_ON_DISK) && !stored_has_flag(old, STORED_OVER);
+}
+
+MUST_USE static err update_put(struct ram *ram, struct ram_shard *shard, struct stored *stored)
+{
+    shard_grow_if_crowded(ram, shard, stored->seen.hash.hi);
+    err result = ram_put(ram, stored, true, true);
+
+    return result.code == ERR_EXISTS || result.code == ERR_LIMIT ? ERR(NOT_FOUND) : result;
+}
+
 static enum store_status ram_update_meta(struct storage *storage, struct store_update *update)
 {
     struct ram *ram = ram_of(storage);
@@ -466,7 +480,9 @@ static enum store_status ram_update_meta(struct storage *storage, struct store_u
     }
     bool was_replaced = err_is_ok(update->result);
     pthread_mutex_unlock(&shard->mutex);
-    if (was_replaced && ram->watch.updated != NULL)
+    if (update->result.code == ERR_NOT_FOUND && is_of_below(ram, old))
+        update->result = update_put(ram, shard, stored);
+    if (err_is_ok(update->result) && ram->watch.updated != NULL)
         ram->watch.updated(ram->watch.watcher, stored);
     if (was_replaced)
         store_object_unref(&old->seen);

@@ -102,11 +102,8 @@ IN_PLAIN = ("hit-1k", "hit-1k-zipf", "hit-64k", "hit-1m", "hit-10m", "hit-304", 
 IN_H1_TLS = ("hit-1k-tls", "hit-64k-tls", "handshake", "handshake-resumed", "memory-idle-tls")
 IN_TLS = (*IN_H1_TLS, "hit-1k-h2")
 IN_H2_PLAIN = ("hit-1k-h2c",)
-<<<<<<< HEAD
 IN_WARP_ALONE = ("memory-disk-index",)  # a part of WARP measured without a server: one row
-=======
 IN_DISK = ("hit-1k-device", "hit-64k-device", "miss-disk")
->>>>>>> main
 
 
 def cannot_all(why, names):

@@ -559,7 +559,7 @@ def test_what_a_server_lacks_is_no_refusal():
 
 def test_every_workload_has_a_floor_or_says_why():
     """What a server cannot do is written with the names of workloads: a new one must be thought of."""
-    known = {*servers.IN_PLAIN, *servers.IN_TLS, *servers.IN_H2_PLAIN, *servers.IN_WARP_ALONE}
+    known = {*servers.IN_PLAIN, *servers.IN_TLS, *servers.IN_H2_PLAIN, *servers.IN_DISK, *servers.IN_WARP_ALONE}
     assert known == set(workloads.WORKLOADS)
     for name in servers.IN_PLAIN:
         assert workloads.WORKLOADS[name].wire == servers.PLAIN

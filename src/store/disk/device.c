@@ -41,6 +41,12 @@ static const char *what_to_do(err e)
         return "permission denied: give the user WARP runs as the directory, or name another --cache-dir";
     case ELOOP:
         return "it is a symbolic link, and links are not followed: name the place it leads to";
+    case ENOTDIR:
+        return "a file is in the place of a directory: name another --cache-dir";
+    case EBUSY:
+        return "it is mounted or in use by something else, and is left alone: name another --cache-dir, or unmount it";
+    case EFBIG:
+        return "it is larger than a file may be here (ulimit -f, or the file system): make --cache-size smaller";
     default:
         return err_text(e);
     }
@@ -107,15 +113,16 @@ MUST_USE static err super_find(struct disk_device *device, struct disk_super *re
  * What is cleared: the heads of the two snapshots, which are bound to the set alone, and the journal. */
 MUST_USE static err device_clear(struct disk_device *device)
 {
-    char *zero = os_file_memory(DISK_BLOCK);
+    char *zero = os_file_memory(DISK_CHUNK_BYTES);
+    uint64_t journal = device->super.journal_bytes;
     err e = ERR_OK;
 
     ENSURE(zero != NULL, MEMORY);
-    memset(zero, 0, DISK_BLOCK);
+    memset(zero, 0, DISK_CHUNK_BYTES);
     for (unsigned i = 0; i < 2 && err_is_ok(e); i++)
         e = disk_write_now(device, zero, DISK_BLOCK, device->super.snapshot_at[i], DISK_CAUSE_SUPER);
-    for (uint64_t at = 0; at < device->super.journal_bytes && err_is_ok(e); at += DISK_BLOCK)
-        e = disk_write_now(device, zero, DISK_BLOCK, device->super.journal_at + at, DISK_CAUSE_SUPER);
+    for (uint64_t at = 0; at < journal && err_is_ok(e); at += DISK_CHUNK_BYTES)
+        e = disk_write_now(device, zero, (uint32_t)MIN(journal - at, DISK_CHUNK_BYTES), device->super.journal_at + at, DISK_CAUSE_SUPER);
     free(zero);
     return e;
 }
@@ -132,6 +139,24 @@ MUST_USE static err device_format(struct disk_device *device)
     device->super.device = device->number;
     device->super.devices = disk->config.path_count;
     return device_clear(device);
+}
+
+MUST_USE static err device_begin(struct disk_device *device, uint64_t out)
+{
+    device->super.mounts = device->disk->mounts + 1;
+    device->super.out = out;
+    device->super.pid = os_process_id();
+    device->super.is_clean = 0;
+    return disk_super_store(device);
+}
+
+err disk_device_wipe(struct disk_device *device)
+{
+    uint64_t out = device->super.out;
+
+    disk_count(device->disk, DISK_ERROR_FORMATTED);
+    TRY(device_format(device));
+    return device_begin(device, out);
 }
 
 /* ---- opening -------------------------------------------------------------------------------------------------- */
@@ -180,12 +205,8 @@ err disk_device_take(struct disk_device *device, uint64_t missing)
     }
     if (why != NULL || !err_is_ok(device->found))
         e = device_format(device);
-    device->super.mounts = device->disk->mounts + 1;
-    device->super.out = missing;
-    device->super.pid = os_process_id();
-    device->super.is_clean = 0;
     if (err_is_ok(e))
-        e = disk_super_store(device);
+        e = device_begin(device, missing);
     return err_is_ok(e) ? ERR_OK : device_refused(device, e);
 }
 
@@ -201,15 +222,17 @@ MUST_USE static err device_look(struct disk_device *device, bool is_device, unsi
 {
     char *head = os_file_memory(DISK_AREAS_AT);
     struct disk_super super;
-    err e = head != NULL ? os_file_open(device->path, 0, wishes | OS_FILE_EXISTING, &device->file) : ERR(MEMORY);
+    err e = head != NULL ? os_file_open(device->path, 0, wishes | OS_FILE_EXISTING | OS_FILE_PATIENT, &device->file) : ERR(MEMORY);
 
     if (e.code == ERR_SYSTEM && e.sys == ENOENT) {
         free(head);
         return ERR_OK;
     }
-    if (err_is_ok(e) && device->file.size_bytes >= DISK_AREAS_AT)
-        e = os_file_now(&device->file, OS_FILE_READ, head, DISK_AREAS_AT, 0);
-    if (err_is_ok(e) && device->file.size_bytes >= DISK_AREAS_AT) {
+    if (err_is_ok(e) && is_device && device->file.size_bytes < DISK_AREAS_AT)
+        e = ERR(LIMIT);
+    if (err_is_ok(e))
+        e = os_file_now(&device->file, OS_FILE_READ, head, DISK_AREAS_AT, 0); /* zeros behind the end */
+    if (err_is_ok(e)) {
         bool is_empty = slice_is_zero(slice_of(head, DISK_AREAS_AT));
         err a = disk_super_read(head + DISK_SUPER_A, &super), b = disk_super_read(head + DISK_SUPER_B, &super);
         bool is_ours = a.code != ERR_NOT_FOUND || b.code != ERR_NOT_FOUND;
@@ -217,8 +240,6 @@ MUST_USE static err device_look(struct disk_device *device, bool is_device, unsi
             e = ERR(UNSUPPORTED);
         else if (!is_ours && !is_empty && (is_device || device->file.size_bytes % DISK_BLOCK != 0))
             e = ERR(REFUSED);
-    } else if (err_is_ok(e) && device->file.size_bytes > 0) {
-        e = is_device ? ERR(LIMIT) : ERR(REFUSED);
     }
     os_file_close(&device->file);
     free(head);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 
 #define FAILURES_MAX        32u
+#define FAILURES_MIN        4u
+#define FAILURES_SHARE      4u /* a failed write costs a segment: at most one in so many, before the device goes */
 #define INDEX_FIRST_SHARE   (256u * 1024) /* bytes of disk for an entry there is room for at the start */
 #define INDEX_MAX_SHARE     1024u         /* and at the end */
 #define INDEX_FIRST_MIN     1280u
@@ -42,13 +44,18 @@ void disk_note_add(struct disk *disk, const char *format, ...)
     free(note);
 }
 
+static uint32_t failures_max(const struct disk_device *device)
+{
+    return MIN(FAILURES_MAX, MAX(FAILURES_MIN, device->super.segments / FAILURES_SHARE));
+}
+
 static void device_offline(struct disk_device *device)
 {
     if (atomic_exchange(&device->is_offline, true))
         return;
     disk_count(device->disk, DISK_ERROR_OFFLINE);
     disk_note_add(device->disk, "%s: failed %u times and is out of use until WARP is started again: look at the device, the rest serves on",
-                  device->path, FAILURES_MAX);
+                  device->path, failures_max(device));
     disk_keeper_wake(device); /* its entries leave the index there */
 }
 
@@ -59,7 +66,7 @@ void disk_failed(struct disk_device *device, enum disk_error kind, const char *w
     disk_count(device->disk, kind);
     if (failures <= 3 || (failures & (failures - 1)) == 0)
         log_warn("%s: %s failed (%s), for the %uth time: look at the device", device->path, what, err_text(e), failures);
-    if (failures >= FAILURES_MAX)
+    if (failures >= failures_max(device))
         device_offline(device);
 }
 

@@ -103,7 +103,7 @@ struct disk_device {
     bool is_cleared; /* offline, and none of its entries is left */
     _Atomic uint8_t keeper_state;
     _Atomic bool are_heads_known;
-    _Atomic uint32_t failures; /* of the device itself: at FAILURES_MAX it goes offline */
+    _Atomic uint32_t failures; /* of the device itself: with too many it goes offline */
     struct loop *loop;
     struct timer timer;
     struct mail wake, end;
@@ -221,6 +221,8 @@ bool disk_device_is_good(const struct disk_device *device); /* it was found to b
 MUST_USE err disk_device_take(struct disk_device *device, uint64_t missing); /* missing: devices of the set, a bit each */
 MUST_USE err disk_device_tell(struct disk_device *device, uint64_t missing); /* the same, of one that was taken */
 MUST_USE err disk_super_store(struct disk_device *device);
+/* Formats one that was taken, before its keeper begins: nothing that lies on it can be found any more. */
+MUST_USE err disk_device_wipe(struct disk_device *device);
 
 /* log.c; the keeper's thread */
 /* Where a record for that log goes: at ret_at, and its place. False: no segment to be had, or the write failed. */

@@ -9,6 +9,7 @@
 #define FLAG_SOFT    1u
 #define FLAG_EXACT   2u
 #define DENSE_SHARE  3u /* of the ring, that what counts may take when written densely */
+#define NUMBER_MAX   (UINT64_MAX / 2)
 
 struct journal {
     struct disk_id store;
@@ -22,6 +23,7 @@ struct journal {
     uint64_t forgotten, reserved;
     uint64_t *last_seqs;    /* by number % blocks: the newest sequence in the block */
     bool needs_head;        /* something but entries is to be written */
+    bool is_rewriting;      /* all entries are to be written again, from first on; until that is durable the old ones count */
     /* while it is taken: heads by place, both halves; number 0: none */
     struct taken {
         struct journal_head head;
@@ -131,9 +133,10 @@ struct journal *journal_free(struct journal *journal)
 MUST_USE static bool head_read(const struct journal *journal, const char *block, uint64_t place, struct journal_head *ret_head)
 {
     memcpy(ret_head, block, sizeof(*ret_head));
-    return ret_head->magic == MAGIC && ret_head->crc == block_crc(journal, place, block) && ret_head->number > 0 &&
-           ret_head->number % journal->blocks == place && ret_head->count <= JOURNAL_BLOCK_ENTRIES && ret_head->first <= ret_head->number &&
-           ret_head->durable <= ret_head->number && ret_head->number - ret_head->first < journal->blocks;
+    return ret_head->magic == MAGIC && ret_head->crc == block_crc(journal, place, block) && ret_head->number <= NUMBER_MAX &&
+           ret_head->number % journal->blocks == place && ret_head->count <= JOURNAL_BLOCK_ENTRIES && ret_head->first > 0 &&
+           ret_head->first <= ret_head->number && ret_head->durable <= ret_head->number &&
+           ret_head->number - ret_head->first < journal->blocks - 1;
 }
 
 void journal_take(struct journal *journal, const void *block, uint64_t at)
@@ -191,10 +194,18 @@ static void entries_sort(struct journal *journal)
     entries_squeeze(journal, journal->forgotten);
 }
 
+/* Everything that counts is to be written again, from the next block on. */
+static void rewrite(struct journal *journal)
+{
+    journal->first = journal->next;
+    journal->written = 0;
+    journal->needs_head = journal->is_rewriting = true;
+}
+
 enum journal_state journal_taken(struct journal *journal)
 {
     const struct taken *newest = NULL;
-    bool is_broken = false;
+    bool is_broken = false, has_hole = false;
 
     for (uint64_t i = 0; i < journal->blocks; i++)
         if (journal->taken[i].head.number > 0 && (newest == NULL || journal->taken[i].head.number > newest->head.number))
@@ -204,17 +215,21 @@ enum journal_state journal_taken(struct journal *journal)
         return JOURNAL_EMPTY;
     }
     journal->first = journal->durable_first = newest->head.first;
-    journal->next = journal->durable_next = newest->head.number + 1;
+    journal->next = newest->head.number + 1;
+    journal->durable_next = newest->head.durable; /* more may be, but nobody has said so */
     journal->forgotten = newest->head.forgotten;
     journal->reserved = newest->head.reserved;
     for (uint64_t number = journal->first; number < journal->next; number++) {
         const struct taken *taken = &journal->taken[number % journal->blocks];
         bool is_there = taken->head.number == number && block_restore(journal, taken);
+        has_hole |= !is_there;
         is_broken |= !is_there && number < newest->head.durable;
     }
     entries_sort(journal);
     journal->written = journal->count;
     taken_free(journal);
+    if (has_hole)
+        rewrite(journal); /* the hole must not count as durable */
     return is_broken ? JOURNAL_BROKEN : JOURNAL_INTACT;
 }
 
@@ -320,14 +335,13 @@ static bool is_dense_enough(const struct journal *journal, unsigned more)
     return blocks_of((uint64_t)journal->count + more) <= journal->blocks / DENSE_SHARE;
 }
 
-/* Everything that counts is to be written again, from the next block on. */
-static void rewrite(struct journal *journal)
+static uint64_t blocks_used(const struct journal *journal)
 {
-    journal->first = journal->next;
-    journal->written = 0;
-    journal->needs_head = true;
+    return journal->next - journal->durable_first;
 }
 
+/* One place stays for a block that says that everything is forgotten: however often the power fails while what counts is
+ * written again, that fits. */
 err journal_set(struct journal *journal, const struct purge_entry *entries, unsigned count, uint64_t forgotten)
 {
     TRY(entries_room(journal, count));
@@ -335,41 +349,33 @@ err journal_set(struct journal *journal, const struct purge_entry *entries, unsi
         memmove(journal->entries, entries, count * sizeof(*entries));
     journal->count = count;
     journal->forgotten = MAX(journal->forgotten, forgotten);
+    entries_squeeze(journal, journal->forgotten);
     entries_reduce(journal);
+    if (journal->count > 0 && (!is_dense_enough(journal, 0) || blocks_used(journal) + blocks_of(journal->count) >= journal->blocks)) {
+        journal->count = journal->written = 0;
+        return ERR(LIMIT);
+    }
     rewrite(journal);
     return ERR_OK;
 }
 
 /* ---- changes -------------------------------------------------------------------------------------------------------- */
 
-static uint64_t blocks_used(const struct journal *journal)
-{
-    return journal->next - journal->durable_first;
-}
-
 bool journal_append(struct journal *journal, const struct purge_entry *entry)
 {
-    unsigned waiting = journal->count - journal->written;
+    bool makes_room = is_tenant(entry);
 
     if (!err_is_ok(entries_room(journal, journal->count + 1)))
         return false;
-    if (!is_dense_enough(journal, 1) && is_tenant(entry)) {
-        journal->entries[journal->count++] = *entry; /* it makes room itself */
-        entries_reduce(journal);
-        rewrite(journal);
-        return is_dense_enough(journal, 0);
-    }
     if (!is_dense_enough(journal, 1)) {
+        if (makes_room)
+            journal->entries[journal->count++] = *entry;
         entries_reduce(journal);
         rewrite(journal);
-        if (!is_dense_enough(journal, 1))
-            return false;
+        if (makes_room || !is_dense_enough(journal, 1))
+            return makes_room && is_dense_enough(journal, 0);
     }
     journal->entries[journal->count++] = *entry;
-    if (blocks_used(journal) + blocks_of(waiting + 1) > journal->blocks / 2 && journal->first == journal->durable_first) {
-        entries_reduce(journal);
-        rewrite(journal);
-    }
     return true;
 }
 
@@ -388,11 +394,9 @@ void journal_forget(struct journal *journal, uint64_t up_to_seq)
         return;
     journal->forgotten = up_to_seq;
     entries_squeeze(journal, up_to_seq);
-    if (journal->first > journal->durable_first)
-        return; /* it is being written anew */
-    while (journal->first < journal->next && journal->last_seqs[journal->first % journal->blocks] <= up_to_seq)
-        journal->first++;
     journal->needs_head = true;
+    while (!journal->is_rewriting && journal->first < journal->next && journal->last_seqs[journal->first % journal->blocks] <= up_to_seq)
+        journal->first++;
 }
 
 bool journal_is_crowded(const struct journal *journal)
@@ -415,17 +419,26 @@ static unsigned next_count(const struct journal *journal)
 /* The block that lets the old ones go is written when all others of the new ones are durable. */
 static bool must_wait(const struct journal *journal)
 {
-    bool is_rewriting = journal->first > journal->durable_first, is_last = journal->written + next_count(journal) == journal->count;
+    bool is_last = journal->written + next_count(journal) == journal->count;
 
-    return is_rewriting && is_last && journal->durable_next < journal->next;
+    return journal->is_rewriting && is_last && journal->durable_next < journal->next;
 }
 
-bool journal_next_write(struct journal *journal, void *ret_block, uint64_t ret_at[2])
+/* Fuller than half there might be no room to write what counts again. */
+static void rewrite_before_half(struct journal *journal)
 {
-    char *block = ret_block;
-    unsigned count = next_count(journal);
-    bool is_last = journal->written + count == journal->count;
+    uint64_t more = MAX(blocks_of(journal->count - journal->written), 1u);
+
+    if (journal->is_rewriting || blocks_used(journal) + more <= journal->blocks / 2)
+        return;
+    entries_reduce(journal);
+    rewrite(journal);
+}
+
+static void block_fill(struct journal *journal, char *block, unsigned count)
+{
     uint64_t place = journal->next % journal->blocks;
+    bool is_last = journal->written + count == journal->count;
     struct journal_head head = {.magic = MAGIC,
                                 .number = journal->next,
                                 .first = is_last ? journal->first : journal->durable_first,
@@ -434,10 +447,6 @@ bool journal_next_write(struct journal *journal, void *ret_block, uint64_t ret_a
                                 .reserved = journal->reserved,
                                 .count = count};
 
-    if ((count == 0 && !journal->needs_head) || must_wait(journal))
-        return false;
-    /* the ring is kept half empty, so that there is always a place */
-    INVARIANT(journal->next - journal->durable_first < journal->blocks);
     memset(block, 0, DISK_BLOCK);
     journal->last_seqs[place] = 0;
     for (unsigned i = 0; i < count; i++) {
@@ -448,11 +457,26 @@ bool journal_next_write(struct journal *journal, void *ret_block, uint64_t ret_a
     memcpy(block, &head, sizeof(head));
     head.crc = block_crc(journal, place, block);
     memcpy(block, &head, sizeof(head));
+}
+
+bool journal_next_write(struct journal *journal, void *ret_block, uint64_t ret_at[2])
+{
+    uint64_t place = journal->next % journal->blocks;
+    unsigned count;
+
+    if (journal->count == journal->written && !journal->needs_head)
+        return false;
+    rewrite_before_half(journal);
+    if (must_wait(journal))
+        return false;
+    INVARIANT(blocks_used(journal) < journal->blocks);
+    count = next_count(journal);
+    block_fill(journal, ret_block, count);
     ret_at[0] = place * DISK_BLOCK;
     ret_at[1] = (journal->blocks + place) * DISK_BLOCK;
     journal->written += count;
     journal->next++;
-    if (is_last)
+    if (journal->written == journal->count)
         journal->needs_head = false;
     return true;
 }
@@ -460,6 +484,8 @@ bool journal_next_write(struct journal *journal, void *ret_block, uint64_t ret_a
 void journal_written(struct journal *journal)
 {
     journal->durable_next = journal->next;
-    if (journal->written == journal->count && !journal->needs_head)
-        journal->durable_first = journal->first;
+    if (journal->written < journal->count || journal->needs_head)
+        return;
+    journal->durable_first = journal->first;
+    journal->is_rewriting = false;
 }

@@ -63,14 +63,15 @@ enum journal_state journal_taken(struct journal *journal);
 
 /* ---- what it holds -------------------------------------------------------------------------------------------------- */
 
-/* Valid until the next append. */
+/* Valid until the next change or write. */
 unsigned journal_entries(const struct journal *journal, const struct purge_entry **ret_entries);
 uint64_t journal_forgotten(const struct journal *journal);
 uint64_t journal_reserved(const struct journal *journal);
 
 /* ---- changes -------------------------------------------------------------------------------------------------------- */
 
-/* It holds these from now on, in the place of what it held; written with the next write. entries: ascending. */
+/* It holds these from now on, in the place of what it held; written with the next write. entries: ascending. ERR_LIMIT: there
+ * is no room for them, and it holds nothing; none at all, with the newest sequence forgotten, always fit. */
 MUST_USE err journal_set(struct journal *journal, const struct purge_entry *entries, unsigned count, uint64_t forgotten);
 /* In any order of sequences. False: no room even when it is written densely. */
 MUST_USE bool journal_append(struct journal *journal, const struct purge_entry *entry);

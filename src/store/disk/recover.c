@@ -135,6 +135,12 @@ MUST_USE static err snapshot_take(struct disk_device *device, const struct disk_
     return ERR_OK;
 }
 
+static void snapshot_damaged(struct disk_device *device, const char *outcome)
+{
+    disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+    log_warn("%s: the saved index is damaged: %s", device->path, outcome);
+}
+
 /* The newest one whose head and words are whole. */
 void disk_snapshot_find(struct disk_device *device)
 {
@@ -149,14 +155,14 @@ void disk_snapshot_find(struct disk_device *device)
         if (usable[i])
             device->snapshot_number = MAX(device->snapshot_number, heads[i].number);
         else if (e.code != ERR_NOT_FOUND)
-            disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+            snapshot_damaged(device, "an older one or the segments tell what is there");
         usable[i] = usable[i] && snapshot_fits(device, &heads[i]);
     }
     while (device->disk->words == NULL && (usable[0] || usable[1])) {
         unsigned area = usable[0] && (!usable[1] || heads[0].number > heads[1].number) ? 0 : 1;
         usable[area] = false;
         if (!err_is_ok(snapshot_take(device, &heads[area], area)))
-            disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+            snapshot_damaged(device, "an older one or the segments tell what is there");
     }
 }
 
@@ -204,7 +210,7 @@ static void load_step(struct disk_device *device)
     if (e.code == ERR_SYSTEM)
         disk_failed(device, DISK_ERROR_READ, "reading the saved index", e);
     else if (!err_is_ok(e))
-        disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+        snapshot_damaged(device, "some of its objects are lost");
     if (++recovery->next < chunks)
         return;
     atomic_store(&device->disk->is_loaded, true);

@@ -129,10 +129,14 @@ static bool snapshot_begin(struct disk_device *device)
         e = area_clear(device, snapshot);
     if (err_is_ok(e))
         return true;
-    if (e.code != ERR_LIMIT)
+    if (e.code == ERR_LIMIT) {
+        disk_count(device->disk, DISK_ERROR_SNAPSHOT);
+        log_warn("%s: the index is too large to be saved: so many small objects are found again by their segments, which takes longer",
+                 device->path);
+        snapshot_end(device);
+    } else {
         snapshot_failed(device, e);
-    else
-        snapshot_end(device); /* so many small objects: the start after a crash reads footers instead */
+    }
     return false;
 }
 

@@ -122,6 +122,12 @@ static void test_refused_flags(void **state)
     assert_refused(WORDS("listen"), NO_WORDS, "listen: unknown setting; did you mean --listen?");
     assert_refused(WORDS("--"), NO_WORDS, "--: unknown setting; warp help lists them");
     assert_refused(WORDS("--a\033[31m"), NO_WORDS, "--a\\x1b[31m: unknown setting; warp help lists them");
+    assert_refused(WORDS("--cache-size", "16777215"), NO_WORDS,
+                   "--cache-size: \"16777215\" is too small; write 16m or more (--cache-dir none is without a disk, --memory caps RAM)");
+    assert_refused(NO_WORDS, WORDS("WARP_CACHE_SIZE=1m", "WARP_CACHE_DIR=none"),
+                   "WARP_CACHE_SIZE: \"1m\" is too small; write 16m or more (--cache-dir none is without a disk, --memory caps RAM)");
+    assert_refused(NO_WORDS, WORDS("WARP_CACHE_DIR=a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q"),
+                   "WARP_CACHE_DIR: is given too often; write it at most 16 times");
     assert_refused(WORDS("--no-websocket", "false"), NO_WORDS,
                    "false: unknown setting; warp help lists them");
     assert_refused(WORDS("--listen"), NO_WORDS, "--listen: has no value; write --listen ADDR");

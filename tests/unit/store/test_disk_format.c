@@ -359,7 +359,7 @@ static void test_snapshot(void **state)
     disk_snapshot_head_write(&head, block);
     assert_true(err_is_ok(disk_snapshot_head_read(block, &set, &found)));
     assert_int_equal(found.number, 7);
-    assert_int_equal(disk_snapshot_bytes(&found), 2 * DISK_BLOCK + 2 * DISK_CHUNK_BYTES);
+    assert_int_equal(disk_snapshot_bytes(&found), 2 * DISK_BLOCK + DISK_CHUNK_BYTES + disk_chunk_bytes(&found, 1));
     assert_int_equal(disk_snapshot_head_read(block, &other, &found).code, ERR_CORRUPT);
     head.chunks = 3;
     disk_snapshot_head_write(&head, block);
