@@ -337,6 +337,42 @@ def test_bits_turned_anywhere(disk, area):
     assert hits(warp) == len(TARGETS)
 
 
+def test_a_journal_without_room(disk):
+    """As a power failure leaves it that comes again and again while the journal is written anew: all its blocks count."""
+    warp = disk()
+    fill(warp, [*TARGETS, "/1000/purged"])
+    stored(warp, len(TARGETS) + 1)
+    warp.purge(url="http://a.test/1000/purged")
+    kill(warp)
+    at, half = number(disk.store, JOURNAL_AT), number(disk.store, JOURNAL_BYTES) // 2
+    blocks = half // BLOCK
+    newest = max(range(blocks), key=lambda place: number(disk.store, at + place * BLOCK + 8))
+    bytes_before = disk.store.read_bytes()
+    block = bytearray(bytes_before[at + newest * BLOCK:][:BLOCK])
+    last, first = (int.from_bytes(block[i:i + 8], "little") for i in (8, 16))
+    store_id = bytes_before[24:40]
+    block[24:32] = (last + 1).to_bytes(8, "little")
+    block[48:] = bytes(BLOCK - 48)
+    for n in range(last + 1, first + blocks - 1):
+        block[4:16] = bytes(4) + n.to_bytes(8, "little")
+        block[4:8] = crc32c(store_id + (n % blocks).to_bytes(8, "little") + block).to_bytes(4, "little")
+        for place in (n % blocks, blocks + n % blocks):
+            change(disk.store, at + place * BLOCK, block)
+    warp = disk()
+    recovered(warp)
+    assert "no longer fit the purge journal" in warp.stderr()
+    assert errors(warp, "journal") == 1
+    assert not check(warp, "/1000/purged")
+    assert hits(warp) == 0
+    assert hits(warp) == len(TARGETS)
+    stored(warp, len(TARGETS) + 1)
+    kill(warp)
+    warp = disk()
+    recovered(warp)
+    assert errors(warp, "journal") == 0
+    assert hits(warp) == len(TARGETS) and check(warp, "/1000/purged")
+
+
 def test_a_few_bits_in_segments(disk):
     """One object is damaged: the others are not."""
     filled(disk)

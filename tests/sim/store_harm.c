@@ -77,7 +77,7 @@ static void flips_anywhere(struct sim_disk *disk)
     struct disk_super super = super_of(disk, &is_there);
     unsigned times = (unsigned)(chance(50) ? between(1, 5) : between(1, 300));
 
-    if (!is_there)
+    if (!is_there || sim_disk_size(disk) <= super.segments_at)
         return;
     if (chance(30)) /* snapshots */
         flips(disk, super.snapshot_at[0], super.segments_at - super.snapshot_at[0], times);
@@ -90,7 +90,7 @@ static void journal_flip(struct sim_disk *disk, struct device_harm *harm)
     bool is_there;
     struct disk_super super = super_of(disk, &is_there);
 
-    if (!is_there || harm->was_silent)
+    if (!is_there || harm->was_silent || sim_disk_size(disk) < super.snapshot_at[0])
         return;
     harm->was_silent = true;
     flips(disk, super.journal_at + (chance(50) ? 0 : super.journal_bytes / 2), super.journal_bytes / 2, (unsigned)between(1, 300));
@@ -134,12 +134,16 @@ static void harm_closed(unsigned i)
     struct device_harm *harm = &harms[i];
     struct sim_disk *disk = node_disk(i);
     static const int refusals[] = {EACCES, EROFS, ELOOP, EIO, ENOENT};
+    bool is_there;
 
     switch (harm->now) {
     case HARM_CLOSED_FLIPS:
         flips_anywhere(disk);
         break;
     case HARM_SUPERS:
+        (void)super_of(disk, &is_there);
+        if (!is_there) /* a device with bits on it is not WARP's */
+            break;
         flips(disk, chance(50) ? DISK_SUPER_A : DISK_SUPER_B, DISK_BLOCK, 1);
         if (chance(30))
             flips(disk, 0, SUPERS_END, 50);

@@ -165,6 +165,14 @@ static void twins_name(const struct storage *storage)
     free(all);
 }
 
+bool model_has_twins(void)
+{
+    for (uint32_t i = 0; i < model_key_count; i++)
+        if (model_keys[i].is_twin)
+            return true;
+    return false;
+}
+
 void model_keys_hash(const struct storage *storage)
 {
     struct candidate all[KEYS_MAX];
@@ -386,6 +394,15 @@ static const struct purged *hard_purge_of(uint32_t number)
             if (!purges[i].soft && purges[i].durability != PURGE_LOST && purges[i].event < until && purge_hits(&purges[i], &made[number]))
                 return &purges[i];
     return NULL;
+}
+
+bool model_was_ever_purged(uint32_t number)
+{
+    for (; number != MADE_NONE; number = made[number].before)
+        for (uint32_t i = 0; i < purge_count; i++)
+            if (!purges[i].soft && purge_hits(&purges[i], &made[number]))
+                return true;
+    return false;
 }
 
 bool model_is_purged(uint32_t number)

@@ -486,6 +486,7 @@ uint64_t node_digest(void)
         uint64_t words[3] = {(uint64_t)entry->segment << 32 | entry->offset, (uint64_t)entry->tenant << 32 | entry->kind,
                              atomic_load(&node.disk->segments[entry->segment].generation)};
         digest += hash64(slice_of(words, sizeof(words)), 1);
+        run_trace("entry: segment %u of generation %llx at %u, kind %u", entry->segment, (unsigned long long)words[2], entry->offset, entry->kind);
     }
     free(audit.all);
     free(audit.tenants);
@@ -528,6 +529,8 @@ static uint32_t number_on_disk(uint32_t key, char *memory)
             break;
         uint64_t body_id = record.body_id;
         unsigned bodies = disk_index_find(node.disk->index, hash, 1u << DISK_BODY, entries);
+        if (run.tracing)
+            run_trace("key %u: %u bodies, segment %u at %u", key, bodies, entries[0].segment, entries[0].offset);
         if (bodies == 0 || !record_at(&entries[0], memory, &body) || body.body_id != body_id)
             number = MADE_NONE;
         break;
@@ -566,7 +569,7 @@ void node_check_kept(void)
     for (uint32_t i = 0; i < model_key_count; i++) {
         struct model_key *key = &model_keys[i];
         uint32_t kept = key->kept, found;
-        if (kept == MADE_NONE || key->is_twin || model_is_purged(kept) || stats.store.evictions > 0 || stats.index_lost > 0)
+        if (kept == MADE_NONE || key->is_twin || model_was_ever_purged(kept) || stats.store.evictions > 0 || stats.index_lost > 0)
             continue;
         counts.kept_checked++;
         found = number_on_disk(i, memory);

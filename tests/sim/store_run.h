@@ -98,6 +98,7 @@ struct made {
 void model_begin(void);
 void model_end(void);
 /* Keys hashes collide of are known once the secret is. */
+bool model_has_twins(void);
 void model_keys_hash(const struct storage *storage);
 /* A new object of that key, or new metadata of an old one. */
 uint32_t model_make(uint32_t key, uint32_t before);
@@ -132,6 +133,7 @@ uint32_t model_purge(struct store_purge *ret_purge); /* draws one: it acts from 
 uint32_t model_purge_url(uint32_t number); /* the key that a purge by URL names */
 void model_purge_answered(uint32_t number, bool is_durable);
 bool model_is_purged(uint32_t number); /* hard */
+bool model_was_ever_purged(uint32_t number); /* or what it renewed was, whenever: a body may go by the labels it came with */
 /* The store was opened again: what only journals knew that are gone may be forgotten. Devices: a bit each. */
 void model_opened(uint64_t known, uint64_t open);
 /* The node has gone: purges that were not durable may be forgotten. */

@@ -187,6 +187,11 @@ static const char *objection(const struct disk_device *device)
     return NULL;
 }
 
+bool disk_device_is_good(const struct disk_device *device)
+{
+    return !device->is_fresh && err_is_ok(device->found) && objection(device) == NULL;
+}
+
 err disk_device_take(struct disk_device *device, uint64_t missing)
 {
     const char *why = device->found.code == ERR_CORRUPT ? "its superblock is damaged" : NULL;

@@ -239,13 +239,23 @@ static uint64_t devices_missing(const struct disk *disk)
     return missing;
 }
 
-static unsigned devices_keep(struct disk *disk, err (*take)(struct disk_device *device, uint64_t missing))
+enum devices { DEVICES_TO_FORMAT, DEVICES_TO_TAKE, DEVICES_TAKEN };
+
+MUST_USE static err device_keep(struct disk_device *device, enum devices which, uint64_t missing)
+{
+    if (which == DEVICES_TAKEN)
+        return disk_device_tell(device, missing);
+    return disk_device_is_good(device) == (which == DEVICES_TO_TAKE) ? disk_device_take(device, missing) : ERR_OK;
+}
+
+/* Returns how many were lost at it. */
+static unsigned devices_keep(struct disk *disk, enum devices which)
 {
     uint64_t missing = devices_missing(disk);
     unsigned before = disk->device_count, kept = 0;
 
     for (unsigned i = 0; i < before; i++) {
-        if (!err_is_ok(take(&disk->devices[i], missing))) {
+        if (!err_is_ok(device_keep(&disk->devices[i], which, missing))) {
             disk_count(disk, DISK_ERROR_OPEN);
             continue;
         }
@@ -261,8 +271,10 @@ static void devices_take(struct disk *disk)
 {
     if (disk->mounts >= DISK_MOUNTS_MAX)
         disk->mounts = 0; /* every device is formatted anew */
-    for (unsigned lost = devices_keep(disk, disk_device_take); lost > 0;)
-        lost = devices_keep(disk, disk_device_tell); /* those that are left, of those that could not be taken */
+    /* those that are to be formatted first: until they are, others have on record that they are not to be trusted */
+    unsigned lost = devices_keep(disk, DEVICES_TO_FORMAT) + devices_keep(disk, DEVICES_TO_TAKE);
+    while (lost > 0)
+        lost = devices_keep(disk, DEVICES_TAKEN); /* those that are left, of those that could not be taken */
     atomic_init(&disk->next_wseq, (disk->mounts + 1) << 40);
 }
 

@@ -217,6 +217,7 @@ unsigned disk_epoch_turn(struct disk_device *device);
 /* device.c */
 /* First all are opened and looked at, then each is taken on or formatted. */
 MUST_USE err disk_device_open(struct disk_device *device, const char *path, uint64_t size_bytes);
+bool disk_device_is_good(const struct disk_device *device); /* it was found to be gone on with, and is not formatted */
 MUST_USE err disk_device_take(struct disk_device *device, uint64_t missing); /* missing: devices of the set, a bit each */
 MUST_USE err disk_device_tell(struct disk_device *device, uint64_t missing); /* the same, of one that was taken */
 MUST_USE err disk_super_store(struct disk_device *device);

@@ -72,11 +72,26 @@ static bool are_all_fresh(const struct disk *disk)
     return true;
 }
 
-MUST_USE static err journal_begin(struct disk_device *device, const struct remembered *all)
+MUST_USE static err journals_begin(struct disk *disk, const struct remembered *all)
 {
-    TRY(journal_set(device->journal, all->entries, all->count, all->forgotten));
-    disk_journal_reserve(device);
-    return disk_journal_flush(device);
+    for (unsigned i = 0; i < disk->device_count; i++) {
+        struct disk_device *device = &disk->devices[i];
+        TRY(journal_set(device->journal, all->entries, all->count, all->forgotten));
+        disk_journal_reserve(device);
+        TRY(disk_journal_flush(device));
+    }
+    return ERR_OK;
+}
+
+/* The power failed again and again while a full journal was written anew, or another device's has less room. */
+MUST_USE static err journals_begin_empty(struct disk *disk, struct remembered *all, uint64_t begin)
+{
+    disk_count(disk, DISK_ERROR_JOURNAL);
+    log_warn("%s: the purges before this start no longer fit the purge journal: everything cached on disk is taken for purged",
+             disk->devices[0].path);
+    all->count = 0;
+    all->forgotten = begin;
+    return journals_begin(disk, all);
 }
 
 /* What was purged is not known, nor how far sequences had come: nothing that lies on the devices may be served. */
@@ -105,9 +120,11 @@ MUST_USE static err give_back(struct disk *disk, struct remembered *all)
     for (unsigned i = 0; i < all->count; i++)
         purge_log_restore(disk->purges, &all->entries[i]);
     purge_log_begin_at(disk->purges, MAX(begin, 1u));
+    /* what is recovered has nothing that they matched: a snapshot that is taken before the first sweep says so too */
     for (unsigned i = 0; i < disk->device_count; i++)
-        TRY(journal_begin(&disk->devices[i], all));
-    return ERR_OK;
+        atomic_store(&disk->devices[i].swept_seq, all->forgotten);
+    err e = journals_begin(disk, all);
+    return e.code == ERR_LIMIT ? journals_begin_empty(disk, all, begin) : e;
 }
 
 err disk_journals_open(struct disk *disk)

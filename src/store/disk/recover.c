@@ -407,8 +407,10 @@ static bool replay_open(struct disk_device *device, struct replay *replay)
             e = segment_scan(device, number, &replay->footer, &replay->trailer);
         else
             replay->footer = disk_segment_footer(device, number, &replay->trailer);
-        if (replay->footer != NULL)
+        if (replay->footer != NULL && replay->trailer.entries > 0)
             return true;
+        free(replay->footer); /* sealed by a recovery before this one, which found nothing in it */
+        replay->footer = NULL;
         if (e.code == ERR_SYSTEM)
             disk_failed(device, DISK_ERROR_READ, "reading a segment that was not closed", e);
         disk_segment_unreadable(device, number);
