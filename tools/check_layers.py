@@ -26,6 +26,7 @@ ALLOWED = {
               "txn"],
     "demo": ["base", "os", "loop", "net", "http", "proto"],
     "main": None,
+    "replay": ["base", "conf", "store"],
 }
 # The kernel's headers: only os/ (and what only names constants and types: errno, socket structures in os.h).
 KERNEL = re.compile(r"^(sys/(?!uio)|unistd|fcntl|poll|signal|dirent|netinet|arpa|netdb|linux/|time\.h$|pthread)")

@@ -6,14 +6,14 @@
 
 #define SHARE_MIN_PERCENT   2u
 #define SHARE_MAX_PERCENT   90u
-#define SHARE_FIRST_PERCENT 10u /* where S3-FIFO has it fixed */
-/* A ghost moves the border while it is younger than a tenth of a reach: had the log been that much larger, it would have
- * been a hit. */
-#define NEAR_TICKS          (GHOST_TICKS / 10)
-#define FREE_SHARE          16u /* open while more than 1/16 of the segments are free, and more than FREE_MIN */
-#define FREE_MIN            4u
+#define SHARE_FIRST_PERCENT 5u /* where S3-FIFO has it fixed */
+/* Ghosts are remembered for one and a half times what the logs hold: syn loses by more and by less (docs/eviction.md). */
+#define REACH_HALVES        3u
+/* A ghost moves the border while less than a tenth of the logs has left since: had that log been so much larger, it would
+ * have been a hit. */
+#define NEAR_TICKS          (GHOST_TICKS * 2 / (10 * REACH_HALVES))
 #define RATE_EVERY_NS       1000000000u
-#define RATE_MEMORY_NS      (10 * (uint64_t)RATE_EVERY_NS)
+#define RATE_MEMORY_NS      (60 * (uint64_t)RATE_EVERY_NS)
 #define US_PER_S            1000000u
 #define BUDGET_MAX_PER_S    (UINT64_C(1) << 36) /* with it nothing overflows; no device writes as much */
 
@@ -69,7 +69,7 @@ err evict_new(const struct evict_config *config, struct evict **ret_evict)
     evict->budget_depth = evict->budget_per_s * EVICT_BUDGET_S;
     evict->purse = PURSE_ENOUGH;
     atomic_init(&evict->border_bytes, share_of(evict, SHARE_FIRST_PERCENT));
-    made = ghosts_init(&evict->ghosts, config->ghosts > 0 ? config->ghosts : evict->logs_bytes / EVICT_GHOST_BYTES, evict->logs_bytes);
+    made = ghosts_init(&evict->ghosts, config->ghosts > 0 ? config->ghosts : evict->logs_bytes / EVICT_GHOST_BYTES, evict->logs_bytes / 2 * REACH_HALVES);
     if (!err_is_ok(made)) {
         evict_free(evict);
         return made;
@@ -123,7 +123,7 @@ static double probation_ms(const struct evict *evict)
     return (double)evict->probation_bytes * 1000 / evict->rate;
 }
 
-/* It opens under the least time, and closes at half as much again. */
+/* It opens under the least time, and closes when there is a fifth more. */
 static void rate_turn(struct evict *evict, uint64_t now_ns)
 {
     uint64_t passed_ns = now_ns - evict->rate_ns;
@@ -134,13 +134,13 @@ static void rate_turn(struct evict *evict, uint64_t now_ns)
     double weight = evict->rate > 0 ? (double)MIN(passed_ns, RATE_MEMORY_NS) / (double)RATE_MEMORY_NS : 1;
     evict->rate += (now - evict->rate) * weight;
     evict->rate_ns = now_ns;
-    double least_ms = evict->is_probation_short ? EVICT_PROBATION_MIN_MS * 1.5 : EVICT_PROBATION_MIN_MS;
+    double least_ms = evict->is_probation_short ? EVICT_PROBATION_MIN_MS * 1.2 : EVICT_PROBATION_MIN_MS;
     evict->is_probation_short = evict->probation_bytes > 0 && evict->rate > 0 && probation_ms(evict) < least_ms;
 }
 
 static void open_turn(struct evict *evict, uint64_t free_segments)
 {
-    bool is_filling = free_segments > MAX(evict->segments / FREE_SHARE, FREE_MIN);
+    bool is_filling = free_segments > EVICT_FREE_MIN;
     bool is_wanted = is_filling || evict->is_probation_short || evict->purse == PURSE_RICH;
 
     atomic_store_explicit(&evict->is_open, is_wanted && evict->purse >= PURSE_ENOUGH, memory_order_relaxed);

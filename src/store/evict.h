@@ -27,7 +27,8 @@
 #include <stdatomic.h>
 
 #define EVICT_SEGMENTS_MIN     4u
-#define EVICT_PROBATION_MIN_MS 2000u
+#define EVICT_FREE_MIN         4u /* the tier's reserve is less: no more than that is free in a full store */
+#define EVICT_PROBATION_MIN_MS 3000u
 /* The budget that may be spent at once, and what the thresholds go by: so many seconds of it. Beside it, what the first
  * filling of free segments takes is granted at the start. */
 #define EVICT_BUDGET_S         600u

@@ -674,7 +674,7 @@ static void ram_configure(struct ram *ram, const struct store_ram_config *config
         os_entropy(ram->storage.secret, HASH_SECRET_BYTES);
 }
 
-static err ram_allocate(struct ram *ram)
+static err ram_allocate(struct ram *ram, const struct store_ram_config *config)
 {
     if (ram->storage.purges == NULL)
         ram->storage.purges = purge_log_new(purge_labels_max(ram->is_off ? 0 : ram->budget.max));
@@ -693,6 +693,8 @@ static err ram_allocate(struct ram *ram)
         pthread_mutex_init(&shard->mutex, NULL);
         index_init(&shard->index, ram->shard_bits, slots, INDEX_HOMES_MIN);
         s3fifo_init(&shard->queues);
+        if (config->small_percent > 0)
+            shard->queues.small_percent = config->small_percent;
         shard_set_ghosts(shard);
     }
     return ERR_OK;
@@ -724,13 +726,14 @@ err store_ram_new(const struct store_ram_config *config, struct storage **ret_st
     ENSURE(config->max_bytes == 0 || config->max_bytes >= MAX_BYTES_MIN, INVALID);
     ENSURE(config->slab_bytes <= SLAB_BYTES && config->slab_bytes % os_page_bytes() == 0, INVALID);
     ENSURE(config->shards <= SHARDS_MAX && (config->shards & (config->shards - 1)) == 0, INVALID);
+    ENSURE(config->small_percent <= 100, INVALID);
     ram = aligned_alloc(64, sizeof(*ram));
     ENSURE(ram != NULL, MEMORY);
     memset(ram, 0, sizeof(*ram));
     list_init(&ram->nears);
     pthread_mutex_init(&ram->near_mutex, NULL);
     ram_configure(ram, config);
-    e = ram_allocate(ram);
+    e = ram_allocate(ram, config);
     if (!err_is_ok(e)) {
         ram_free(&ram->storage);
         return e;

@@ -4,7 +4,7 @@
 
 void s3fifo_init(struct s3fifo *q)
 {
-    *q = (struct s3fifo){0};
+    *q = (struct s3fifo){.small_percent = S3_SMALL_PERCENT};
     list_init(&q->small);
     list_init(&q->main);
 }
@@ -133,7 +133,7 @@ static struct stored *queue_look(struct s3fifo *q, struct stored *stored)
 struct stored *s3fifo_victim(struct s3fifo *q)
 {
     for (unsigned looks = 0; looks < LOOKS_MAX; looks++) {
-        bool is_small_over = q->small_units * 100 > (q->small_units + q->main_units) * S3_SMALL_PERCENT;
+        bool is_small_over = q->small_units * 100 > (q->small_units + q->main_units) * q->small_percent;
         struct list *queue = is_small_over || list_is_empty(&q->main) ? &q->small : &q->main;
         struct list *oldest = list_first(queue);
         if (oldest == NULL)

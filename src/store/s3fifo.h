@@ -13,7 +13,7 @@
 
 #include "store/object.h"
 
-#define S3_SMALL_PERCENT STORE_PROBATION_PERCENT
+#define S3_SMALL_PERCENT STORE_PROBATION_PERCENT /* unless it is told another */
 #define S3_LARGE_BYTES   (256u * 1024)
 #define S3_GHOST_WAYS    4u
 
@@ -26,6 +26,7 @@ enum s3_queue {
 struct s3fifo {
     struct list small, main;          /* the oldest first */
     uint64_t small_units, main_units; /* of STORED_UNIT_BYTES */
+    unsigned small_percent;           /* SMALL gives a victim only when it is over it */
     uint32_t *ghosts;                 /* fingerprints, in sets of S3_GHOST_WAYS, the newest first; 0: none */
     uint32_t ghost_sets;
 };

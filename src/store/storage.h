@@ -345,6 +345,7 @@ struct store_ram_config {
                               a private window, lookups miss */
     unsigned shards;       /* power of two; 0: 64 */
     uint64_t window_bytes; /* 0: 1 MiB */
+    unsigned small_percent; /* of it for what was not asked for again; 0: 25 */
     const uint8_t *secret; /* HASH_SECRET_BYTES; NULL: from os_entropy */
     struct purge_log *purges; /* shared with other tiers, stays the caller's; NULL: its own */
     bool near_at_once;     /* near tables take what they see for the first time: for tests that ask seldom */

@@ -249,6 +249,32 @@ static void test_ghost_goes_to_main(void **state)
     store_object_unref(&stored->seen);
 }
 
+/* Which queue gives the victim: SMALL once it is over its share, a quarter or as told. */
+static void test_small_share(void **state)
+{
+    struct store_budget budget = {.max = UINT64_MAX};
+    struct stored *objects[4];
+    struct s3fifo q;
+
+    (void)state;
+    for (unsigned percent = S3_SMALL_PERCENT; percent <= 75; percent += 50) {
+        s3fifo_init(&q);
+        assert_int_equal(q.small_percent, S3_SMALL_PERCENT);
+        q.small_percent = percent;
+        for (unsigned i = 0; i < 4; i++) {
+            objects[i] = stored_make(&budget, i);
+            s3fifo_push(&q, objects[i], 1600);
+        }
+        s3fifo_used(objects[0]);
+        /* it goes to MAIN first; then three quarters are in SMALL */
+        assert_ptr_equal(s3fifo_victim(&q), percent == 75 ? objects[0] : objects[1]);
+        for (unsigned i = 0; i < 4; i++) {
+            s3fifo_remove(&q, objects[i]);
+            store_object_unref(&objects[i]->seen);
+        }
+    }
+}
+
 /* Random puts and removes, growing; found exactly what is there, and walks see each once. */
 static void test_index(void **state)
 {
@@ -314,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_size_aware_and_held),
         cmocka_unit_test(test_held_and_used),
         cmocka_unit_test(test_ghost_goes_to_main),
+        cmocka_unit_test(test_small_share),
         cmocka_unit_test(test_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
