@@ -5,7 +5,7 @@
 #   make check    quick: layers, format of the tree, unit tests
 #   make asan     unit and integration tests with AddressSanitizer and UBSan
 #   make tsan     the threaded tests with ThreadSanitizer
-#   make sim      the simulator's seeds (SEEDS=500 FROM=1)
+#   make sim      the simulator's seeds: the whole cache, and the store with its disks (SEEDS=500 FROM=1)
 #   make fuzz T=h1_request    a fuzz target with libFuzzer (TIME=60 seconds)
 #   make bench    install the peers, compare (docs/benchmarks.md): ARGS='--only hit-1k --servers warp-epoll,nginx'
 #   make bench-store    what threads do to each other in the store: counters, and instructions of a hit
@@ -56,8 +56,9 @@ tsan: build/tsan/build.ninja
 	tools/test.sh tsan
 
 sim: build/release/build.ninja
-	ninja -C build/release tests/sim/sim_cache
+	ninja -C build/release tests/sim/sim_cache tests/sim/sim_store
 	build/release/tests/sim/sim_cache --from $(FROM) --seeds $(SEEDS)
+	build/release/tests/sim/sim_store --from $(FROM) --seeds $(SEEDS)
 
 fuzz:
 	[ -d build/fuzz ] || CC=clang meson setup build/fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link

@@ -4,6 +4,9 @@
 #include "os/sim/sim.h"
 #include "origin/origin.h"
 #include "proto/server.h"
+#include "store/purge.h"
+#include "store/tiered.h"
+#include "tests/sim/cache_disk.h"
 #include "tests/sim/cache_client.h"
 #include "tests/sim/cache_origin.h"
 #include "tests/support/late_tier.h"
@@ -30,7 +33,8 @@ struct worker {
 static struct node {
     struct worker workers[NODE_WORKERS_MAX];
     struct os_listener listeners[NODE_WORKERS_MAX];
-    struct sim_thread threads[NODE_WORKERS_MAX];
+    struct sim_thread threads[NODE_WORKERS_MAX + DISKS_MAX];
+    unsigned thread_count;
     struct storage *storage, *late;
     struct fill_table *fills;
     struct origin_group *group;
@@ -74,7 +78,11 @@ static void node_open_store(void)
         ram.slab_from_bytes = 4096u << sim_random(6);
         ram.slab_bytes = chance(80) ? 4096u << sim_random(6) : 0;
     }
+    if (run.has_disk)
+        node_disks_open(&ram);
     INVARIANT(err_is_ok(store_ram_new(&ram, &node.storage)));
+    if (run.has_disk)
+        INVARIANT(err_is_ok(store_tiered_new(node.storage, node_disks_disk(), false, &node.storage)));
     if (late == 0)
         return;
     /* early: a purge acts when it is asked for, only its answer is late, as with a journal on a device */
@@ -232,11 +240,14 @@ void node_begin(void)
     node_open_metrics();
     for (unsigned i = 0; i < run.workers; i++)
         worker_begin(&node.workers[i], i);
+    node.thread_count = run.workers;
+    if (run.has_disk)
+        node.thread_count += node_disks_begin(node.threads + run.workers);
 }
 
 bool node_run_until(uint64_t until_ns, bool (*done)(void *arg))
 {
-    return sim_run(node.threads, run.workers, until_ns, done, NULL);
+    return sim_run(node.threads, node.thread_count, until_ns, done, NULL);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------------ */
@@ -272,7 +283,7 @@ static void node_drain(void)
 /* All that is counted is in the index: after everything was purged and swept nothing may be left. */
 static void node_check_store(void)
 {
-    struct storage *ram = node.late != NULL ? late_tier_inner(node.late) : node.storage;
+    struct storage *ram = node.late != NULL ? late_tier_inner(node.late) : (struct storage *)(uintptr_t)storage_tier(node.storage, 0);
     struct store_purge purge = {.tenant = 1, .kind = STORE_LABEL_TENANT, .label = store_label_of(1, STORE_LABEL_TENANT, SLICE(""))};
     struct store_stats stats;
 
@@ -291,10 +302,8 @@ static void node_check_store(void)
                    (unsigned long long)storage_tenant_bytes(ram, 1));
 }
 
-void node_end(void)
+static void node_free(void)
 {
-    node_drain();
-    node_check_store();
     for (unsigned i = 0; i < run.workers; i++) {
         struct worker *worker = &node.workers[i];
         loop_timer_stop(worker->loop, &worker->timer);
@@ -311,5 +320,33 @@ void node_end(void)
     metrics_free(node.metrics);
     fill_table_free(node.fills);
     node.storage = storage_free(node.storage);
+    if (run.has_disk)
+        node_disks_free();
     origin_group_free(node.group);
+}
+
+void node_end(void)
+{
+    node_drain();
+    if (run.has_disk) {
+        node_disks_end();
+        node_disks_check();
+    }
+    node_check_store();
+    node_free();
+}
+
+void node_restart(void)
+{
+    unsigned how = (unsigned)sim_random(3);
+
+    node_drain();
+    node_disks_check();
+    counts.restarts++;
+    if (how == 0)
+        node_disks_end();
+    else
+        node_disks_crash(how == 1 ? SIM_CRASH_KILL : SIM_CRASH_POWER);
+    node_free();
+    node_begin();
 }

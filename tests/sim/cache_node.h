@@ -7,6 +7,8 @@
 #define NODE_WORKERS_MAX 3u
 
 void node_begin(void);
+/* Drains it; then it ends in order, is killed, or its machine loses power; and begins again on the same disks. */
+void node_restart(void);
 /* sim_run over all workers. */
 bool node_run_until(uint64_t until_ns, bool (*done)(void *arg));
 struct storage *node_storage(void);

@@ -618,7 +618,7 @@ static enum wire_body request_head(struct wire *wire, uint64_t *ret_length)
         posts_seen[conn->client % ARRAY_LEN(posts_seen)] |= 1u << conn->request;
     }
     conn->is_resume = wire_field(wire, "If-Match") != NULL;
-    if (wire_field(wire, "Range") != NULL && clients[conn->client - 1].asked[conn->request].range[0] == '\0')
+    if (wire_field(wire, "Range") != NULL && clients[conn->client - 1 - run.clients_before].asked[conn->request].range[0] == '\0')
         conn->is_resume = true;
     counts.resumes += conn->is_resume;
     conn->upload_at = 0;

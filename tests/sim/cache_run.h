@@ -22,7 +22,7 @@
     X(origin_h2_continuations) X(origin_h2_resets) X(origin_h2_ends) X(origin_h2_short) X(origin_h2_malformed)     \
     X(origin_h2_interims) X(origin_h2_late) X(origin_h2_broken) X(origin_h2_floods) X(origin_h2_overruns) \
     X(origin_h2_early) X(slices) X(slice_asks) X(slice_changes) X(slice_suffixes) \
-    X(slices_vanished)
+    X(slices_vanished) X(disk_hits) X(disk_writes) X(restarts) X(kills) X(powers)
 
 struct run_counts {
 #define X(name) uint64_t name;
@@ -36,6 +36,7 @@ struct run {
     bool tracing;
     uint64_t content; /* a hash of all answers, beside the network's own */
     unsigned workers, clients;
+    unsigned clients_before; /* that had numbers before the node was started again */
     uint64_t memory_bytes;
     uint32_t slice_bytes; /* larger bodies are stored in slices of that size; 0: none is */
     unsigned ahead;       /* slices that a fetch may run ahead */
@@ -43,6 +44,7 @@ struct run {
     unsigned h2_origins; /* those that speak HTTP/2, a bit each */
     unsigned h2_streams_max; /* WARP's own limit on one of their connections */
     bool has_outages;
+    bool has_disk, is_restarted; /* a disk below RAM; the node ends in the middle and begins again */
     uint64_t last_outage_ns; /* while one lasts and 10 s after, requests may fail */
 };
 extern struct run run;

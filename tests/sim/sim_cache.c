@@ -242,6 +242,8 @@ static void draw_run(uint64_t seed, bool tracing)
     run.has_outages = chance(20);
     run.h2_origins = chance(40) ? 0 : chance(50) ? (1u << ORIGINS) - 1 : 1u << sim_random(ORIGINS);
     run.h2_streams_max = chance(30) ? (unsigned)between(1, 4) : 0;
+    run.has_disk = tier < 3 && chance(50);
+    run.is_restarted = run.has_disk && chance(60);
 }
 
 static int draw_herd_url(void)
@@ -267,7 +269,7 @@ static unsigned plan_crowd(unsigned at, uint64_t begin_ns, unsigned size)
 
     counts.crowds++;
     for (unsigned i = 0; i < size; i++, at++)
-        client_plan_crowd(&clients[at], carrier, at + 1, begin_ns + between(0, 150 * NS_MS), url);
+        client_plan_crowd(&clients[at], carrier, run.clients_before + at + 1, begin_ns + between(0, 150 * NS_MS), url);
     return at;
 }
 
@@ -278,7 +280,7 @@ static unsigned plan_herd(unsigned at, uint64_t begin_ns, unsigned size)
 
     counts.herds++;
     for (unsigned i = 0; i < size; i++, at++) {
-        client_plan(&clients[at], carrier, at + 1, begin_ns + between(0, 100 * NS_MS), url);
+        client_plan(&clients[at], carrier, run.clients_before + at + 1, begin_ns + between(0, 100 * NS_MS), url);
         if (chance(20)) /* perhaps the one whose request the others wait for */
             sim_timer_set(&clients[at].leave, begin_ns + between(50 * NS_MS, 500 * NS_MS));
     }
@@ -299,7 +301,7 @@ static void plan_clients(void)
         } else if (chance(10)) {
             at = plan_herd(at, begin_ns, size);
         } else {
-            client_plan(&clients[at], chance(25) ? carrier_new(1) : NULL, at + 1, begin_ns, -1);
+            client_plan(&clients[at], chance(25) ? carrier_new(1) : NULL, run.clients_before + at + 1, begin_ns, -1);
             at++;
         }
     }
@@ -312,6 +314,36 @@ static bool clients_done(void *arg)
         if (!clients[i].done)
             return false;
     return true;
+}
+
+static bool purges_done(void *arg)
+{
+    (void)arg;
+    return purges_pending == 0;
+}
+
+/* All that was acknowledged holds for the next node too; others come to it then. */
+static void restart(void)
+{
+    ending = true;
+    sim_timer_stop(&purge_timer);
+    sim_timer_stop(&soon_timer);
+    if (!node_run_until(SIM_FOREVER, purges_done))
+        run_failed(-1, 0, "I6: %u purges were never acknowledged", purges_pending);
+    counts.evictions += node_evictions();
+    node_restart();
+    ending = false;
+    for (unsigned i = 0; i < run.clients; i++)
+        client_free(&clients[i]);
+    carriers_end();
+    carriers_begin();
+    run.clients_before = run.clients;
+    plan_clients();
+    sim_timer_set(&purge_timer, os_clock_ns() + between(0, 2 * NS_S));
+    if (run.has_outages)
+        sim_timer_set(&outage_timer, os_clock_ns() + between(0, 5 * NS_S));
+    if (!node_run_until(SIM_FOREVER, clients_done))
+        run_failed(-1, 0, "I6: nothing moves any more");
 }
 
 static uint64_t run_seed(uint64_t seed, bool tracing)
@@ -338,6 +370,8 @@ static uint64_t run_seed(uint64_t seed, bool tracing)
         sim_timer_set(&outage_timer, os_clock_ns() + between(0, 5 * NS_S));
     if (!node_run_until(SIM_FOREVER, clients_done))
         run_failed(-1, 0, "I6: nothing moves any more");
+    if (run.is_restarted)
+        restart();
     ending = true;
     node_end();
     if (purges_pending > 0)

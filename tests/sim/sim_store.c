@@ -263,7 +263,7 @@ static void draw_run(uint64_t seed, bool tracing)
     run.lives = (unsigned)between(2, 5);
     run.device_bytes = (UINT64_C(16) << 20) + (chance(60) ? 0 : between(0, 32 << 20));
     run.ram_bytes = chance(70) ? between(1 << 20, 4 << 20) : between(4 << 20, 16 << 20);
-    run.snapshot_ns = between(200 * NS_MS, 4 * NS_S);
+    run.snapshot_ns = chance(30) ? 1000 * NS_S : between(200 * NS_MS, 4 * NS_S);
     run.is_buffered = chance(30);
     run.is_ram_off = chance(5);
     run.block_devices = chance(70) ? 0 : (unsigned)sim_random(1u << run.devices);
