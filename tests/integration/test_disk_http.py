@@ -296,6 +296,7 @@ def test_a_full_store(disk, memory):
     kill(warp)
     warp = disk(size="32m", memory=memory)
     recovered(warp)
-    assert sum(check(warp, target) for target in hot) >= len(hot) // 2
+    hits = sum(check(warp, target) for target in hot)
+    assert memory != "0" or hits >= len(hot) // 2  # with RAM above it the disk hears of few hits
     for i in range(960):
         check(warp, f"/100000/{i}")

@@ -90,8 +90,8 @@ def test_killed_again_and_again(disk, capsys):
     warp, killed_at, old = None, 0.0, []
     for turn in range(ROUNDS):
         if turn % 5 == 3:
-            kill(disk(size="256m", memory="8m"))
-        warp = disk(size="256m", memory="8m")
+            kill(disk(size="2g", memory="8m"))
+        warp = disk(size="2g", memory="8m")
         recovered(warp)
         hits = asked(warp, known)
         assert hits & purged == set(), f"round {turn}: purged objects are back: {sorted(hits & purged)[:5]}"
