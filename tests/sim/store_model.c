@@ -287,15 +287,15 @@ unsigned model_labels(uint32_t number, struct store_label *ret_labels)
 
 static const char *const kind_words[] = {"tenant", "URL", "host", "prefix", "tag", "group"};
 
-uint32_t model_purge(struct store_purge *purge)
+uint32_t model_purge(struct store_purge *purge, uint32_t of)
 {
     static const enum store_label_kind kinds[] = {STORE_LABEL_URL, STORE_LABEL_URL, STORE_LABEL_URL, STORE_LABEL_URL, STORE_LABEL_URL,
                                                   STORE_LABEL_TAG, STORE_LABEL_TAG, STORE_LABEL_HOST, STORE_LABEL_PREFIX, STORE_LABEL_TENANT};
-    const struct model_key *key = &model_keys[sim_random(model_key_count)];
+    const struct model_key *key = &model_keys[of != MADE_NONE ? of : sim_random(model_key_count)];
     struct purged purged = {.event = ++run.event, .tenant = key->tenant, .soft = chance(30)};
     uint32_t number = purge_count++;
 
-    purged.kind = (uint8_t)kinds[sim_random(chance(90) ? ARRAY_LEN(kinds) - 1 : ARRAY_LEN(kinds))];
+    purged.kind = of != MADE_NONE ? (uint8_t)STORE_LABEL_URL : (uint8_t)kinds[sim_random(chance(90) ? ARRAY_LEN(kinds) - 1 : ARRAY_LEN(kinds))];
     switch ((enum store_label_kind)purged.kind) {
     case STORE_LABEL_URL:
         purged.what = key->url;

@@ -129,7 +129,7 @@ struct purged {
     uint8_t durability;
     uint64_t devices; /* that have it in their journals */
 };
-uint32_t model_purge(struct store_purge *ret_purge); /* draws one: it acts from now on */
+uint32_t model_purge(struct store_purge *ret_purge, uint32_t key); /* draws one, by the key's URL unless MADE_NONE: it acts from now on */
 uint32_t model_purge_url(uint32_t number); /* the key that a purge by URL names */
 void model_purge_answered(uint32_t number, bool is_durable);
 bool model_is_purged(uint32_t number); /* hard */

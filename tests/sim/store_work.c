@@ -6,7 +6,7 @@
 
 #define ACTS_MAX 48u
 
-enum act_kind { ACT_LOOKUP, ACT_FILL, ACT_UPDATE, ACT_PURGE };
+enum act_kind { ACT_LOOKUP, ACT_FILL, ACT_UPDATE, ACT_PURGE, ACT_SOON };
 
 struct act {
     struct list link;
@@ -90,6 +90,8 @@ static void fill_room(void *writer)
     act_wait(writer, between(0, NS_MS));
 }
 
+static void purge_soon(unsigned worker, uint32_t key);
+
 static void fill_end(struct act *act)
 {
     if (act->will_drop) {
@@ -99,6 +101,8 @@ static void fill_end(struct act *act)
     } else {
         run_trace("object %u: complete", act->number);
         miss_handler_finish(act->miss);
+        if (!is_stopped && chance(3)) /* while it waits in a buffer of the disk's */
+            purge_soon(act->worker, act->key);
     }
     act->miss = NULL;
     act_free(act);
@@ -320,12 +324,13 @@ static void purge_done(struct store_op *op)
     purge_answered(container_of(op, struct act, purge.op));
 }
 
-static void purge_begin(unsigned worker)
+/* key MADE_NONE: of any kind; else of its URL. */
+static void purge_begin(unsigned worker, uint32_t key)
 {
     struct act *act = act_new(ACT_PURGE, worker, 0, NULL);
 
     act->purge = (struct store_purge){.op = {.loop = loop_of(act), .done = purge_done}, .uncounted = chance(50)};
-    act->number = model_purge(&act->purge);
+    act->number = model_purge(&act->purge, key);
     counts.purges++;
     counts.soft_purges += act->purge.soft;
     counts.tenant_purges += act->purge.kind == STORE_LABEL_TENANT;
@@ -333,6 +338,26 @@ static void purge_begin(unsigned worker)
         act->purge.key = storage_key(node.storage, model_key_of(model_purge_url(act->number)));
     if (storage_purge(node.storage, &act->purge) == STORE_DONE)
         purge_answered(act);
+}
+
+/* Purged, and asked for when that has been swept. */
+static void soon_fire(struct timer *timer)
+{
+    struct act *act = container_of(timer, struct act, timer);
+
+    if (act->written++ == 0) {
+        purge_begin(act->worker, act->key);
+        act_wait(act, between(300 * NS_MS, 1800 * NS_MS));
+        return;
+    }
+    if (!is_stopped)
+        lookup_begin(act->worker, act->key);
+    act_free(act);
+}
+
+static void purge_soon(unsigned worker, uint32_t key)
+{
+    act_wait(act_new(ACT_SOON, worker, key, soon_fire), between(0, 300 * NS_MS));
 }
 
 /* ---- what comes next -------------------------------------------------------------------------------------------- */
@@ -369,7 +394,7 @@ static void work_one(unsigned worker)
     else if (what < 992)
         drop_hash(key);
     else
-        purge_begin(worker);
+        purge_begin(worker, MADE_NONE);
 }
 
 static void work_fire(struct timer *timer)

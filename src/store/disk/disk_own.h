@@ -262,6 +262,8 @@ char *disk_segment_footer(struct disk_device *device, uint32_t segment, struct d
 bool disk_offline_step(struct disk_device *device);
 /* A sealed segment's footer cannot be read: it leaves its chain, its entries the index, and it is free. */
 void disk_segment_unreadable(struct disk_device *device, uint32_t segment);
+/* Entries of the segment from that offset on (units) leave the index. */
+void disk_segment_cut(struct disk_device *device, uint32_t number, uint32_t offset);
 /* A segment is not to be used any more: its entries leave the index. */
 void disk_segment_bad(struct disk_device *device, uint32_t segment);
 

@@ -48,27 +48,37 @@ char *disk_segment_footer(struct disk_device *device, uint32_t number, struct di
 struct clearing {
     struct disk *disk;
     uint32_t from, to; /* segments */
+    uint32_t offset;   /* what lies before it stays */
 };
 
 static void clear_visit(void *arg, struct disk_entry *entry)
 {
     const struct clearing *clearing = arg;
 
-    if (entry->segment < clearing->from || entry->segment >= clearing->to)
+    if (entry->segment < clearing->from || entry->segment >= clearing->to || entry->offset < clearing->offset)
         return;
     disk_entry_gone(clearing->disk, entry);
     entry->kind = DISK_NONE;
 }
 
 /* Walks the whole index: only where what lies there can no longer be read. */
-static void segments_clear(struct disk *disk, uint32_t from, uint32_t count)
+static void clear(struct disk *disk, struct clearing clearing)
 {
-    struct clearing clearing = {disk, from, from + count};
     struct disk_walk walk;
 
     disk_index_walk_begin(disk->index, &walk);
     (void)disk_index_walk(disk->index, &walk, UINT64_MAX, clear_visit, &clearing);
     disk_index_walk_end(disk->index, &walk);
+}
+
+static void segments_clear(struct disk *disk, uint32_t from, uint32_t count)
+{
+    clear(disk, (struct clearing){disk, from, from + count, 0});
+}
+
+void disk_segment_cut(struct disk_device *device, uint32_t number, uint32_t offset)
+{
+    clear(device->disk, (struct clearing){device->disk, number, number + 1, offset});
 }
 
 void disk_segment_bad(struct disk_device *device, uint32_t number)

@@ -393,6 +393,22 @@ MUST_USE static err segment_scan(struct disk_device *device, uint32_t number, ch
 
 /* ---- replay --------------------------------------------------------------------------------------------------- */
 
+/* The snapshot may have entries of a segment that was open then which its footer does not have: its scan ended before them.
+ * Nothing would ever sweep or reclaim those. */
+static void replay_cut(struct disk_device *device, const struct replay *replay)
+{
+    const struct disk *disk = device->disk;
+    struct disk_footer_entry entry;
+    uint32_t at = 0, end = 0;
+    const void *labels;
+
+    if (disk->words == NULL || disk->words[replay->segment] != atomic_load(&disk->segments[replay->segment].generation))
+        return;
+    while (disk_footer_next(replay->footer, &replay->trailer, &at, &entry, &labels))
+        end = entry.offset + 1;
+    disk_segment_cut(device, replay->segment, end);
+}
+
 /* The footer of the log's next segment. False: none is left. */
 static bool replay_open(struct disk_device *device, struct replay *replay)
 {
@@ -407,8 +423,10 @@ static bool replay_open(struct disk_device *device, struct replay *replay)
             e = segment_scan(device, number, &replay->footer, &replay->trailer);
         else
             replay->footer = disk_segment_footer(device, number, &replay->trailer);
-        if (replay->footer != NULL && replay->trailer.entries > 0)
+        if (replay->footer != NULL && replay->trailer.entries > 0) {
+            replay_cut(device, replay);
             return true;
+        }
         free(replay->footer); /* sealed by a recovery before this one, which found nothing in it */
         replay->footer = NULL;
         if (e.code == ERR_SYSTEM)
