@@ -322,6 +322,18 @@ static void ram_leave(struct storage *storage, struct stored *stored)
         store_object_unref(&stored->seen);
 }
 
+void ram_clear_flags(struct storage *storage, uint64_t hash_hi, unsigned flags)
+{
+    struct ram *ram = ram_of(storage);
+    struct ram_shard *shard = ram_shard_of(ram, hash_hi);
+
+    pthread_mutex_lock(&shard->mutex);
+    struct stored *stored = index_next(&shard->index, hash_hi);
+    if (stored != NULL && stored->seen.hash.hi == hash_hi)
+        atomic_fetch_and(&stored->flags, (uint8_t)~flags);
+    pthread_mutex_unlock(&shard->mutex);
+}
+
 void ram_let_go(struct storage *storage, struct stored *stored)
 {
     ram_leave(storage, stored);

@@ -169,6 +169,14 @@ static void ram_over(void *watcher, hash128 hash)
     disk_forget(((struct tiered *)watcher)->disk, hash);
 }
 
+/* What is hot in RAM has told all its hits: it tells them again, or is offered again. */
+static void disk_moved(void *host, uint64_t hash, bool is_gone)
+{
+    unsigned flags = is_gone ? STORED_TOLD | STORED_ON_DISK | STORED_OFFERED : STORED_TOLD;
+
+    ram_clear_flags(((struct tiered *)host)->ram, hash, flags);
+}
+
 /* ---- the other calls ------------------------------------------------------------------------------------------ */
 
 static enum store_status tiered_get_miss_handler(struct storage *storage, struct store_fill *fill)
@@ -325,7 +333,7 @@ err store_tiered_new(struct storage *ram, struct disk *disk, bool is_ram_off, st
     tiered->below.ops = &below_ops;
     tiered->below.name = "disk";
     tiered->below.purges = ram->purges;
-    disk_set_host(disk, &(struct disk_host){tiered_found, tiered_not_found, disk_settled, tiered});
+    disk_set_host(disk, &(struct disk_host){tiered_found, tiered_not_found, disk_settled, disk_moved, tiered});
     ram_watch(ram, &(struct ram_watch){ram_stored, ram_updated, ram_over, tiered});
     *ret_storage = &tiered->storage;
     return ERR_OK;

@@ -211,12 +211,19 @@ static bool is_last_reserve(const struct disk_device *device)
     return atomic_load_explicit(&device->free_count, memory_order_relaxed) <= RESERVE_LAST;
 }
 
+static void host_tell(const struct disk *disk, uint64_t hash, bool is_gone)
+{
+    if (disk->host.moved != NULL)
+        disk->host.moved(disk->host.host, hash, is_gone);
+}
+
 static void entry_evict(struct disk *disk, const struct disk_reclaim *reclaim, const struct disk_footer_entry *entry)
 {
     if (!disk_entry_remove(disk, entry->hash, reclaim->segment, entry->offset))
         return;
     atomic_fetch_add_explicit(&disk->evictions, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&disk->evicted_bytes, (uint64_t)entry->units * DISK_OFFSET_UNIT, memory_order_relaxed);
+    host_tell(disk, entry->hash, true);
 }
 
 static void entry_reclaim(struct disk_device *device, struct disk_reclaim *reclaim, const struct disk_footer_entry *entry)
@@ -230,8 +237,10 @@ static void entry_reclaim(struct disk_device *device, struct disk_reclaim *recla
         return; /* the key has another record now, or none */
     uint64_t bytes = (uint64_t)entry->units * DISK_OFFSET_UNIT;
     if (evict_fate(device->evict, log, entry->hash, bytes, live.hits, false, is_last_reserve(device)) == EVICT_TO_MAIN &&
-        record_copy(device, reclaim->segment, entry, &live))
+        record_copy(device, reclaim->segment, entry, &live)) {
+        host_tell(disk, entry->hash, false);
         return;
+    }
     entry_evict(disk, reclaim, entry);
 }
 
