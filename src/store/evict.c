@@ -6,7 +6,7 @@
 
 #define SHARE_MIN_PERCENT   2u
 #define SHARE_MAX_PERCENT   90u
-#define SHARE_FIRST_PERCENT 5u /* where S3-FIFO has it fixed */
+#define SHARE_FIRST_PERCENT 10u /* where S3-FIFO has it fixed */
 /* Ghosts are remembered for one and a half times what the logs hold: syn loses by more and by less (docs/eviction.md). */
 #define REACH_HALVES        3u
 /* A ghost moves the border while less than a tenth of the logs has left since: had that log been so much larger, it would
