@@ -154,7 +154,6 @@ err disk_device_wipe(struct disk_device *device)
 {
     uint64_t out = device->super.out;
 
-    disk_count(device->disk, DISK_ERROR_FORMATTED);
     TRY(device_format(device));
     return device_begin(device, out);
 }

@@ -22,6 +22,7 @@ struct journal {
     uint64_t durable_next;  /* the next number when all before it was durable */
     uint64_t forgotten, reserved;
     uint64_t *last_seqs;    /* by number % blocks: the newest sequence in the block */
+    bool has_bytes;         /* found, that are no block of a journal */
     bool needs_head;        /* something but entries is to be written */
     bool is_rewriting;      /* all entries are to be written again, from first on; until that is durable the old ones count */
     /* while it is taken: heads by place, both halves; number 0: none */
@@ -139,6 +140,11 @@ MUST_USE static bool head_read(const struct journal *journal, const char *block,
            ret_head->number - ret_head->first < journal->blocks - 1;
 }
 
+static bool is_blank(const char *block)
+{
+    return block[0] == 0 && memcmp(block, block + 1, DISK_BLOCK - 1) == 0;
+}
+
 void journal_take(struct journal *journal, const void *block, uint64_t at)
 {
     uint64_t place = at / DISK_BLOCK % journal->blocks;
@@ -146,7 +152,13 @@ void journal_take(struct journal *journal, const void *block, uint64_t at)
     struct journal_head head;
     struct journal_entry *list;
 
-    if (at / DISK_BLOCK >= 2 * journal->blocks || !head_read(journal, block, place, &head) || head.number <= taken->head.number)
+    if (at / DISK_BLOCK >= 2 * journal->blocks)
+        return;
+    if (!head_read(journal, block, place, &head)) {
+        journal->has_bytes |= !is_blank(block);
+        return;
+    }
+    if (head.number <= taken->head.number)
         return;
     list = malloc(JOURNAL_BLOCK_ENTRIES * sizeof(*list));
     if (list == NULL)
@@ -212,7 +224,7 @@ enum journal_state journal_taken(struct journal *journal)
             newest = &journal->taken[i];
     if (newest == NULL) {
         taken_free(journal);
-        return JOURNAL_EMPTY;
+        return journal->has_bytes ? JOURNAL_EMPTY : JOURNAL_BLANK;
     }
     journal->first = journal->durable_first = newest->head.first;
     journal->next = newest->head.number + 1;

@@ -56,7 +56,8 @@ struct journal *journal_free(struct journal *journal);
 void journal_take(struct journal *journal, const void *block, uint64_t at);
 enum journal_state {
     JOURNAL_INTACT,
-    JOURNAL_EMPTY,  /* no block is one */
+    JOURNAL_BLANK,  /* all zeros, as formatting leaves it: none was ever written */
+    JOURNAL_EMPTY,  /* no block is one, but something is there */
     JOURNAL_BROKEN, /* blocks that count are missing: what is there is given, the rest is not known */
 };
 enum journal_state journal_taken(struct journal *journal);

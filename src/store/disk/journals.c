@@ -11,6 +11,7 @@ struct remembered {
     unsigned count;
     uint64_t forgotten, reserved;
     bool is_whole; /* at least one journal is: every purge is in every journal */
+    bool is_blank; /* all are: the power failed between the formatting and the first block */
 };
 
 MUST_USE static err journal_read(struct disk_device *device)
@@ -43,6 +44,7 @@ MUST_USE static err collect(struct disk *disk, struct remembered *all)
         const struct purge_entry *entries;
         total += journal_entries(disk->devices[i].journal, &entries);
     }
+    all->is_blank = true;
     all->entries = calloc(total + 1u, sizeof(*all->entries));
     ENSURE(all->entries != NULL, MEMORY);
     for (unsigned i = 0; i < disk->device_count; i++) {
@@ -55,6 +57,7 @@ MUST_USE static err collect(struct disk *disk, struct remembered *all)
         all->forgotten = MAX(all->forgotten, journal_forgotten(device->journal));
         all->reserved = MAX(all->reserved, journal_reserved(device->journal));
         all->is_whole |= device->journal_state == JOURNAL_INTACT;
+        all->is_blank &= device->journal_state == JOURNAL_BLANK;
     }
     qsort(all->entries, all->count, sizeof(*all->entries), seq_order);
     for (unsigned i = 0; i < all->count; i++)
@@ -76,6 +79,8 @@ MUST_USE static err journals_begin(struct disk *disk, const struct remembered *a
 {
     for (unsigned i = 0; i < disk->device_count; i++) {
         struct disk_device *device = &disk->devices[i];
+        /* what is recovered has nothing that they matched: a snapshot that is taken before the first sweep says so too */
+        atomic_store(&device->swept_seq, all->forgotten);
         TRY(journal_set(device->journal, all->entries, all->count, all->forgotten));
         disk_journal_reserve(device);
         TRY(disk_journal_flush(device));
@@ -95,12 +100,17 @@ MUST_USE static err journals_begin_empty(struct disk *disk, struct remembered *a
 }
 
 /* What was purged is not known, nor how far sequences had come: nothing that lies on the devices may be served. */
-MUST_USE static err all_wiped(struct disk *disk)
+MUST_USE static err all_wiped(struct disk *disk, bool is_damage)
 {
-    disk_count(disk, DISK_ERROR_JOURNAL);
+    if (is_damage)
+        disk_count(disk, DISK_ERROR_JOURNAL);
     for (unsigned i = 0; i < disk->device_count; i++) {
         struct disk_device *device = &disk->devices[i];
-        log_warn("%s: the purge journal is damaged, so what was purged is not known: formatted anew, what was cached there is gone", device->path);
+        if (is_damage) {
+            disk_count(disk, DISK_ERROR_FORMATTED);
+            log_warn("%s: the purge journal is damaged, so what was purged is not known: formatted anew, what was cached there is gone",
+                     device->path);
+        }
         TRY(disk_device_wipe(device));
         device->journal = journal_free(device->journal);
         TRY(journal_new(&device->super.store, device->super.journal_bytes, &device->journal));
@@ -113,16 +123,13 @@ MUST_USE static err give_back(struct disk *disk, struct remembered *all)
     uint64_t begin = MAX(all->reserved, all->count > 0 ? all->entries[all->count - 1].seq : 1);
 
     if (!all->is_whole && !are_all_fresh(disk)) {
-        TRY(all_wiped(disk));
+        TRY(all_wiped(disk, !all->is_blank));
         all->count = 0;
         all->forgotten = 0;
     }
     for (unsigned i = 0; i < all->count; i++)
         purge_log_restore(disk->purges, &all->entries[i]);
     purge_log_begin_at(disk->purges, MAX(begin, 1u));
-    /* what is recovered has nothing that they matched: a snapshot that is taken before the first sweep says so too */
-    for (unsigned i = 0; i < disk->device_count; i++)
-        atomic_store(&disk->devices[i].swept_seq, all->forgotten);
     err e = journals_begin(disk, all);
     return e.code == ERR_LIMIT ? journals_begin_empty(disk, all, begin) : e;
 }
