@@ -207,8 +207,8 @@ static uint64_t raise_all(struct purge_log *log, const struct purge_entry *entry
 void purge_log_restore(struct purge_log *log, const struct purge_entry *entry)
 {
     pthread_mutex_lock(&log->mutex);
-    INVARIANT(entry->seq > atomic_load_explicit(&log->seq, memory_order_relaxed));
-    raise_all(log, entry, entry->seq);
+    if (entry->seq > atomic_load_explicit(&log->seq, memory_order_relaxed)) /* what is not comes from a damaged journal, and matches nothing */
+        raise_all(log, entry, entry->seq);
     pthread_mutex_unlock(&log->mutex);
 }
 

@@ -130,7 +130,7 @@ static void journal_failed(struct disk_device *device, err e)
 /* Tenants whose purges no longer fit the journal lose everything: that fits. */
 static bool journal_escalate(struct disk_device *device, const struct purge_entry *entry)
 {
-    struct purge_entry all = {.wall_ms = os_wall_ms(), .tenant = entry->tenant, .kind = STORE_LABEL_TENANT, .soft = entry->soft};
+    struct purge_entry all = {.wall_ms = os_wall_ms(), .tenant = entry->tenant, .kind = STORE_LABEL_TENANT}; /* hard: a soft one would leave hard ones where they are */
 
     all.seq = purge_log_append(device->disk->purges, &all, NULL);
     log_warn("%s: the purge journal is full: everything of tenant %u is purged instead", device->path, (unsigned)entry->tenant);

@@ -132,7 +132,9 @@ MUST_USE static err device_format(struct disk_device *device)
     struct disk *disk = device->disk;
 
     device->is_fresh = true;
+    uint64_t generation = device->super.generation; /* goes on: an older copy must not win over the new ones */
     TRY(disk_super_layout(device->file.size_bytes, disk->config.segment_bytes, &device->super));
+    device->super.generation = generation;
     os_entropy(device->super.store.bytes, sizeof(device->super.store.bytes));
     device->super.set = disk->set;
     memcpy(device->super.secret, disk->secret, sizeof(disk->secret));

@@ -171,12 +171,17 @@ struct disk_place disk_place_of(const struct disk_device *device, uint32_t segme
     return (struct disk_place){.store = device->super.store, .segment = segment - device->base, .generation = generation, .offset = offset};
 }
 
-/* The epoch that ended must be empty before the next one may end. Returns the lookups of it that are under way. */
+bool disk_epoch_may_turn(const struct disk_device *device)
+{
+    return atomic_load(&device->reading[(atomic_load(&device->epoch) + 1) & 1]) == 0;
+}
+
+/* Asked when disk_epoch_may_turn: the epoch that ended before is empty, but for readers that have just seen that they came
+ * too late for it. Returns the lookups of it that are under way. */
 unsigned disk_epoch_turn(struct disk_device *device)
 {
     uint32_t epoch = atomic_load_explicit(&device->epoch, memory_order_relaxed);
 
-    INVARIANT(atomic_load(&device->reading[(epoch + 1) & 1]) == 0);
     atomic_store(&device->epoch, epoch + 1);
     return epoch & 1;
 }
@@ -463,7 +468,7 @@ bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is
     if (is_taken) {
         stored_ref(stored, 1);
         device->offers[(device->offer_first + device->offer_count++) % OFFERS_MAX] =
-            (struct disk_offer_entry){stored, was_used, is_update};
+            (struct disk_offer_entry){stored, bytes, was_used, is_update};
         device->offer_bytes += bytes;
     }
     wakes = device->offer_bytes > OFFER_BYTES_MAX / 8 || device->offer_count > OFFERS_MAX / 8;

@@ -82,6 +82,7 @@ enum keeper_state { KEEPER_OPEN, KEEPER_RECOVERING, KEEPER_RUNNING, KEEPER_ENDED
 
 struct disk_offer_entry {
     struct stored *stored;
+    uint64_t bytes; /* as counted in offer_bytes */
     bool was_used, is_update;
 };
 
@@ -102,7 +103,7 @@ struct disk_device {
     _Atomic bool is_offline;
     bool is_cleared; /* offline, and none of its entries is left */
     _Atomic uint8_t keeper_state;
-    _Atomic bool are_heads_known;
+    _Atomic bool are_heads_known, has_recovered;
     _Atomic uint32_t failures; /* of the device itself: with too many it goes offline */
     struct loop *loop;
     struct timer timer;
@@ -213,6 +214,7 @@ void disk_entry_came(struct disk *disk, const struct disk_entry *entry);
 MUST_USE err disk_write_now(struct disk_device *device, void *bytes, uint32_t size, uint64_t at, enum disk_cause cause);
 /* The epoch's lookups have ended: call until true. */
 unsigned disk_epoch_turn(struct disk_device *device);
+bool disk_epoch_may_turn(const struct disk_device *device);
 
 /* device.c */
 /* First all are opened and looked at, then each is taken on or formatted. */
@@ -247,11 +249,14 @@ MUST_USE err disk_footer_add(struct disk_footer *footer, const struct disk_recor
 void disk_chain_push(struct disk *disk, struct disk_chain *chain, uint32_t segment);
 uint32_t disk_chain_pop(struct disk *disk, struct disk_chain *chain);
 void disk_segment_free_push(struct disk_device *device, uint32_t segment);
+void disk_pending_drop(struct disk_stream *stream); /* records on their way are not written */
 MUST_USE err disk_streams_open(struct disk_device *device);
 void disk_streams_close(struct disk_device *device);
 
 /* keeper.c */
 void disk_keeper_wake(struct disk_device *device);
+/* Nothing that was offered, or is on its way, is held any more. */
+void disk_offers_drop(struct disk_device *device);
 
 /* reclaim.c: one step; true: more to do. */
 bool disk_reclaim_step(struct disk_device *device);

@@ -311,7 +311,7 @@ err disk_trailer_read(const char *last, uint32_t segment_bytes, const struct dis
     memcpy(&trailer, at, sizeof(trailer));
     ENSURE(trailer.magic == TRAILER_MAGIC, NOT_FOUND);
     ENSURE(crc_fits(at, sizeof(trailer), CRC_WORD(struct disk_trailer), crc_of_place(place)), CORRUPT);
-    ENSURE(trailer.footer_bytes < segment_bytes && trailer.footer_at == segment_bytes - disk_footer_room(trailer.footer_bytes),
+    ENSURE(trailer.footer_bytes < segment_bytes && disk_footer_room(trailer.footer_bytes) < segment_bytes && trailer.footer_at == segment_bytes - disk_footer_room(trailer.footer_bytes),
            CORRUPT);
     *ret_trailer = trailer;
     return ERR_OK;
@@ -391,7 +391,7 @@ err disk_snapshot_head_read(const void *block, const struct disk_id *set, struct
     memcpy(&head, block, sizeof(head));
     ENSURE(head.magic == SNAPSHOT_MAGIC, NOT_FOUND);
     ENSURE(crc_fits(block, DISK_BLOCK, CRC_WORD(struct disk_snapshot_head), 0) && id_eq(&head.set, set), CORRUPT);
-    ENSURE(head.segments > 0 && head.segments <= DISK_SEGMENTS_MAX, CORRUPT);
+    ENSURE(head.segments > 0 && head.segments <= DISK_SEGMENTS_MAX && head.swept_seq <= head.seq, CORRUPT);
     ENSURE(head.chunks == (head.shape.buckets + DISK_CHUNK_BUCKETS - 1) / DISK_CHUNK_BUCKETS, CORRUPT);
     *ret_head = head;
     return ERR_OK;

@@ -55,7 +55,7 @@ struct disk_super {
     uint64_t segments_at;
     uint64_t mounts; /* times it was opened */
     uint64_t out;    /* bits: devices of the set that failed since they were opened: not to be trusted with what they hold */
-    uint64_t reserved;
+    uint64_t is_begun; /* 1: its journal is there; 0: nothing was ever stored */
     uint32_t pid;      /* of the process that has it open; for messages */
     uint32_t is_clean; /* 1: closed in order */
 };

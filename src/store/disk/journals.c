@@ -70,7 +70,7 @@ MUST_USE static err collect(struct disk *disk, struct remembered *all)
 static bool are_all_fresh(const struct disk *disk)
 {
     for (unsigned i = 0; i < disk->device_count; i++)
-        if (!disk->devices[i].is_fresh)
+        if (!disk->devices[i].is_fresh && disk->devices[i].super.is_begun != 0)
             return false;
     return true;
 }
@@ -134,6 +134,18 @@ MUST_USE static err give_back(struct disk *disk, struct remembered *all)
     return e.code == ERR_LIMIT ? journals_begin_empty(disk, all, begin) : e;
 }
 
+MUST_USE static err supers_begin(struct disk *disk)
+{
+    for (unsigned i = 0; i < disk->device_count; i++) {
+        struct disk_device *device = &disk->devices[i];
+        if (device->super.is_begun != 0)
+            continue;
+        device->super.is_begun = 1;
+        TRY(disk_super_store(device));
+    }
+    return ERR_OK;
+}
+
 err disk_journals_open(struct disk *disk)
 {
     struct remembered all = {0};
@@ -145,6 +157,8 @@ err disk_journals_open(struct disk *disk)
         e = collect(disk, &all);
     if (err_is_ok(e))
         e = give_back(disk, &all);
+    if (err_is_ok(e))
+        e = supers_begin(disk);
     free(all.entries);
     return e;
 }

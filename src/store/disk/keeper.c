@@ -26,10 +26,20 @@ static bool offer_take(struct disk_device *device, struct disk_offer_entry *ret_
         *ret_offer = device->offers[device->offer_first];
         device->offer_first = (device->offer_first + 1) % OFFERS_MAX;
         device->offer_count--;
-        device->offer_bytes -= (uint64_t)MAX(store_object_length(&ret_offer->stored->seen), 0) + sizeof(struct stored);
+        device->offer_bytes -= ret_offer->bytes;
     }
     pthread_mutex_unlock(&device->mutex);
     return is_there;
+}
+
+void disk_offers_drop(struct disk_device *device)
+{
+    struct disk_offer_entry offer;
+
+    while (offer_take(device, &offer))
+        disk_settle(device->disk, offer.stored);
+    for (unsigned i = 0; i < EVICT_LOGS; i++)
+        disk_pending_drop(&device->streams[i]);
 }
 
 static enum disk_kind kind_of(const struct store_object *object, bool is_soft)
@@ -48,14 +58,15 @@ static enum disk_kind kind_of(const struct store_object *object, bool is_soft)
 }
 
 /* A complete body, from where it lies. */
-static void body_copy(struct disk_device *device, struct store_object *object, char *to)
+static size_t body_copy(struct disk_device *device, struct store_object *object, char *to)
 {
+    size_t copied = 0;
     struct hit_handler hit;
     slice slices[8];
     unsigned count;
 
     if (object->body == NULL)
-        return;
+        return 0;
     hit_handler_open(&hit, store_object_ref(object), device->loop);
     while (source_peek(&hit.source, slices, ARRAY_LEN(slices), &count) == SOURCE_READY) {
         size_t bytes = 0;
@@ -65,8 +76,10 @@ static void body_copy(struct disk_device *device, struct store_object *object, c
             bytes += slices[i].len;
         }
         source_consume(&hit.source, bytes);
+        copied += bytes;
     }
     source_close(&hit.source);
+    return copied;
 }
 
 static bool is_writable(const struct store_object *object)
@@ -120,7 +133,10 @@ static bool body_is_same(struct disk_device *device, struct store_object *object
 
     if (store_object_length(object) != (int64_t)record->body_bytes || (copy = malloc(record->body_bytes + 1)) == NULL)
         return false;
-    body_copy(device, object, copy);
+    if (body_copy(device, object, copy) != record->body_bytes) {
+        free(copy);
+        return false;
+    }
     like.body = slice_of(copy, record->body_bytes);
     is_same = err_is_ok(disk_record_check_body(&like));
     free(copy);
@@ -194,8 +210,8 @@ static bool offer_write(struct disk_device *device, const struct disk_offer_entr
         return false;
     if (append.record.is_packed)
         device->disk->config.codec.pack(stored->seen.meta, meta);
-    if (!is_head)
-        body_copy(device, &stored->seen, body);
+    if (!is_head && body_copy(device, &stored->seen, body) != append.record.body_bytes)
+        return false; /* the next record takes its place */
     return disk_append_end(device, &append);
 }
 
@@ -271,9 +287,12 @@ static void supers_tell(struct disk_device *device)
             out |= 1ull << disk->devices[i].number;
     if (out == device->super.out)
         return;
+    uint64_t before = device->super.out;
     device->super.out = out;
     if (err_is_ok(disk_super_store(device)))
         atomic_fetch_or(&disk->out_now, out);
+    else
+        device->super.out = before; /* again with the next step */
 }
 
 static void keeper_step(struct disk_device *device)

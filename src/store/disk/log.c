@@ -90,6 +90,12 @@ static void pending_let_go(struct disk_stream *stream)
     memset(stream->pending_keys, 0, sizeof(stream->pending_keys));
 }
 
+void disk_pending_drop(struct disk_stream *stream)
+{
+    pending_let_go(stream);
+    stream->filled = 0;
+}
+
 void disk_streams_close(struct disk_device *device)
 {
     for (unsigned i = 0; i < EVICT_LOGS; i++) {

@@ -159,11 +159,13 @@ static char *found_unpack(const struct disk *disk, const struct disk_record *rec
 }
 
 /* The entry, which is the key's, has left the index since it was found, or is no more than the body of a newer head. */
-static bool has_left(const struct disk_read *read, const struct disk_entry *entry)
+static bool has_left(const struct disk_read *read, const struct disk_entry *entry, bool is_soft)
 {
     struct disk_entry now;
 
-    return !disk_entry_find(read->disk, read->hash, entry->segment, entry->offset, &now) || now.kind == DISK_BODY;
+    if (!disk_entry_find(read->disk, read->hash, entry->segment, entry->offset, &now) || now.kind == DISK_BODY)
+        return true;
+    return is_soft_kind(now.kind) && !is_soft; /* swept since: that purge may have retired */
 }
 
 static bool hand_over(struct disk_read *read, const struct disk_entry *entry, const struct disk_record *record, slice body)
@@ -192,11 +194,12 @@ static bool hand_over(struct disk_read *read, const struct disk_entry *entry, co
     case PURGE_NONE:
         break;
     }
-    struct store_object *object = disk->host.found(disk->host.host, &found);
+    /* Before it can be found above, and after: what was purged and swept left the index first. */
+    struct store_object *object = has_left(read, entry, found.is_soft) ? NULL : disk->host.found(disk->host.host, &found);
     free(memory);
     if (object == NULL)
         return false;
-    if (has_left(read, entry)) {
+    if (has_left(read, entry, found.is_soft)) {
         disk->host.not_found(disk->host.host, object);
         store_object_unref(object);
         return false;

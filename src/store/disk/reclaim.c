@@ -124,6 +124,9 @@ bool disk_offline_step(struct disk_device *device)
     if (device->is_cleared)
         return false;
     device->is_cleared = true;
+    if (device->snapshot != NULL)
+        disk_snapshot_drop(device);
+    disk_offers_drop(device);
     segments_clear(disk, device->base, device->super.segments);
     purge_log_swept(disk->purges, device->sweeper, UINT64_MAX);
     for (unsigned i = 0; i < disk->device_count; i++)

@@ -71,6 +71,14 @@ static void head_take(struct disk_device *device, uint32_t number, const char *f
     atomic_store(&segment->state, SEGMENT_SEALED);
 }
 
+/* That one is not used; many such take the device out. */
+static void head_unreadable(struct disk_device *device, uint32_t number, err e)
+{
+    disk_failed(device, DISK_ERROR_READ, "reading a segment's ends", e);
+    atomic_store(&device->disk->segments[number].state, SEGMENT_BAD);
+    device->bad_count++;
+}
+
 MUST_USE static err heads_step(struct disk_device *device)
 {
     struct disk_recovery *recovery = device->recovery;
@@ -79,9 +87,13 @@ MUST_USE static err heads_step(struct disk_device *device)
 
     for (unsigned i = 0; i < HEADS_STEP && recovery->next < device->super.segments; i++) {
         uint32_t number = device->base + recovery->next;
-        TRY(os_file_now(&device->file, OS_FILE_READ, first, DISK_BLOCK, disk_at(device, number, 0)));
-        TRY(os_file_now(&device->file, OS_FILE_READ, last, DISK_BLOCK, disk_at(device, number, bytes - DISK_BLOCK)));
-        head_take(device, number, first, last);
+        err e = os_file_now(&device->file, OS_FILE_READ, first, DISK_BLOCK, disk_at(device, number, 0));
+        if (err_is_ok(e))
+            e = os_file_now(&device->file, OS_FILE_READ, last, DISK_BLOCK, disk_at(device, number, bytes - DISK_BLOCK));
+        if (err_is_ok(e))
+            head_take(device, number, first, last);
+        else
+            head_unreadable(device, number, e);
         recovery->next++;
     }
     if (recovery->next == device->super.segments) {
@@ -171,7 +183,8 @@ static bool entry_counts(void *arg, const struct disk_entry *entry)
 {
     struct disk *disk = arg;
 
-    if (entry->segment >= disk->segment_count || entry->kind == DISK_NONE)
+    if (entry->segment >= disk->segment_count || entry->kind == DISK_NONE ||
+        ((uint64_t)entry->offset + 1) * DISK_OFFSET_UNIT > disk_device_of_segment(disk, entry->segment)->super.segment_bytes)
         return false;
     uint64_t word = disk->words[entry->segment] & ~DISK_WORD_SEALED;
     if (word == 0 || word != atomic_load(&disk->segments[entry->segment].generation))
@@ -224,8 +237,8 @@ static bool is_covered(const struct disk *disk, uint32_t number)
 {
     uint64_t generation = atomic_load(&disk->segments[number].generation);
 
-    if (disk->words == NULL)
-        return false;
+    if (disk->words == NULL || (number >= disk->devices[0].super.segments && !atomic_load(&disk->is_loaded)))
+        return false; /* the first device failed before all of the saved index was read */
     return disk->words[number] == (generation | DISK_WORD_SEALED);
 }
 
@@ -272,7 +285,10 @@ MUST_USE static err replay_prepare(struct disk_device *device)
     }
     for (uint32_t i = 0; i < device->super.segments; i++) {
         uint32_t number = device->base + i;
-        if (atomic_load(&disk->segments[number].state) == SEGMENT_UNKNOWN || was_free(disk, number))
+        uint8_t state = atomic_load(&disk->segments[number].state);
+        if (state == SEGMENT_BAD)
+            continue;
+        if (state == SEGMENT_UNKNOWN || was_free(disk, number))
             disk_segment_free_push(device, number);
         else
             sealed[count++] = number;
@@ -564,6 +580,7 @@ static void recover_end(struct disk_device *device)
              (unsigned long long)((os_clock_ns() - recovery->started_ns) / 1000000), (unsigned long long)recovery->loaded,
              (unsigned long long)recovery->replayed);
     disk_recover_close(device);
+    atomic_store(&device->has_recovered, true);
     atomic_store(&device->keeper_state, KEEPER_RUNNING);
 }
 

@@ -34,7 +34,7 @@ static uint64_t word_of(struct disk_segment *segment)
 
 static uint64_t all_swept(const struct disk *disk)
 {
-    uint64_t seq = UINT64_MAX;
+    uint64_t seq = purge_log_seq(disk->purges);
 
     for (unsigned i = 0; i < disk->device_count; i++)
         if (!atomic_load(&disk->devices[i].is_offline))
@@ -174,7 +174,7 @@ bool disk_snapshot_step(struct disk_device *device, bool wanted)
     struct disk_snapshot *snapshot = device->snapshot;
     err e;
 
-    if (device != &device->disk->devices[0])
+    if (device != &device->disk->devices[0] || atomic_load(&device->is_offline))
         return false;
     if (snapshot == NULL)
         return wanted && disk_all_recovered(device->disk) && snapshot_begin(device);
@@ -191,7 +191,7 @@ bool disk_snapshot_step(struct disk_device *device, bool wanted)
     }
     device->snapshot_number = snapshot->head.number;
     /* both snapshots that there are now were taken after the sweep of all that is forgotten */
-    atomic_store(&device->disk->forget_seq, device->snapshot_swept);
+    atomic_store(&device->disk->forget_seq, MIN(device->snapshot_swept, snapshot->head.swept_seq));
     device->snapshot_swept = snapshot->head.swept_seq;
     snapshot_end(device);
     return false;

@@ -90,7 +90,7 @@ static void streams_sweep(struct disk_device *device)
 bool disk_all_recovered(const struct disk *disk)
 {
     for (unsigned i = 0; i < disk->device_count; i++)
-        if (!atomic_load(&disk->devices[i].is_offline) && atomic_load(&disk->devices[i].keeper_state) < KEEPER_RUNNING)
+        if (!atomic_load(&disk->devices[i].is_offline) && !atomic_load(&disk->devices[i].has_recovered))
             return false;
     return true;
 }
@@ -98,7 +98,7 @@ bool disk_all_recovered(const struct disk *disk)
 static bool sweep_begin(struct disk_device *device)
 {
     struct disk *disk = device->disk;
-    uint64_t seq = purge_log_seq(disk->purges), now_ns = loop_now_ns(device->loop);
+    uint64_t now_ns = loop_now_ns(device->loop);
 
     if (now_ns - device->swept_at_ns < PAUSE_NS || !disk_all_recovered(disk))
         return false;
@@ -108,7 +108,7 @@ static bool sweep_begin(struct disk_device *device)
     struct disk_sweep *sweep = calloc(1, sizeof(*sweep));
     if (sweep == NULL)
         return false;
-    sweep->seq = seq;
+    sweep->seq = purge_log_seq(disk->purges); /* read behind up_to: never less */
     sweep->up_to = up_to;
     device->sweep = sweep;
     streams_sweep(device);
@@ -162,6 +162,8 @@ bool disk_sweep_step(struct disk_device *device)
         sweep_end(device);
         return false;
     }
+    if (sweep->footer == NULL && sweep->next == device->super.segments && !disk_epoch_may_turn(device))
+        return false; /* a reader has just looked at the old one */
     if (sweep->footer == NULL && !sweep_next(device)) {
         sweep->phase = SWEEP_GRACE;
         sweep->epoch = disk_epoch_turn(device);
