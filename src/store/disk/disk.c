@@ -531,7 +531,7 @@ static void device_stats(const struct disk_device *device, struct disk_stats *st
 
     stats->segments += device->super.segments;
     stats->segments_free += atomic_load_explicit(&device->free_count, memory_order_relaxed);
-    stats->segments_bad += device->bad_count;
+    stats->segments_bad += atomic_load_explicit(&device->bad_count, memory_order_relaxed);
     stats->store.max_bytes += (uint64_t)device->super.segments * device->super.segment_bytes;
     stats->devices_offline += atomic_load_explicit(&device->is_offline, memory_order_relaxed);
     stats->recovering += state < KEEPER_RUNNING && !atomic_load_explicit(&device->is_offline, memory_order_relaxed);

@@ -114,7 +114,7 @@ struct disk_device {
     uint32_t *free_segments; /* a ring of super.segments */
     uint32_t free_first;
     _Atomic uint32_t free_count;
-    uint32_t bad_count;
+    _Atomic uint32_t bad_count;
     struct evict *evict;
     _Atomic bool is_open; /* evict_is_open, for other threads */
     char *scratch;        /* DISK_BUFFER_BYTES, the keeper's for one step */

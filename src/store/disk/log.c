@@ -330,12 +330,12 @@ bool disk_append_end(struct disk_device *device, struct disk_append *append)
 /* ---- flushing ------------------------------------------------------------------------------------------------- */
 
 /* What the tier above has replaced or dropped since must not come into the index: it looks at the index after it has
- * marked the object, this one looks at the mark after it has put the entry. */
+ * marked the object, this one looks at the mark after it has put the entry. Both change the flags, so one comes first:
+ * this one sees the mark, or the other one the entry. */
 static void publish_new(struct disk *disk, const struct disk_pending *pending)
 {
     disk_entry_take_place(disk, pending->hash, &pending->entry);
-    atomic_thread_fence(memory_order_seq_cst);
-    if (stored_has_flag(pending->stored, STORED_OVER))
+    if ((atomic_fetch_or(&pending->stored->flags, 0) & STORED_OVER) != 0)
         (void)disk_entry_remove(disk, pending->hash, pending->entry.segment, pending->entry.offset);
     else
         stored_set_flag(pending->stored, STORED_ON_DISK);

@@ -86,7 +86,7 @@ void disk_segment_bad(struct disk_device *device, uint32_t number)
     struct disk_segment *segment = &device->disk->segments[number];
 
     atomic_store(&segment->state, SEGMENT_BAD);
-    device->bad_count++;
+    atomic_fetch_add_explicit(&device->bad_count, 1, memory_order_relaxed);
     segments_clear(device->disk, number, 1);
     log_warn("%s: segment %u is out of use until WARP is started again", device->path, number - device->base);
 }

@@ -76,7 +76,7 @@ static void head_unreadable(struct disk_device *device, uint32_t number, err e)
 {
     disk_failed(device, DISK_ERROR_READ, "reading a segment's ends", e);
     atomic_store(&device->disk->segments[number].state, SEGMENT_BAD);
-    device->bad_count++;
+    atomic_fetch_add_explicit(&device->bad_count, 1, memory_order_relaxed);
 }
 
 MUST_USE static err heads_step(struct disk_device *device)
