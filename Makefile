@@ -1,5 +1,5 @@
 # Meson and Ninja do the work; these are the words to remember.
-#   make          the release binary: build/release/warp
+#   make          the release binaries: build/release/warp, and warp-sim, which replays traces (docs/eviction.md)
 #   make run      install packages, build, start WARP with its demo origin
 #   make test     install packages, build, pass all tests (what CI runs)
 #   make check    quick: layers, format of the tree, unit tests
@@ -22,7 +22,7 @@ PY    := /usr/bin/python3
 .PHONY: all run test check asan tsan sim fuzz bench bench-disk bench-store profile fmt deps clean
 
 all: build/release/build.ninja
-	ninja -C build/release src/main/warp
+	ninja -C build/release src/main/warp warp-sim
 	@ln -sf src/main/warp build/release/warp
 
 build/release/build.ninja:

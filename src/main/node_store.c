@@ -58,7 +58,7 @@ static struct disk *disk_of(const struct node_plan *plan, struct purge_log *purg
     struct disk_config config = {.size_bytes = plan->config.cache_size,
                                  .write_bytes_per_s = plan->config.cache_write_rate,
                                  .purges = purges};
-    uint64_t probation = plan->memory_bytes / 100 * STORE_PROBATION_PERCENT;
+    uint64_t probation = plan->memory_bytes / 100 * STORE_PROBATION_OVER_DISK_PERCENT;
     struct disk *disk = NULL;
 
     disk_paths(&plan->config, standard, sizeof(standard), &config);
@@ -83,6 +83,8 @@ err node_store_open(const struct node_plan *plan, struct node_store *store)
         store->disk = disk_of(plan, purges);
     if (store->disk != NULL && plan->memory_bytes == 0)
         ram.max_bytes = WRITE_BUFFER_BYTES;
+    if (store->disk != NULL)
+        ram.small_percent = STORE_PROBATION_OVER_DISK_PERCENT;
     if (store->disk != NULL && disk_device_count(store->disk) > 0)
         ram.secret = disk_secret(store->disk);
     store->ram_bytes = ram.max_bytes;

@@ -21,8 +21,6 @@
 #define LARGE_BYTES_MIN 1e6
 #define LARGE_EXPONENT  1.1
 
-#define SPREADS         3u
-
 /* syn */
 struct rank {
     uint64_t object;
@@ -32,7 +30,6 @@ struct rank {
 struct generator {
     struct generate_config config;
     uint64_t random, number;
-    double spread[SPREADS];
     uint64_t *bytes; /* of each object, as they come into being */
     uint64_t objects, objects_room;
     /* syn */
@@ -61,40 +58,23 @@ static double random_unit(struct generator *g)
     return ((double)(random_bits(g) >> 11) + 0.5) / 9007199254740992.0;
 }
 
-static double normal_of(double u, double v)
-{
-    return sqrt(-2 * log(u)) * cos(2 * 3.14159265358979323846 * v);
-}
-
 static double random_normal(struct generator *g)
 {
-    double u = random_unit(g);
+    double length = sqrt(-2 * log(random_unit(g)));
 
-    return normal_of(u, random_unit(g));
+    return length * cos(2 * 3.14159265358979323846 * random_unit(g));
 }
 
-/* Sizes are spread evenly rather than by chance (additive recurrence; the steps are powers of the root of x^4 = x + 1):
- * whatever the seed, the few objects that are asked for most are mixed as all are. By chance one of them would sometimes be
- * a large one, and the trace be about it alone. */
-static double spread(struct generator *g, unsigned i)
+static double random_bytes(struct generator *g)
 {
-    static const double steps[SPREADS] = {0.8191725133961645, 0.6710436067037893, 0.5497004779019703};
-    double at = g->spread[i] + steps[i];
-
-    g->spread[i] = at >= 1 ? at - 1 : at;
-    return MAX(g->spread[i], 1e-12);
-}
-
-static double spread_bytes(struct generator *g)
-{
-    double which = spread(g, 0), u = spread(g, 1), v = spread(g, 2);
+    double which = random_unit(g);
 
     if (which < 0.88)
-        return 14e3 * exp(1.4 * normal_of(u, v));
+        return 14e3 * exp(1.4 * random_normal(g));
     if (which < 0.98)
-        return 250e3 * exp(normal_of(u, v));
+        return 250e3 * exp(random_normal(g));
     double most = pow(LARGE_BYTES_MIN / BYTES_MAX, LARGE_EXPONENT); /* what lies above the largest is cut off */
-    return LARGE_BYTES_MIN * pow(1 - u * (1 - most), -1 / LARGE_EXPONENT);
+    return LARGE_BYTES_MIN * pow(1 - random_unit(g) * (1 - most), -1 / LARGE_EXPONENT);
 }
 
 static uint64_t object_new(struct generator *g)
@@ -103,7 +83,7 @@ static uint64_t object_new(struct generator *g)
         g->objects_room = MAX(2 * g->objects_room, 65536);
         g->bytes = replay_memory(g->bytes, g->objects_room, sizeof(*g->bytes));
     }
-    double bytes = spread_bytes(g);
+    double bytes = random_bytes(g);
     g->bytes[g->objects] = (uint64_t)MAX(MIN(bytes, BYTES_MAX), BYTES_MIN);
     return g->objects++;
 }
@@ -232,8 +212,6 @@ struct generator *generator_new(const struct generate_config *config)
 
     INVARIANT(config->requests >= GENERATE_REQUESTS_MIN && config->requests <= GENERATE_REQUESTS_MAX);
     *g = (struct generator){.config = *config, .random = config->seed * UINT64_C(0xd1342543de82ef95) + (uint64_t)config->like};
-    for (unsigned i = 0; i < SPREADS; i++)
-        g->spread[i] = random_unit(g);
     if (config->like == GENERATE_SYN)
         syn_begin(g);
     else

@@ -10,7 +10,7 @@
 
 #define SAFE_BYTES     80u
 #define PERCENT_DIGITS 3u
-#define MEMORY_DEFAULT (5u * REPLAY_PERCENT)
+#define MEMORY_DEFAULT (3u * REPLAY_PERCENT)
 
 static const char usage[] = "usage: warp-sim --size SIZE|N% [--policy warp|lru|fifo] [options] TRACE|-\n"
                             "       warp-sim --size SIZE|N% [--policy warp|lru|fifo] [options] --generate SEED\n"
@@ -235,7 +235,7 @@ static bool options_check(struct replay_options *options)
 
 bool replay_options_read(int argc, char **argv, struct replay_options *ret_options, int *ret_code)
 {
-    struct replay_options options = {.memory = {.text = "5%", .is_share = true, .value = MEMORY_DEFAULT},
+    struct replay_options options = {.memory = {.text = "3%", .is_share = true, .value = MEMORY_DEFAULT},
                                      .generate = {.requests = GENERATE_REQUESTS}};
     char safe[SAFE_BYTES];
 

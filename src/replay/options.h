@@ -8,7 +8,7 @@
 #define REPLAY_OPTIONS(X)                                                                                             \
     X(size, "SIZE|N%", "of the whole cache, RAM and disk, or of the working set; may be given several times")         \
     X(policy, "NAME", "warp, lru or fifo; may be given several times; all three where none is named")                 \
-    X(memory, "SIZE|N%", "the part of --size that is RAM: bytes, or of --size (default 5%)")                         \
+    X(memory, "SIZE|N%", "the part of --size that is RAM: bytes, or of --size (default 3%)")                         \
     X(write_budget, "SIZE", "bytes a second of the trace's time that may be written to disk; none is given: no limit") \
     X(generate, "SEED", "make the trace instead of reading one: always the same for a seed")                          \
     X(generate_like, "NAME", "syn: popularity that stays (default); short: objects live for seconds")                 \

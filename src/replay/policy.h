@@ -6,9 +6,6 @@
 
 #include <stdio.h>
 
-/* What RAM keeps of objects not yet asked for again, where there is a disk. */
-#define POLICY_PROBATION_PERCENT 75u
-
 struct policy_config {
     uint64_t bytes;        /* RAM and disk together */
     uint64_t memory_bytes; /* of them RAM; policies that know of no RAM take no notice */

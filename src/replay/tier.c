@@ -28,6 +28,7 @@ struct ram_object {
     struct stored stored;
     uint32_t record;
     bool was_offered; /* to the disk; once a stay in RAM */
+    uint8_t told;     /* hits the disk was told of, up to DISK_HITS_MAX a stay: so much is kept of an object */
 };
 
 /* Of a slice that is in RAM, on disk or both. */
@@ -35,14 +36,13 @@ struct record {
     uint64_t hash;
     struct ram_object *ram; /* NULL: not there */
     uint32_t bytes;
-    uint32_t segment; /* NOWHERE: not on disk */
-    uint32_t place;   /* among the segment's; of a free record: the next one */
+    uint32_t segment; /* NOWHERE: not on disk; of a free record: the next one */
     uint8_t hits;     /* since it was written, up to DISK_HITS_MAX */
 };
 #define NOWHERE UINT32_MAX
 
 struct segment {
-    uint32_t *records; /* as they were written; those that are elsewhere by now are dead */
+    uint32_t *records; /* as they were written: nothing is purged or replaced here, so they stay */
     uint32_t count, room;
     uint32_t next; /* in a chain */
     uint64_t bytes, footer_bytes;
@@ -83,7 +83,7 @@ static uint32_t record_new(struct tier *tier, uint64_t hash, uint32_t bytes)
     uint32_t at = tier->record_free;
 
     if (at != NOWHERE) {
-        tier->record_free = tier->records[at].place;
+        tier->record_free = tier->records[at].segment;
     } else {
         if (tier->record_count == tier->record_room) {
             tier->record_room = MAX(2 * tier->record_room, 1024);
@@ -103,7 +103,7 @@ static void record_free_if_gone(struct tier *tier, uint32_t at)
     if (record->ram != NULL || record->segment != NOWHERE)
         return;
     key_table_remove(&tier->table, record->hash);
-    record->place = tier->record_free;
+    record->segment = tier->record_free;
     tier->record_free = at;
 }
 
@@ -181,7 +181,6 @@ static bool append(struct tier *tier, enum evict_log log, uint32_t at)
         segment->records = replay_memory(segment->records, segment->room, sizeof(*segment->records));
     }
     tier->records[at].segment = tier->filling[log];
-    tier->records[at].place = segment->count;
     tier->records[at].hits = 0;
     segment->records[segment->count++] = at;
     segment->bytes += bytes;
@@ -212,11 +211,8 @@ static void reclaim(struct tier *tier)
             return;
         enum evict_log log = evict_victim_log(tier->evict, sealed);
         uint32_t victim = chain_pop(tier, &tier->logs[log]);
-        for (uint32_t i = 0; i < tier->segments[victim].count; i++) {
-            uint32_t at = tier->segments[victim].records[i];
-            if (tier->records[at].segment == victim && tier->records[at].place == i)
-                reclaim_record(tier, log, at);
-        }
+        for (uint32_t i = 0; i < tier->segments[victim].count; i++)
+            reclaim_record(tier, log, tier->segments[victim].records[i]);
         chain_push(tier, &tier->free, victim);
     }
 }
@@ -304,6 +300,28 @@ static void slice_missed(struct tier *tier, uint64_t hash, uint32_t bytes)
         tier->records[at].ram->was_offered = is_offered;
 }
 
+static void record_hit(struct record *record)
+{
+    if (record->hits < DISK_HITS_MAX)
+        record->hits++;
+}
+
+static void ram_hit(struct tier *tier, uint32_t at)
+{
+    struct record *record = &tier->records[at];
+    struct ram_object *ram = record->ram;
+
+    s3fifo_used(&ram->stored);
+    tier->ram_hit_bytes += record->bytes;
+    if (record->segment != NOWHERE && ram->told < DISK_HITS_MAX) {
+        ram->told++;
+        record_hit(record);
+    } else if (record->segment == NOWHERE && !ram->was_offered) {
+        ram->was_offered = true;
+        offer(tier, at, true);
+    }
+}
+
 static bool slice_request(struct tier *tier, uint64_t hash, uint32_t bytes)
 {
     uint32_t at = key_table_find(&tier->table, hash);
@@ -313,17 +331,11 @@ static bool slice_request(struct tier *tier, uint64_t hash, uint32_t bytes)
         return false;
     }
     struct record *record = &tier->records[at];
-    if (record->segment != NOWHERE && record->hits < DISK_HITS_MAX)
-        record->hits++;
-    if (record->ram == NULL) {
+    if (record->ram != NULL)
+        ram_hit(tier, at);
+    else {
+        record_hit(record);
         (void)ram_put(tier, at);
-        return true;
-    }
-    s3fifo_used(&record->ram->stored);
-    tier->ram_hit_bytes += bytes;
-    if (record->segment == NOWHERE && !record->ram->was_offered) {
-        record->ram->was_offered = true;
-        offer(tier, at, true);
     }
     return true;
 }
@@ -402,11 +414,11 @@ static struct policy *tier_new(const struct policy_config *config)
     disk_lay_out(tier);
     tier->slice_bytes = slice_bytes_of(tier);
     s3fifo_init(&tier->ram);
-    tier->ram.small_percent = POLICY_PROBATION_PERCENT;
+    tier->ram.small_percent = STORE_PROBATION_OVER_DISK_PERCENT;
     struct evict_config evict = {.segments = tier->segment_count,
                                  .segment_bytes = tier->segment_bytes,
                                  .write_bytes_per_s = config->write_bytes_per_s,
-                                 .probation_bytes = config->memory_bytes / 100 * POLICY_PROBATION_PERCENT};
+                                 .probation_bytes = config->memory_bytes / 100 * STORE_PROBATION_OVER_DISK_PERCENT};
     if (!err_is_ok(evict_new(&evict, &tier->evict)))
         replay_out_of_memory(); /* it is the only thing that can be wrong */
     return &tier->policy;

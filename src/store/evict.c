@@ -6,12 +6,12 @@
 
 #define SHARE_MIN_PERCENT   2u
 #define SHARE_MAX_PERCENT   90u
-#define SHARE_FIRST_PERCENT 10u /* where S3-FIFO has it fixed */
-/* Ghosts are remembered for one and a half times what the logs hold: syn loses by more and by less (docs/eviction.md). */
-#define REACH_HALVES        3u
+#define SHARE_FIRST_PERCENT 5u
+/* Ghosts are remembered for as many bytes as the logs hold, so many times: more and less hit less (docs/eviction.md). */
+#define REACHES             2u
 /* A ghost moves the border while less than a tenth of the logs has left since: had that log been so much larger, it would
  * have been a hit. */
-#define NEAR_TICKS          (GHOST_TICKS * 2 / (10 * REACH_HALVES))
+#define NEAR_TICKS          (GHOST_TICKS / (10 * REACHES))
 #define RATE_EVERY_NS       1000000000u
 #define RATE_MEMORY_NS      (60 * (uint64_t)RATE_EVERY_NS)
 #define US_PER_S            1000000u
@@ -69,7 +69,7 @@ err evict_new(const struct evict_config *config, struct evict **ret_evict)
     evict->budget_depth = evict->budget_per_s * EVICT_BUDGET_S;
     evict->purse = PURSE_ENOUGH;
     atomic_init(&evict->border_bytes, share_of(evict, SHARE_FIRST_PERCENT));
-    made = ghosts_init(&evict->ghosts, config->ghosts > 0 ? config->ghosts : evict->logs_bytes / EVICT_GHOST_BYTES, evict->logs_bytes / 2 * REACH_HALVES);
+    made = ghosts_init(&evict->ghosts, config->ghosts > 0 ? config->ghosts : evict->logs_bytes / EVICT_GHOST_BYTES, evict->logs_bytes * REACHES);
     if (!err_is_ok(made)) {
         evict_free(evict);
         return made;
@@ -180,9 +180,10 @@ static uint8_t promote_hits(const struct evict *evict)
     return evict->purse >= PURSE_ENOUGH ? 1 : 2;
 }
 
+/* Without a budget there is nothing to save for. */
 static uint8_t rewrite_hits(const struct evict *evict)
 {
-    return evict->purse == PURSE_RICH ? 1 : 2;
+    return evict->purse == PURSE_RICH || evict->budget_per_s == 0 ? 1 : 2;
 }
 
 /* ---- what comes ------------------------------------------------------------------------------------------------- */

@@ -3,8 +3,8 @@
  *   word: origin 2 | tick 8 | print 22 bits; sets of GHOST_WAYS words; 0: free
  *
  * Each origin has a clock of its own: it counts the bytes that became ghosts of that origin, GHOST_TICKS ticks for one reach
- * (as many bytes as the logs hold). A ghost is there until its clock has gone on by a reach: what an LRU as large as the
- * logs would still have. A hand that goes round once a reach frees what is older, long before eight bits of ticks come
+ * (some times as many bytes as the logs hold: evict.c). A ghost is there until its clock has gone on by a reach: what an LRU of
+ * that size would still have. A hand that goes round once a reach frees what is older, long before eight bits of ticks come
  * round. A full set gives up its oldest.
  *
  * A false match (2 in a million lookups) writes an object for nothing, a ghost that was lost costs a hit: never more.

@@ -25,6 +25,7 @@
 
 #define STORE_LABELS_MAX 300u
 #define STORE_PROBATION_PERCENT 25u /* of a RAM tier: objects that were not asked for again yet */
+#define STORE_PROBATION_OVER_DISK_PERCENT 75u /* of one over a disk: what leaves the rest is found there (docs/eviction.md) */
 /* Larger bodies are cut into slices of that size before they come here: no tier holds a larger piece on a device. */
 #define STORE_SLICE_BYTES (1u << 20)
 

@@ -22,7 +22,7 @@ static void test_sizes(void **state)
     assert_true(replay_options_need_working_set(&options));
     assert_true(replay_options_config(&options, &policy_lru, 0, 1000, &config));
     assert_int_equal(config.bytes, 1 << 30);
-    assert_int_equal(config.memory_bytes, (1 << 30) / 20);
+    assert_int_equal(config.memory_bytes, (1 << 30) * 3ull / 100);
     assert_true(replay_options_config(&options, &policy_lru, 1, 1999, &config));
     assert_int_equal(config.bytes, 199);
     assert_true(replay_options_config(&options, &policy_lru, 2, 8000, &config));

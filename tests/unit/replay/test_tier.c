@@ -2,6 +2,7 @@
  * other of the tier's means; and what a few requests by hand must lead to. */
 #include "replay/key_table.h"
 #include "replay/policy.h"
+#include "store/storage.h"
 
 #include "base/hash.h"
 #include "base/list.h"
@@ -45,7 +46,7 @@ static void left(struct plain *p, struct object *object, uint8_t place)
 
 static bool is_ghost(const struct plain *p, const struct object *object)
 {
-    return object->left_at != 0 && p->clocks[object->left] - object->left_at <= p->logs_bytes / 2 * 3;
+    return object->left_at != 0 && p->clocks[object->left] - object->left_at <= 2 * p->logs_bytes;
 }
 
 static void write_to(struct plain *p, struct object *object, bool to_main)
@@ -66,7 +67,7 @@ static void make_room(struct plain *p)
         p->was_full = true;
         *(from_small ? &p->small_bytes : &p->main_bytes) -= victim->bytes;
         victim->is_on_disk = false;
-        if (victim->hits >= (from_small ? 1 : 2))
+        if (victim->hits > 0)
             write_to(p, victim, true);
         else
             left(p, victim, from_small ? SMALL : MAIN);
@@ -91,7 +92,7 @@ static void ram_put(struct plain *p, struct object *object)
     p->ram_small_bytes += object->bytes;
     while (p->ram_small_bytes + p->ram_main_bytes > p->ram_max) {
         uint64_t all = p->ram_small_bytes + p->ram_main_bytes;
-        bool from_small = p->ram_small_bytes * 100 > all * POLICY_PROBATION_PERCENT || p->ram_main_bytes == 0;
+        bool from_small = p->ram_small_bytes * 100 > all * STORE_PROBATION_OVER_DISK_PERCENT || p->ram_main_bytes == 0;
         struct object *victim = container_of(list_pop_front(from_small ? &p->ram_small : &p->ram_main), struct object, ram);
         *(from_small ? &p->ram_small_bytes : &p->ram_main_bytes) -= victim->bytes;
         unsigned wanted = from_small && victim->bytes > 256 * 1024 ? 2 : 1;
@@ -145,7 +146,7 @@ static bool plain_ask(struct plain *p, struct object *object)
 /* Byte hit ratio of a generated trace; capacity: what the tier's logs can hold without their reserve. */
 static double plain_ratio(const struct generate_config *config, uint64_t ram_bytes, uint64_t logs_bytes, uint64_t capacity, uint64_t *ret_written)
 {
-    struct plain p = {.ram_max = ram_bytes, .disk_max = capacity, .logs_bytes = logs_bytes, .share = 0.1};
+    struct plain p = {.ram_max = ram_bytes, .disk_max = capacity, .logs_bytes = logs_bytes, .share = 0.05};
     struct key_table first = {0}; /* an object's first slice */
     struct generator *generator = generator_new(config);
     uint64_t bytes = 0, hit_bytes = 0, count = 0, room = 4 * config->requests;
@@ -218,17 +219,15 @@ static void assert_alike(enum generate_like like, uint64_t seed)
 {
     struct generate_config config = {.like = like, .seed = seed, .requests = 1000000};
     struct policy_config policy = {.bytes = working_set(&config) / 10};
-    struct disk_size {
-        uint64_t logs, capacity;
-    } disk;
+    uint64_t logs, capacity;
     uint64_t tier_written, plain_written;
 
     policy.memory_bytes = policy.bytes / 5;
     struct policy_shape shape = policy_warp_shape(&policy);
-    disk.logs = shape.segments * shape.segment_bytes;
-    disk.capacity = disk.logs - 4 * shape.segment_bytes; /* three free, two filling */
+    logs = shape.segments * shape.segment_bytes;
+    capacity = logs - 4 * shape.segment_bytes; /* three free, two filling */
     double tier = tier_ratio(&config, &policy, &tier_written);
-    double plain = plain_ratio(&config, policy.memory_bytes, disk.logs, disk.capacity, &plain_written);
+    double plain = plain_ratio(&config, policy.memory_bytes, logs, capacity, &plain_written);
     print_message("%s %llu: tier %.4f, plain %.4f; written %.2f GB, %.2f GB\n", like == GENERATE_SYN ? "syn" : "short",
                   (unsigned long long)seed, tier, plain, (double)tier_written / 1e9, (double)plain_written / 1e9);
     assert_true(fabs(tier - plain) < 0.005);
