@@ -210,8 +210,9 @@ enum conf_tenant_option {
     CONF_TENANT_OPTIONS
 };
 
+#define CONF_PATTERN_MAX  250u /* bytes */
 #define CONF_TENANTS_MAX  20000u
-#define CONF_RULES_MAX    1000u /* of a tenant */
+#define CONF_RULES_MAX    256u /* of a tenant */
 #define CONF_HOSTS_MAX    1000u /* of a tenant */
 
 struct settings {
