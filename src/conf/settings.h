@@ -210,6 +210,7 @@ enum conf_tenant_option {
     CONF_TENANT_OPTIONS
 };
 
+#define CONF_NAME_MAX     64u /* bytes of a tenant's or a rule's */
 #define CONF_PATTERN_MAX  250u /* bytes */
 #define CONF_TENANTS_MAX  20000u
 #define CONF_RULES_MAX    256u /* of a tenant */

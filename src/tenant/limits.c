@@ -7,6 +7,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define LOCKS    64u
+#define DEPTH_NS_MAX (UINT64_C(86400) * NS_PER_S)
 
 struct limit limit_of(const struct conf_rate *rate, uint32_t burst)
 {
@@ -17,7 +18,8 @@ struct limit limit_of(const struct conf_rate *rate, uint32_t burst)
     limit.every_ns = MAX(UINT64_C(1), rate->per_s * NS_PER_S / rate->requests);
     if (burst == 0)
         burst = MAX(1u, rate->requests / rate->per_s);
-    limit.depth_ns = limit.every_ns * burst;
+    limit.depth_ns = MIN(burst, DEPTH_NS_MAX / limit.every_ns) * limit.every_ns;
+    limit.depth_ns = MAX(limit.depth_ns, limit.every_ns);
     return limit;
 }
 

@@ -18,6 +18,7 @@
 
 #define TENANT_DEFAULT      1u
 #define TENANT_DEFAULT_NAME "default"
+#define TENANT_STALE_IF_ERROR_S 86400 /* where neither a rule nor the origin says more */
 #define TENANT_IDS_MAX      65535u /* 0 is nobody */
 
 static inline uint16_t tenant_of(slice authority, slice target)
@@ -112,8 +113,8 @@ struct tenant_registry;
 
 /* Of checked settings, whose memory it uses and does not own. before: the set it takes the place of; may be NULL. Without
  * tenants in the settings: one, "default", that every host belongs to, with what the options say. */
-MUST_USE err tenants_new(const struct settings *settings, struct tenant_registry *registry, const struct tenants *before,
-                         struct tenants **ret_tenants);
+MUST_USE err tenants_new(const struct settings *settings, struct tenant_registry *registry, int64_t wall_s,
+                         const struct tenants *before, struct tenants **ret_tenants);
 struct tenants *tenants_ref(struct tenants *tenants);
 struct tenants *tenants_unref(struct tenants *tenants);
 
