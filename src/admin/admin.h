@@ -10,6 +10,7 @@
 #include "stat/metrics.h"
 #include "store/disk/disk.h"
 #include "store/storage.h"
+#include "tenant/tenant.h"
 
 enum admin_readiness { ADMIN_STARTING, ADMIN_READY, ADMIN_DRAINING };
 
@@ -20,7 +21,7 @@ struct admin_context {
     struct metrics *metrics;
     struct metrics_block *block; /* of the loop's thread */
     struct access_log *access;   /* NULL: off */
-    struct origin_group *group;
+    struct tenants *tenants; /* the current set */
     const char *token;
     const char *version;
     const char *const *notes; /* sentences for /readyz: what is degraded */

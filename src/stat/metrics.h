@@ -137,6 +137,7 @@ enum metric {
 
 #define METRICS_TENANTS_MAX 65536u
 #define METRICS_ORIGINS_MAX 16384u
+#define METRICS_ORIGIN_UNKNOWN UINT16_MAX /* an id that counts as "unknown" */
 
 struct metric_names {
     const char *const *names; /* static; a NULL name is left out */
@@ -160,6 +161,8 @@ struct metrics_block *metrics_block_of(struct metrics *metrics, unsigned thread)
 
 /* Again with another name: renames. The name is copied. */
 MUST_USE err metrics_tenant_set(struct metrics *metrics, uint16_t tenant, slice name);
+/* "unknown" for one that is not there. Any thread; stays valid until metrics_free. */
+const char *metrics_tenant_name(const struct metrics *metrics, uint16_t tenant);
 /* The same names again give the same id. ERR_LIMIT beyond METRICS_ORIGINS_MAX. */
 MUST_USE err metrics_origin_add(struct metrics *metrics, slice tenant, slice origin, uint16_t *ret_id);
 

@@ -21,12 +21,6 @@
 #define TENANT_STALE_IF_ERROR_S 86400 /* where neither a rule nor the origin says more */
 #define TENANT_IDS_MAX      65535u /* 0 is nobody */
 
-static inline uint16_t tenant_of(slice authority, slice target)
-{
-    (void)authority;
-    (void)target;
-    return TENANT_DEFAULT;
-}
 
 struct origin_group; /* origin/origin.h: above this folder */
 struct tenant_rules;
@@ -115,6 +109,8 @@ struct tenant_registry;
  * tenants in the settings: one, "default", that every host belongs to, with what the options say. */
 MUST_USE err tenants_new(const struct settings *settings, struct tenant_registry *registry, int64_t wall_s,
                          const struct tenants *before, struct tenants **ret_tenants);
+/* Called once, with the last reference, before anything of the set is freed: for what its maker gave its tenants. */
+void tenants_on_release(struct tenants *tenants, void (*release)(struct tenants *tenants, void *arg), void *arg);
 struct tenants *tenants_ref(struct tenants *tenants);
 struct tenants *tenants_unref(struct tenants *tenants);
 
@@ -124,6 +120,8 @@ const struct tenant *tenants_named(const struct tenants *tenants, slice name);
 const struct tenant *tenants_of_id(const struct tenants *tenants, uint16_t id);
 unsigned tenants_count(const struct tenants *tenants);
 struct tenant *tenants_at(struct tenants *tenants, unsigned i); /* in the order of the settings */
+/* May that peer say on whose behalf it asks? IPv4 as mapped IPv6. */
+bool tenants_trusts(const struct tenants *tenants, const uint8_t address[16]);
 /* No tenant is configured by name. */
 bool tenants_is_default_only(const struct tenants *tenants);
 

@@ -1,4 +1,5 @@
 /* tenants: the set that a configuration makes. */
+#include "tenant/pattern.h"
 #include "tenant/registry.h"
 #include "tenant/tenant_own.h"
 
@@ -12,6 +13,9 @@ struct tenants {
     unsigned count;
     uint32_t default_at; /* whose unknown hosts are; NOBODY */
     bool is_default_only;
+    const struct settings *settings;
+    void (*release)(struct tenants *tenants, void *arg); /* may be NULL */
+    void *release_arg;
     struct conf_tenant default_conf; /* of the tenant that there is without any */
     struct hosts *hosts, *names;
     struct client_buckets *clients;
@@ -91,6 +95,7 @@ err tenants_new(const struct settings *settings, struct tenant_registry *registr
     ENSURE(tenants != NULL, MEMORY);
     atomic_init(&tenants->refs, 1);
     tenants->count = count;
+    tenants->settings = settings;
     tenants->is_default_only = settings->tenants.count == 0;
     filled = tenants_fill(tenants, settings, registry, wall_s, before);
     if (!err_is_ok(filled)) {
@@ -103,6 +108,12 @@ err tenants_new(const struct settings *settings, struct tenant_registry *registr
     return ERR_OK;
 }
 
+void tenants_on_release(struct tenants *tenants, void (*release)(struct tenants *tenants, void *arg), void *arg)
+{
+    tenants->release = release;
+    tenants->release_arg = arg;
+}
+
 struct tenants *tenants_ref(struct tenants *tenants)
 {
     atomic_fetch_add_explicit(&tenants->refs, 1, memory_order_relaxed);
@@ -113,6 +124,8 @@ struct tenants *tenants_unref(struct tenants *tenants)
 {
     if (tenants == NULL || atomic_fetch_sub_explicit(&tenants->refs, 1, memory_order_acq_rel) > 1)
         return NULL;
+    if (tenants->release != NULL)
+        tenants->release(tenants, tenants->release_arg);
     for (unsigned i = 0; i < tenants->count; i++) {
         tenant_rules_free(tenants->list[i].rules);
         tenant_usage_unref(tenants->list[i].usage);
@@ -181,6 +194,14 @@ struct tenant *tenants_at(struct tenants *tenants, unsigned i)
 {
     INVARIANT(i < tenants->count);
     return &tenants->list[i];
+}
+
+bool tenants_trusts(const struct tenants *tenants, const uint8_t address[16])
+{
+    for (uint32_t i = 0; i < tenants->settings->trusted_proxies.count; i++)
+        if (range_holds(&tenants->settings->trusted_proxies.items[i], address))
+            return true;
+    return false;
 }
 
 bool tenants_is_default_only(const struct tenants *tenants)

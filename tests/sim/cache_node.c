@@ -322,7 +322,7 @@ static void node_free(void)
     node.storage = storage_free(node.storage);
     if (run.has_disk)
         node_disks_free();
-    origin_group_free(node.group);
+    origin_group_unref(node.group);
 }
 
 void node_end(void)

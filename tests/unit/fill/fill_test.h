@@ -103,7 +103,7 @@ static inline void site_close(void)
     for (unsigned i = 0; i < 200; i++)
         storage_turn(site.storage, os_wall_ms());
     fill_table_free(site.table);
-    origin_group_free(site.group);
+    origin_group_unref(site.group);
     storage_free(site.storage);
     arena_done(&site.arena);
     door_shut(site.door);

@@ -81,7 +81,7 @@ static inline void pool_close(void)
 {
     run_until(pool_is_closed, NULL, "the last connection's end");
     pool = origin_pool_free(pool);
-    group = origin_group_free(group);
+    group = origin_group_unref(group);
     resolver = resolver_free(resolver);
 }
 

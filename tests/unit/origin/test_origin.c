@@ -79,19 +79,19 @@ static void test_group(void **state)
     (void)state;
     assert_int_equal(group->count, 2);
     assert_string_equal(group->host_override, "origin.example");
-    group = origin_group_free(group);
+    group = origin_group_unref(group);
     for (unsigned i = 0; i < ARRAY_LEN(many); i++)
         many[i] = SLICE("10.0.0.1");
     assert_false(err_is_ok(origin_group_new(many, ORIGINS_MAX + 1, SLICE_NONE, &tls, why, sizeof(why), &group)));
     assert_string_equal(why, "from 1 to 64 origins can be named");
     assert_true(err_is_ok(origin_group_new(many, ORIGINS_MAX, SLICE_NONE, &tls, why, sizeof(why), &group)));
-    group = origin_group_free(group);
+    group = origin_group_unref(group);
     assert_false(err_is_ok(origin_group_new(many, 0, SLICE_NONE, &tls, why, sizeof(why), &group)));
     assert_false(err_is_ok(origin_group_new(broken, 2, SLICE_NONE, &tls, why, sizeof(why), &group)));
     assert_string_equal(why, "--origin x/y: write http://host:port, https://host, h2c://host:port or host:port");
     assert_false(err_is_ok(origin_group_new(mixed, 2, SLICE_NONE, &missing, why, sizeof(why), &group)));
     assert_string_equal(why, "/nowhere/ca.pem: no certificates to trust can be read from it (No such file or directory)");
-    assert_null(origin_group_free(NULL));
+    assert_null(origin_group_unref(NULL));
 }
 
 static void test_round_robin(void **state)
@@ -108,7 +108,7 @@ static void test_round_robin(void **state)
         assert_ptr_equal(origin_pick(group, 5, SECOND), &group->origins[1]);
         assert_null(origin_pick(group, 7, SECOND));
     }
-    origin_group_free(group);
+    origin_group_unref(group);
 }
 
 static void test_one_down_is_skipped(void **state)
@@ -126,7 +126,7 @@ static void test_one_down_is_skipped(void **state)
     for (unsigned i = 0; i < 3; i++)
         picked |= origin_pick(group, 0, 11 * SECOND) == down;
     assert_true(picked);
-    origin_group_free(group);
+    origin_group_unref(group);
 }
 
 static void test_back_off(void **state)
@@ -152,7 +152,7 @@ static void test_back_off(void **state)
     assert_true(origin_is_healthy(origin, now));
     origin_connect_failed(origin, now, "test"); /* from the beginning */
     assert_true(origin_is_healthy(origin, now + SECOND));
-    origin_group_free(group);
+    origin_group_unref(group);
 }
 
 static void test_the_last_one_is_never_skipped(void **state)
@@ -165,11 +165,11 @@ static void test_the_last_one_is_never_skipped(void **state)
     assert_non_null(origin_pick(group, 0, SECOND));
     assert_ptr_equal(origin_pick(group, 3, SECOND), &group->origins[2]);
     assert_null(origin_pick(group, 7, SECOND));
-    origin_group_free(group);
+    origin_group_unref(group);
     group = group_of(1);
     origin_connect_failed(group->origins, SECOND, "test");
     assert_ptr_equal(origin_pick(group, 0, SECOND), group->origins);
-    origin_group_free(group);
+    origin_group_unref(group);
 }
 
 int main(void)

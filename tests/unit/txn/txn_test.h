@@ -116,7 +116,7 @@ static inline void site_close(void)
     origin_pool_free(site.pool);
     resolver_free(site.resolver);
     fill_table_free(table);
-    origin_group_free(site.group);
+    origin_group_unref(site.group);
     storage_free(site.storage);
     metrics_free(site.metrics);
 }
