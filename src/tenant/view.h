@@ -9,6 +9,7 @@
 
 struct tenant_view {
     struct tenants *tenants; /* a reference */
+    uint16_t unknown;        /* whose a request is before its host is known, or when it has none: the default, or 0 */
     uint32_t users;          /* transactions and fills of the thread */
     bool is_retired;         /* a later set has taken its place */
 };
@@ -18,8 +19,10 @@ static inline struct tenant_view *tenant_view_new(struct tenants *tenants)
 {
     struct tenant_view *view = calloc(1, sizeof(*view));
 
-    if (view != NULL)
-        view->tenants = tenants_ref(tenants);
+    if (view == NULL)
+        return NULL;
+    view->tenants = tenants_ref(tenants);
+    view->unknown = tenants_is_default_only(tenants) ? TENANT_DEFAULT : 0;
     return view;
 }
 

@@ -104,6 +104,7 @@ static void *txn_begin(void *user, struct server_stream *stream, struct arena **
     arena_use_pools(&txn->arena, &context->chunks);
     txn->facts.age_s = -1;
     txn->view = tenant_view_enter(context->view);
+    txn->tenant = txn->view->unknown;
     *ret_arena = &txn->arena;
     return txn;
 }
