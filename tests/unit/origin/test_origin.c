@@ -60,19 +60,25 @@ static void test_parse_bad(void **state)
 static struct origin_group *group_of(unsigned count)
 {
     static const slice urls[] = {{"10.0.0.1", 8}, {"10.0.0.2", 8}, {"10.0.0.3", 8}};
-    struct net_tls_options tls = {.verify = true};
+    struct origin_group_config config = {.urls = urls, .count = count, .host_override = SLICE("origin.example")};
     struct origin_group *group = NULL;
     char why[256];
 
-    assert_true(err_is_ok(origin_group_new(urls, count, SLICE("origin.example"), &tls, why, sizeof(why), &group)));
+    assert_true(err_is_ok(origin_group_new(&config, why, sizeof(why), &group)));
     return group;
+}
+
+static bool group_made(const slice *urls, unsigned count, char why[256], struct origin_group **ret_group)
+{
+    struct origin_group_config config = {.urls = urls, .count = count};
+
+    return err_is_ok(origin_group_new(&config, why, 256, ret_group));
 }
 
 static void test_group(void **state)
 {
     static slice many[ORIGINS_MAX + 1];
-    struct net_tls_options tls = {.verify = true}, missing = {.verify = true, .ca_file = "/nowhere/ca.pem"};
-    slice mixed[] = {SLICE("10.0.0.1"), SLICE("https://10.0.0.2")}, broken[] = {SLICE("10.0.0.1"), SLICE("x/y")};
+    slice broken[] = {SLICE("10.0.0.1"), SLICE("x/y")};
     struct origin_group *group = group_of(2);
     char why[256];
 
@@ -82,15 +88,23 @@ static void test_group(void **state)
     group = origin_group_unref(group);
     for (unsigned i = 0; i < ARRAY_LEN(many); i++)
         many[i] = SLICE("10.0.0.1");
-    assert_false(err_is_ok(origin_group_new(many, ORIGINS_MAX + 1, SLICE_NONE, &tls, why, sizeof(why), &group)));
+    assert_false(group_made(many, ORIGINS_MAX + 1, why, &group));
     assert_string_equal(why, "from 1 to 64 origins can be named");
-    assert_true(err_is_ok(origin_group_new(many, ORIGINS_MAX, SLICE_NONE, &tls, why, sizeof(why), &group)));
+    assert_true(group_made(many, ORIGINS_MAX, why, &group));
     group = origin_group_unref(group);
-    assert_false(err_is_ok(origin_group_new(many, 0, SLICE_NONE, &tls, why, sizeof(why), &group)));
-    assert_false(err_is_ok(origin_group_new(broken, 2, SLICE_NONE, &tls, why, sizeof(why), &group)));
-    assert_string_equal(why, "--origin x/y: write http://host:port, https://host, h2c://host:port or host:port");
-    assert_false(err_is_ok(origin_group_new(mixed, 2, SLICE_NONE, &missing, why, sizeof(why), &group)));
-    assert_string_equal(why, "/nowhere/ca.pem: no certificates to trust can be read from it (No such file or directory)");
+    assert_false(group_made(many, 0, why, &group));
+    assert_false(group_made(broken, 2, why, &group));
+    assert_string_equal(why, "origin x/y: write http://host:port, https://host, h2c://host:port or host:port");
+    /* sets share it; with the last one it is retired, whoever still holds it */
+    group = group_of(1);
+    origin_group_share(group);
+    origin_group_ref(group);
+    origin_group_leave(group);
+    assert_false(group->is_retired);
+    origin_group_leave(group);
+    assert_true(group->is_retired);
+    group = origin_group_unref(group);
+    assert_null(origin_group_leave(NULL));
     assert_null(origin_group_unref(NULL));
 }
 
