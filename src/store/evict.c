@@ -6,12 +6,14 @@
 
 #define SHARE_MIN_PERCENT   2u
 #define SHARE_MAX_PERCENT   90u
-#define SHARE_FIRST_PERCENT 5u
+#define SHARE_FIRST_PERCENT SHARE_MIN_PERCENT
 /* Ghosts are remembered for as many bytes as the logs hold, so many times: more and less hit less (docs/eviction.md). */
 #define REACHES             2u
 /* A ghost moves the border while less than a tenth of the logs has left since: had that log been so much larger, it would
  * have been a hit. */
 #define NEAR_TICKS          (GHOST_TICKS / (10 * REACHES))
+/* Seen, and asked for again after at least so long, which is more than RAM probation holds: it is no short burst. */
+#define COMEBACK_TICKS      1u
 #define RATE_EVERY_NS       1000000000u
 #define RATE_MEMORY_NS      (60 * (uint64_t)RATE_EVERY_NS)
 #define US_PER_S            1000000u
@@ -206,24 +208,41 @@ bool evict_missed(struct evict *evict, uint64_t hash, uint64_t bytes)
     struct ghost ghost = ghosts_find(&evict->ghosts, hash);
 
     atomic_fetch_add_explicit(&evict->missed_bytes, bytes, memory_order_relaxed);
-    if (ghost.origin == GHOST_NONE || ghost.origin == GHOST_SEEN)
+    if (ghost.origin == GHOST_NONE)
         ghosts_put(&evict->ghosts, hash, GHOST_SEEN, bytes);
-    else if (ghost.ticks < NEAR_TICKS)
+    else if (ghost.origin != GHOST_SEEN && ghost.ticks < NEAR_TICKS)
         border_move(evict, ghost.origin, bytes);
     if (ghost.origin != GHOST_NONE)
         atomic_fetch_add_explicit(&evict->ghost_hits, 1, memory_order_relaxed);
     return ghost.origin != GHOST_NONE;
 }
 
+/* It has been asked for over a time that the small log would only find out again: what is there is for short lives. */
+static bool has_come_back(const struct ghost *ghost, bool was_used)
+{
+    switch (ghost->origin) {
+    case GHOST_SMALL:
+    case GHOST_MAIN:
+        return true;
+    case GHOST_SEEN:
+        return was_used && ghost->ticks >= COMEBACK_TICKS;
+    default:
+        return false;
+    }
+}
+
 enum evict_admission evict_admit(struct evict *evict, uint64_t hash, uint64_t bytes, bool was_used)
 {
+    struct ghost ghost;
+
     (void)bytes; /* all sizes are worth the same a byte */
     if (evict->purse == PURSE_EMPTY || !(was_used || evict_is_open(evict))) {
         evict->not_admitted++;
         return EVICT_ADMIT_NOT;
     }
     evict->admitted++;
-    return ghosts_take(&evict->ghosts, hash).origin == GHOST_SMALL ? EVICT_ADMIT_MAIN : EVICT_ADMIT_SMALL;
+    ghost = ghosts_take(&evict->ghosts, hash);
+    return has_come_back(&ghost, was_used) ? EVICT_ADMIT_MAIN : EVICT_ADMIT_SMALL;
 }
 
 /* ---- what goes -------------------------------------------------------------------------------------------------- */
@@ -240,11 +259,12 @@ enum evict_log evict_victim_log(struct evict *evict, const uint64_t segments[EVI
     return (double)small_bytes > share * (double)bytes ? EVICT_SMALL : EVICT_MAIN;
 }
 
-enum evict_fate evict_fate(struct evict *evict, enum evict_log log, uint64_t hash, uint64_t bytes, uint8_t hits, bool favoured, bool forced)
+enum evict_fate evict_fate(struct evict *evict, enum evict_log log, uint64_t hash, uint64_t bytes, uint8_t *hits, bool favoured, bool forced)
 {
     uint8_t wanted = favoured ? 1 : log == EVICT_SMALL ? promote_hits(evict) : rewrite_hits(evict);
 
-    if (!forced && evict->purse != PURSE_EMPTY && hits >= wanted) {
+    if (!forced && evict->purse != PURSE_EMPTY && *hits >= wanted) {
+        *hits = log == EVICT_SMALL ? 0 : (uint8_t)(*hits - wanted);
         *(log == EVICT_SMALL ? &evict->promoted : &evict->rewritten) += 1;
         return EVICT_TO_MAIN;
     }

@@ -119,7 +119,7 @@ struct disk_host {
     void (*not_found)(void *host, struct store_object *object);
     /* The disk is done with what was offered: it has it now, or does not want it. On a keeper's thread; may be NULL. */
     void (*settled)(void *host, struct stored *stored);
-    /* The record of a key with that half of its hash was copied (is_gone false: its hits count from zero), or left the
+    /* The record of a key with that half of its hash was copied (is_gone false: its hits count anew), or left the
      * disk. On a keeper's thread; may be NULL. */
     void (*moved)(void *host, uint64_t hash, bool is_gone);
     void *host;
