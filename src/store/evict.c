@@ -46,8 +46,13 @@ struct evict {
     bool is_probation_short;
 
     _Atomic uint64_t ghost_hits;
-    uint64_t promoted, rewritten, dropped, admitted, not_admitted;
+    _Atomic uint64_t counts[EVICT_DECISION_COUNT];
 };
+
+static void count(struct evict *evict, enum evict_decision decision)
+{
+    atomic_fetch_add_explicit(&evict->counts[decision], 1, memory_order_relaxed);
+}
 
 static uint64_t share_of(const struct evict *evict, unsigned percent)
 {
@@ -237,10 +242,10 @@ enum evict_admission evict_admit(struct evict *evict, uint64_t hash, uint64_t by
 
     (void)bytes; /* all sizes are worth the same a byte */
     if (evict->purse == PURSE_EMPTY || !(was_used || evict_is_open(evict))) {
-        evict->not_admitted++;
+        count(evict, evict->purse == PURSE_EMPTY ? EVICT_OVER_BUDGET : EVICT_REFUSED);
         return EVICT_ADMIT_NOT;
     }
-    evict->admitted++;
+    count(evict, EVICT_ADMITTED);
     ghost = ghosts_take(&evict->ghosts, hash);
     return has_come_back(&ghost, was_used) ? EVICT_ADMIT_MAIN : EVICT_ADMIT_SMALL;
 }
@@ -265,15 +270,25 @@ enum evict_fate evict_fate(struct evict *evict, enum evict_log log, uint64_t has
 
     if (!forced && evict->purse != PURSE_EMPTY && *hits >= wanted) {
         *hits = log == EVICT_SMALL ? 0 : (uint8_t)(*hits - wanted);
-        *(log == EVICT_SMALL ? &evict->promoted : &evict->rewritten) += 1;
+        count(evict, log == EVICT_SMALL ? EVICT_PROMOTED : EVICT_REWRITTEN);
         return EVICT_TO_MAIN;
     }
-    evict->dropped++;
+    count(evict, EVICT_DROPPED);
     ghosts_put(&evict->ghosts, hash, log == EVICT_SMALL ? GHOST_SMALL : GHOST_MAIN, bytes);
     return EVICT_GONE;
 }
 
 /* ---- numbers ---------------------------------------------------------------------------------------------------- */
+
+uint64_t evict_count(const struct evict *evict, enum evict_decision decision)
+{
+    return atomic_load_explicit(&evict->counts[decision], memory_order_relaxed);
+}
+
+uint64_t evict_small_log_bytes(const struct evict *evict)
+{
+    return atomic_load_explicit(&evict->border_bytes, memory_order_relaxed);
+}
 
 void evict_stats(const struct evict *evict, struct evict_stats *ret_stats)
 {
@@ -283,11 +298,11 @@ void evict_stats(const struct evict *evict, struct evict_stats *ret_stats)
         .small_share_percent = atomic_load_explicit(&evict->border_bytes, memory_order_relaxed) / MAX(evict->logs_bytes / 100, 1),
         .ghosts = atomic_load_explicit(&evict->ghosts.count, memory_order_relaxed),
         .ghost_hits = atomic_load_explicit(&evict->ghost_hits, memory_order_relaxed),
-        .promoted = evict->promoted,
-        .rewritten = evict->rewritten,
-        .dropped = evict->dropped,
-        .admitted = evict->admitted,
-        .not_admitted = evict->not_admitted,
+        .promoted = evict_count(evict, EVICT_PROMOTED),
+        .rewritten = evict_count(evict, EVICT_REWRITTEN),
+        .dropped = evict_count(evict, EVICT_DROPPED),
+        .admitted = evict_count(evict, EVICT_ADMITTED),
+        .not_admitted = evict_count(evict, EVICT_REFUSED) + evict_count(evict, EVICT_OVER_BUDGET),
         .budget_left_bytes = evict->budget_per_s == 0 ? UINT64_MAX : (uint64_t)MAX(evict->budget_left, 0),
         .probation_ms = is_known ? (uint64_t)MIN(probation_ms(evict), 1e15) : UINT64_MAX,
         .promote_hits = promote_hits(evict),

@@ -78,6 +78,24 @@ enum evict_log evict_victim_log(struct evict *evict, const uint64_t segments[EVI
 enum evict_fate { EVICT_GONE, EVICT_TO_MAIN };
 enum evict_fate evict_fate(struct evict *evict, enum evict_log log, uint64_t hash, uint64_t bytes, uint8_t *hits, bool favoured, bool forced);
 
+/* name, word: warp_disk_decisions_total{decision} */
+#define EVICT_DECISIONS(X)                                                                   \
+    X(ADMITTED, "admitted")       /* written for the first time */                           \
+    X(REFUSED, "refused")         /* not: nobody asked for it again */                       \
+    X(OVER_BUDGET, "over_budget") /* not: the write budget is spent */                       \
+    X(PROMOTED, "promoted")       /* from the small log into the main log */                 \
+    X(REWRITTEN, "rewritten")     /* from the main log into it again */                      \
+    X(DROPPED, "dropped")         /* gone: not hit often enough, or the budget is spent */
+enum evict_decision {
+#define X(name, word) EVICT_##name,
+    EVICT_DECISIONS(X)
+#undef X
+        EVICT_DECISION_COUNT
+};
+/* Any thread. */
+uint64_t evict_count(const struct evict *evict, enum evict_decision decision);
+uint64_t evict_small_log_bytes(const struct evict *evict); /* its share of the room, by the border */
+
 struct evict_stats {
     uint64_t small_share_percent, ghosts, ghost_hits, promoted, rewritten, dropped, admitted, not_admitted;
     uint64_t budget_left_bytes; /* UINT64_MAX: there is no budget */

@@ -13,6 +13,7 @@
 #ifndef WARP_STORE_DISK_DISK_H
 #define WARP_STORE_DISK_DISK_H
 
+#include "store/evict.h"
 #include "store/storage.h"
 
 #define DISK_DEVICES_MAX 16u
@@ -163,6 +164,8 @@ struct disk_stats {
     uint64_t offers_refused; /* the queue was full */
     uint64_t reads, reads_false; /* reads of the device; those that brought another key's record */
     uint64_t index_lost;
+    uint64_t decisions[EVICT_DECISION_COUNT];
+    uint64_t small_log_bytes; /* what the border gives it */
     unsigned devices, devices_offline, recovering;
     bool is_off; /* a purge could not be made durable: nothing of the disk is served until a restart */
 };

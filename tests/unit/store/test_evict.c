@@ -76,6 +76,9 @@ static void test_probation_is_the_filter(void **state)
     assert_int_equal(evict_admit(evict, hash_of(1), MIB, true), EVICT_ADMIT_SMALL);
     assert_int_equal(stats_of(evict).admitted, 1);
     assert_int_equal(stats_of(evict).not_admitted, 1);
+    assert_int_equal(evict_count(evict, EVICT_REFUSED), 1);
+    assert_int_equal(evict_count(evict, EVICT_OVER_BUDGET), 0);
+    assert_int_equal(evict_small_log_bytes(evict), 2 * SEGMENT);
     evict_free(evict);
 }
 
@@ -354,6 +357,8 @@ static void test_budget_levels(void **state)
     evict_wrote(evict, DEPTH);
     assert_int_equal(stats_of(evict).budget_left_bytes, 0);
     assert_int_equal(evict_admit(evict, hash_of(5), MIB, true), EVICT_ADMIT_NOT);
+    assert_int_equal(evict_count(evict, EVICT_OVER_BUDGET), 1);
+    assert_int_equal(evict_count(evict, EVICT_REFUSED), 0);
     assert_int_equal(fate(evict, EVICT_SMALL, 1, 3), EVICT_GONE);
     assert_int_equal(fate(evict, EVICT_MAIN, 1, 3), EVICT_GONE);
     evict_free(evict);
