@@ -495,7 +495,7 @@ static err node_open_origins(struct node *node)
 {
     const struct config *config = &node->plan->config;
     slice demo = slice_str(node->plan->demo_url);
-    char message[CONFIG_MESSAGE_BYTES];
+    char message[NODE_MESSAGE_BYTES];
     err result = origins_of(config, demo, message, sizeof(message), &node->group);
 
     if (!err_is_ok(result))

@@ -6,7 +6,7 @@
 #define WARP_MAIN_NODE_H
 
 #include "admin/admin.h"
-#include "conf/config.h"
+#include "conf/settings.h"
 #include "fill/fill.h"
 #include "origin/origin.h"
 #include "proto/server.h"
@@ -18,6 +18,7 @@
 #define NODE_LISTENERS_MAX 16u
 #define NODE_WORKERS_MAX   256u
 #define TOKEN_BYTES_MAX    256u
+#define NODE_MESSAGE_BYTES 512u
 
 /* Opened by the supervisor, inherited by every child. shard[i] is worker i's. */
 struct node_listener {
@@ -27,7 +28,8 @@ struct node_listener {
 
 /* What the supervisor prepares, and its children only read. */
 struct node_plan {
-    struct config config;
+    struct settings *settings;
+    struct config config; /* of the settings */
     unsigned workers;
     unsigned descriptors; /* the process may have open */
     uint64_t memory_bytes;
@@ -49,6 +51,10 @@ struct node_plan {
 MUST_USE err origins_of(const struct config *config, slice demo_url, char *message, size_t message_size,
                         struct origin_group **ret_group);
 MUST_USE bool origins_check(const struct config *config, char *message, size_t message_size);
+
+/* What the options are on this machine. */
+unsigned plan_workers(const struct config *config);
+uint64_t plan_memory_bytes(const struct config *config);
 
 /* Runs a worker process to its end; returns its exit code. */
 int node_run(struct node_plan *plan);
