@@ -229,6 +229,8 @@ MUST_USE err os_file_read_named(const char *path, size_t max, char **ret_bytes, 
 /* The names in a directory without those that begin with a dot, sorted; os_dir_names_free. */
 MUST_USE err os_dir_names(const char *path, char ***ret_names, unsigned *ret_count);
 void os_dir_names_free(char **names, unsigned count);
+/* The paths that match a pattern (glob(7)), sorted, NULL-terminated; none is fine. free() each, and the array. */
+MUST_USE err os_file_glob(const char *pattern, char ***ret_paths);
 /* Creates or replaces by rename, with that mode, flushed to disk. */
 MUST_USE err os_file_write(const char *path, slice bytes, unsigned mode);
 
