@@ -50,7 +50,7 @@ struct disk_pending {
 #define DISK_PENDING_BITS 4096u
 
 struct disk_footer {
-    char *bytes;
+    char *bytes; /* os_file_memory: room for what a seal writes */
     uint32_t size, room, entries;
     uint64_t last_wseq, purge_seq_min, purge_seq_max;
 };
@@ -247,7 +247,6 @@ void disk_seal(struct disk_device *device, enum evict_log log);
 MUST_USE err disk_footer_add(struct disk_footer *footer, const struct disk_record *record, uint64_t hash, uint32_t offset_bytes, uint64_t bytes,
                              uint64_t first_wseq);
 void disk_chain_push(struct disk *disk, struct disk_chain *chain, uint32_t segment);
-uint32_t disk_chain_pop(struct disk *disk, struct disk_chain *chain);
 void disk_segment_free_push(struct disk_device *device, uint32_t segment);
 void disk_pending_drop(struct disk_stream *stream); /* records on their way are not written */
 MUST_USE err disk_streams_open(struct disk_device *device);
@@ -261,7 +260,9 @@ void disk_offers_drop(struct disk_device *device);
 /* reclaim.c: one step; true: more to do. */
 bool disk_reclaim_step(struct disk_device *device);
 void disk_reclaim_close(struct disk_device *device);
-/* The checked footer of a sealed segment, to be freed; NULL where it cannot be read. */
+/* The checked footer of a sealed segment, to be freed. ERR_MEMORY: not now; else it cannot be read, and was counted. */
+MUST_USE err disk_segment_footer_read(struct disk_device *device, uint32_t segment, struct disk_trailer *ret_trailer, char **ret_footer);
+/* The same; NULL on any error. */
 char *disk_segment_footer(struct disk_device *device, uint32_t segment, struct disk_trailer *ret_trailer);
 /* The device is offline: its entries leave the index, once. */
 bool disk_offline_step(struct disk_device *device);

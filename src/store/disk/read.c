@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "store/storage_ops.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 struct disk_read {
@@ -267,6 +268,8 @@ static bool candidate_take(struct disk_read *read)
     uint64_t bytes;
     err e = read->io.op.result < 0 ? ERR_SYS(-read->io.op.result) : ERR_OK;
 
+    if (e.sys == ENOMEM)
+        return false; /* the kernel's: a miss, and nothing wrong with the device */
     if (!err_is_ok(e)) {
         candidate_bad(read, DISK_ERROR_READ, e);
         return false;
