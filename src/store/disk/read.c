@@ -5,7 +5,8 @@
  *                +------------------- another key's, damaged, unreadable <------+      none left: miss
  *
  * What was found is handed to the tier above inside the epoch and under the pin; then the index is asked once more: an
- * entry that has gone meanwhile (purged and swept, replaced) takes the object with it. */
+ * entry that has gone meanwhile (purged and swept, replaced) takes the object with it. An object that the tier above has by
+ * then is none of the disk's: it is found as a lookup there would find it. */
 #include "store/disk/disk_own.h"
 
 #include "base/log.h"
@@ -196,11 +197,12 @@ static bool hand_over(struct disk_read *read, const struct disk_entry *entry, co
         break;
     }
     /* Before it can be found above, and after: what was purged and swept left the index first. */
-    struct store_object *object = has_left(read, entry, found.is_soft) ? NULL : disk->host.found(disk->host.host, &found);
+    enum store_found above = STORE_MISS;
+    struct store_object *object = has_left(read, entry, found.is_soft) ? NULL : disk->host.found(disk->host.host, &found, &above);
     free(memory);
     if (object == NULL)
         return false;
-    if (has_left(read, entry, found.is_soft)) {
+    if (above == STORE_MISS && has_left(read, entry, found.is_soft)) {
         disk->host.not_found(disk->host.host, object);
         store_object_unref(object);
         return false;
@@ -208,8 +210,8 @@ static bool hand_over(struct disk_read *read, const struct disk_entry *entry, co
     if (!lookup->peek)
         disk_index_hit(disk->index, read->hash, entry->segment, entry->offset);
     lookup->object = object;
-    lookup->is_below = true;
-    lookup->found = found.is_soft ? STORE_HIT_SOFT : STORE_HIT;
+    lookup->is_below = above == STORE_MISS;
+    lookup->found = above != STORE_MISS ? above : found.is_soft ? STORE_HIT_SOFT : STORE_HIT;
     return true;
 }
 

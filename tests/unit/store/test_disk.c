@@ -5,6 +5,7 @@
 #include "store/tiered.h"
 #include "store_test.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #define SEGMENT (512u * 1024)
@@ -190,6 +191,225 @@ static void test_reclaim_waits_for_memory(void **state)
     assert_int_equal(atomic_load(&w->device->failures), 0);
 }
 
+/* ---- lookups ---------------------------------------------------------------------------------------------------- */
+
+#define OLD_BYTES   20000
+#define NEWER_BYTES 30000
+
+static const struct put old_answer = {.object = 1, .length = OLD_BYTES, .tenant = 1, .kind = STORE_ANSWER};
+static const struct put newer_answer = {.object = 1, .length = NEWER_BYTES, .tenant = 1, .kind = STORE_ANSWER};
+
+static hash128 hash_of(const struct world *w, uint64_t object)
+{
+    char buffer[80];
+
+    return storage_key(w->storage, key_text(buffer, sizeof(buffer), object)).hash;
+}
+
+/* On the disk, and no more in RAM. */
+static void put_below(struct world *w, struct put put)
+{
+    struct store_object *object;
+
+    assert_true(put_whole(w->storage, put));
+    while (!disk_has(w->disk, hash_of(w, put.object)))
+        (void)loop_turn(w->keeper, UINT64_MAX);
+    assert_int_equal(find(w->ram, put.object, &object), STORE_HIT);
+    ram_let_go(w->ram, stored_of(object));
+    store_object_unref(object);
+    assert_int_equal(find(w->ram, put.object, NULL), STORE_MISS);
+}
+
+struct asked {
+    struct store_lookup lookup;
+    char key[80];
+    unsigned done;
+};
+
+static void asked_done(struct store_op *op)
+{
+    container_of(op, struct asked, lookup.op)->done++;
+}
+
+static void ask(struct world *w, struct asked *asked, uint64_t object)
+{
+    *asked = (struct asked){.lookup.op = {.loop = w->worker, .done = asked_done}};
+    asked->lookup.key = storage_key(w->storage, key_text(asked->key, sizeof(asked->key), object));
+    asked->done = storage_lookup(w->storage, &asked->lookup) == STORE_DONE;
+}
+
+static void answer(struct world *w, struct asked *asked)
+{
+    while (asked->done == 0)
+        (void)loop_turn(w->worker, UINT64_MAX);
+    assert_int_equal(asked->done, 1);
+}
+
+/* What happens between the end of a read and what is made of it. */
+static struct {
+    struct disk_host host;
+    struct world *w;
+    void (*happens)(struct world *w);
+} between;
+
+static struct store_object *found_later(void *host, const struct disk_found *found, enum store_found *ret_above)
+{
+    between.happens(between.w);
+    return between.host.found(host, found, ret_above);
+}
+
+static void between_reads(struct world *w, void (*happens)(struct world *w))
+{
+    between.host = w->disk->host;
+    between.w = w;
+    between.happens = happens;
+    w->disk->host.found = found_later;
+}
+
+static void newer_comes(struct world *w)
+{
+    assert_true(put_whole(w->storage, newer_answer));
+}
+
+static void newer_comes_and_is_purged_softly(struct world *w)
+{
+    newer_comes(w);
+    (void)purge_label(w->ram, 1, STORE_LABEL_TENANT, (struct store_label){0}, true);
+}
+
+static void newer_comes_and_is_purged(struct world *w)
+{
+    newer_comes(w);
+    (void)purge_label(w->ram, 1, STORE_LABEL_TENANT, (struct store_label){0}, false);
+}
+
+static void test_what_comes_during_a_read_stays(void **state)
+{
+    struct world *w = *state;
+    struct asked asked;
+    struct store_object *object;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    between_reads(w, newer_comes);
+    ask(w, &asked, 1);
+    answer(w, &asked);
+    assert_int_equal(find(w->ram, 1, &object), STORE_HIT);
+    assert_int_equal(store_object_length(object), NEWER_BYTES);
+    store_object_unref(object);
+    assert_int_equal(asked.lookup.found, STORE_HIT);
+    assert_int_equal(store_object_length(asked.lookup.object), NEWER_BYTES);
+    assert_false(asked.lookup.is_below);
+    store_object_unref(asked.lookup.object);
+}
+
+static void test_what_comes_during_a_read_is_as_stale_as_it_is(void **state)
+{
+    struct world *w = *state;
+    struct asked asked;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    between_reads(w, newer_comes_and_is_purged_softly);
+    ask(w, &asked, 1);
+    answer(w, &asked);
+    assert_int_equal(asked.lookup.found, STORE_HIT_SOFT);
+    assert_int_equal(store_object_length(asked.lookup.object), NEWER_BYTES);
+    store_object_unref(asked.lookup.object);
+}
+
+static void test_what_comes_during_a_read_and_is_purged_is_a_miss(void **state)
+{
+    struct world *w = *state;
+    struct asked asked;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    between_reads(w, newer_comes_and_is_purged);
+    ask(w, &asked, 1);
+    answer(w, &asked);
+    assert_int_equal(asked.lookup.found, STORE_MISS);
+    assert_null(asked.lookup.object);
+}
+
+static void nothing_comes(struct world *w)
+{
+    disk_forget(w->disk, hash_of(w, 1));
+}
+
+static void test_what_left_the_disk_during_a_read_is_a_miss(void **state)
+{
+    struct world *w = *state;
+    struct asked asked;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    between_reads(w, nothing_comes);
+    ask(w, &asked, 1);
+    answer(w, &asked);
+    assert_int_equal(asked.lookup.found, STORE_MISS);
+    assert_int_equal(find(w->ram, 1, NULL), STORE_MISS);
+}
+
+static void test_lookups_at_a_time_of_one_record(void **state)
+{
+    struct world *w = *state;
+    struct asked first, second;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    ask(w, &first, 1);
+    ask(w, &second, 1);
+    answer(w, &first);
+    answer(w, &second);
+    assert_int_equal(first.lookup.found, STORE_HIT);
+    assert_int_equal(second.lookup.found, STORE_HIT);
+    assert_ptr_equal(first.lookup.object, second.lookup.object);
+    store_object_unref(first.lookup.object);
+    store_object_unref(second.lookup.object);
+    assert_int_equal(read_whole(w->storage, 1), OLD_BYTES);
+}
+
+/* The kernel has no memory for the read. */
+static void (*io_done)(struct os_op *op);
+
+static void refused_done(struct os_op *op)
+{
+    op->result = -ENOMEM;
+    io_done(op);
+}
+
+static bool has_kernel_memory = true;
+void __real_os_file_submit(struct os *os, struct os_file_op *op);
+void __wrap_os_file_submit(struct os *os, struct os_file_op *op);
+void __wrap_os_file_submit(struct os *os, struct os_file_op *op)
+{
+    if (!has_kernel_memory) {
+        io_done = op->op.done;
+        op->op.done = refused_done;
+    }
+    __real_os_file_submit(os, op);
+}
+
+static void test_a_read_without_memory_is_a_miss_for_now(void **state)
+{
+    struct world *w = *state;
+    struct asked asked;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    has_kernel_memory = false;
+    ask(w, &asked, 1);
+    answer(w, &asked);
+    has_kernel_memory = true;
+    assert_int_equal(asked.lookup.found, STORE_MISS);
+    assert_int_equal(atomic_load(&w->device->failures), 0);
+    ask(w, &asked, 1);
+    answer(w, &asked);
+    assert_int_equal(asked.lookup.found, STORE_HIT);
+    store_object_unref(asked.lookup.object);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -198,6 +418,12 @@ int main(void)
         TEST(test_a_seal_needs_no_memory),
         TEST(test_without_memory_no_segment_is_opened),
         TEST(test_reclaim_waits_for_memory),
+        TEST(test_what_comes_during_a_read_stays),
+        TEST(test_what_comes_during_a_read_is_as_stale_as_it_is),
+        TEST(test_what_comes_during_a_read_and_is_purged_is_a_miss),
+        TEST(test_what_left_the_disk_during_a_read_is_a_miss),
+        TEST(test_lookups_at_a_time_of_one_record),
+        TEST(test_a_read_without_memory_is_a_miss_for_now),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
