@@ -561,6 +561,7 @@ void disk_stats(const struct disk *disk, struct disk_stats *ret_stats)
     stats.reads = LOAD(reads);
     stats.reads_false = LOAD(reads_false);
     stats.offers_refused = LOAD(offers_refused);
+    stats.too_large = LOAD(too_large);
 #undef LOAD
     stats.store.objects = index.entries;
     stats.store.index_bytes = index.bytes;

@@ -162,6 +162,7 @@ struct disk_stats {
     uint64_t written_bytes[DISK_CAUSE_COUNT];
     uint64_t segments, segments_free, segments_bad;
     uint64_t offers_refused; /* the queue was full */
+    uint64_t too_large;      /* no segment holds them */
     uint64_t reads, reads_false; /* reads of the device; those that brought another key's record */
     uint64_t index_lost;
     unsigned devices, devices_offline, recovering;

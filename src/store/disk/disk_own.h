@@ -167,7 +167,7 @@ struct disk {
     _Atomic uint64_t live_bytes;
     _Atomic uint64_t errors[DISK_ERROR_COUNT], written[DISK_CAUSE_COUNT];
     _Atomic uint64_t lookup_hits, misses, inserts, evictions, evicted_bytes, purge_attempts;
-    _Atomic uint64_t reads, reads_false, offers_refused;
+    _Atomic uint64_t reads, reads_false, offers_refused, too_large;
     pthread_mutex_t note_mutex;
     char *notes[2 * DISK_DEVICES_MAX];
     unsigned note_count;
@@ -227,7 +227,7 @@ MUST_USE err disk_super_store(struct disk_device *device);
 MUST_USE err disk_device_wipe(struct disk_device *device);
 
 /* log.c; the keeper's thread */
-/* Where a record for that log goes: at ret_at, and its place. False: no segment to be had, or the write failed. */
+/* Where a record for that log goes: its metadata and its body. False: no segment to be had, none that holds it, or the write failed. */
 struct disk_append {
     enum evict_log log;
     uint64_t hash;

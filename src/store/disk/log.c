@@ -196,6 +196,14 @@ static void stream_abandon(struct disk_stream *stream)
     disk_segment_bad(stream->device, segment);
 }
 
+/* Nothing was written to it: not even its head is there. */
+static void stream_give_back(struct disk_stream *stream)
+{
+    disk_segment_free_push(stream->device, stream->segment);
+    stream->segment = DISK_NO_SEGMENT;
+    stream->filled = 0;
+}
+
 void disk_seal(struct disk_device *device, enum evict_log log)
 {
     struct disk_stream *stream = &device->streams[log];
@@ -203,6 +211,10 @@ void disk_seal(struct disk_device *device, enum evict_log log)
 
     if (stream->segment == DISK_NO_SEGMENT || !disk_flush(device, log))
         return;
+    if (stream->flushed == 0) {
+        stream_give_back(stream);
+        return;
+    }
     struct disk_segment *segment = &disk->segments[stream->segment];
     uint32_t bytes = device->super.segment_bytes, room = disk_footer_room(stream->footer.size);
     struct disk_trailer trailer = {.footer_bytes = stream->footer.size,
@@ -229,12 +241,24 @@ void disk_seal(struct disk_device *device, enum evict_log log)
 
 /* ---- appending ------------------------------------------------------------------------------------------------ */
 
+static bool fits(const struct disk_device *device, uint32_t flushed, uint64_t filled, uint64_t footer_bytes)
+{
+    /* one block more: a flush may come between */
+    return flushed + block_up((uint32_t)filled) + DISK_BLOCK + disk_footer_room(footer_bytes) <= device->super.segment_bytes;
+}
+
 static bool stream_fits(const struct disk_stream *stream, uint64_t bytes, unsigned labels)
 {
-    uint64_t footer = disk_footer_room((uint64_t)stream->footer.size + footer_bytes_of(labels));
+    return fits(stream->device, stream->flushed, stream->filled + bytes, (uint64_t)stream->footer.size + footer_bytes_of(labels));
+}
 
-    /* one block more: a flush may come between */
-    return stream->flushed + block_up((uint32_t)(stream->filled + bytes)) + DISK_BLOCK + footer <= stream->device->super.segment_bytes;
+/* Into an empty segment. Looked at first: else one after the other would be closed for a record that none can take. */
+static bool ever_fits(struct disk_device *device, uint64_t bytes, unsigned labels)
+{
+    if (fits(device, 0, DISK_SEGMENT_HEAD_BYTES + bytes, footer_bytes_of(labels)))
+        return true;
+    atomic_fetch_add_explicit(&device->disk->too_large, 1, memory_order_relaxed);
+    return false;
 }
 
 MUST_USE static bool stream_make_room(struct disk_stream *stream, uint64_t bytes, unsigned labels)
@@ -279,7 +303,8 @@ bool disk_append_begin(struct disk_device *device, struct disk_append *append, c
     struct disk_record *record = &append->record;
     uint64_t bytes = disk_record_bytes(record->key.len, record->label_count, record->meta.len, record->body_bytes);
 
-    if (bytes == 0 || atomic_load_explicit(&device->is_offline, memory_order_relaxed) || !pending_room(stream) ||
+    if (bytes == 0 || atomic_load_explicit(&device->is_offline, memory_order_relaxed) ||
+        !ever_fits(device, bytes, record->label_count) || !pending_room(stream) ||
         !stream_make_room(stream, bytes, record->label_count))
         return false;
     record->wseq = atomic_fetch_add_explicit(&device->disk->next_wseq, 1, memory_order_relaxed);

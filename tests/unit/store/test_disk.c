@@ -191,6 +191,70 @@ static void test_reclaim_waits_for_memory(void **state)
     assert_int_equal(atomic_load(&w->device->failures), 0);
 }
 
+/* ---- records that are too large, segments without any ------------------------------------------------------------ */
+
+static struct disk_stats stats_of(const struct world *w)
+{
+    struct disk_stats stats;
+
+    disk_stats(w->disk, &stats);
+    return stats;
+}
+
+static void test_what_no_segment_holds_takes_none(void **state)
+{
+    struct world *w = *state;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    assert_true(append(w, 1, 100));
+    uint32_t before = free_count(w), segment = w->device->streams[EVICT_SMALL].segment;
+    for (uint64_t n = 2; n < 100; n++)
+        assert_false(append(w, n, STORE_SLICE_BYTES));
+    assert_false(append(w, 100, SEGMENT - 4096)); /* with all that goes with it */
+    assert_int_equal(stats_of(w).too_large, 99);
+    assert_int_equal(free_count(w), before);
+    assert_int_equal(sealed(w), 0);
+    assert_int_equal(w->device->streams[EVICT_SMALL].segment, segment);
+    assert_true(append(w, 101, 100));
+    assert_int_equal(w->device->streams[EVICT_SMALL].segment, segment);
+}
+
+/* The largest one that is taken fits into an empty segment, and can be sealed there. */
+static void test_what_a_segment_just_holds_is_taken(void **state)
+{
+    struct world *w = *state;
+    uint32_t most = SEGMENT;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    while (!append(w, 1, most)) {
+        assert_int_equal(w->device->streams[EVICT_SMALL].segment, DISK_NO_SEGMENT);
+        most -= 64;
+    }
+    assert_in_range(most, SEGMENT - 4 * DISK_BLOCK, SEGMENT);
+    for (uint64_t n = 2; n < 10; n++)
+        assert_true(append(w, n, most));
+    assert_int_equal(sealed(w), 8);
+    assert_int_equal(entries(w), 9);
+}
+
+static void test_a_segment_nothing_came_into_is_free_again(void **state)
+{
+    struct world *w = *state;
+    struct disk_append append = append_of(1, 100);
+    char *meta, *body;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    uint32_t before = free_count(w);
+    assert_true(disk_append_begin(w->device, &append, &meta, &body)); /* and is given up */
+    uint32_t segment = w->device->streams[EVICT_SMALL].segment;
+    assert_int_equal(free_count(w), before - 1);
+    disk_seal(w->device, EVICT_SMALL);
+    assert_int_equal(free_count(w), before);
+    assert_int_equal(sealed(w), 0);
+    assert_int_equal(atomic_load(&w->disk->segments[segment].state), SEGMENT_FREE);
+    assert_int_equal(w->device->streams[EVICT_SMALL].segment, DISK_NO_SEGMENT);
+}
+
 /* ---- lookups ---------------------------------------------------------------------------------------------------- */
 
 #define OLD_BYTES   20000
@@ -418,6 +482,9 @@ int main(void)
         TEST(test_a_seal_needs_no_memory),
         TEST(test_without_memory_no_segment_is_opened),
         TEST(test_reclaim_waits_for_memory),
+        TEST(test_what_no_segment_holds_takes_none),
+        TEST(test_what_a_segment_just_holds_is_taken),
+        TEST(test_a_segment_nothing_came_into_is_free_again),
         TEST(test_what_comes_during_a_read_stays),
         TEST(test_what_comes_during_a_read_is_as_stale_as_it_is),
         TEST(test_what_comes_during_a_read_and_is_purged_is_a_miss),
