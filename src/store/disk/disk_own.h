@@ -37,6 +37,28 @@ struct disk_segment {
     uint64_t purge_seq_min; /* the oldest check against the purge log of any record in it */
 };
 
+#ifndef DISK_LOOK_STEP /* a test's: where its keeper may come between */
+#define DISK_LOOK_STEP() ((void)0)
+#endif
+
+/* State and generation as they were at one moment, for threads that are not its keeper: it opens a segment between two looks.
+ * Generations only rise, and a new one is there before the state that comes with it. */
+static inline enum segment_state disk_segment_look(const struct disk_segment *segment, uint64_t *ret_generation)
+{
+    uint64_t generation = atomic_load(&segment->generation), before;
+    enum segment_state state;
+
+    do {
+        before = generation;
+        DISK_LOOK_STEP();
+        state = (enum segment_state)atomic_load(&segment->state);
+        DISK_LOOK_STEP();
+        generation = atomic_load(&segment->generation);
+    } while (generation != before);
+    *ret_generation = generation;
+    return state;
+}
+
 /* ---- one open segment of a log ---------------------------------------------------------------------------------- */
 
 /* A record that lies in a buffer and is not in the index yet. */

@@ -49,10 +49,8 @@ static unsigned epoch_enter(struct disk_device *device)
     }
 }
 
-static bool is_readable(const struct disk_segment *segment)
+static bool is_readable(enum segment_state state)
 {
-    uint8_t state = atomic_load(&segment->state);
-
     return state == SEGMENT_FILLING || state == SEGMENT_SEALED;
 }
 
@@ -67,8 +65,7 @@ static bool candidate_enter(struct disk_read *read)
         return false;
     read->epoch = epoch_enter(read->device);
     atomic_fetch_add(&segment->pins, 1);
-    read->generation = atomic_load(&segment->generation);
-    if (is_readable(segment))
+    if (is_readable(disk_segment_look(segment, &read->generation)))
         return true;
     atomic_fetch_sub(&segment->pins, 1);
     atomic_fetch_sub(&read->device->reading[read->epoch], 1);
@@ -215,12 +212,15 @@ static bool hand_over(struct disk_read *read, const struct disk_entry *entry, co
     return true;
 }
 
-/* What cannot be read is not asked for again. */
+/* What cannot be read is not asked for again. What has left the index since it was found there is not damaged: something
+ * else may lie there by now. */
 static void candidate_bad(struct disk_read *read, enum disk_error kind, err e)
 {
     const struct disk_entry *entry = &read->entries[read->at];
+    bool was_there = disk_entry_remove(read->disk, read->hash, entry->segment, entry->offset);
 
-    (void)disk_entry_remove(read->disk, read->hash, entry->segment, entry->offset);
+    if (kind == DISK_ERROR_CORRUPT && !was_there)
+        return;
     if (kind == DISK_ERROR_READ) {
         disk_failed(read->device, kind, "reading an object", e);
         return;

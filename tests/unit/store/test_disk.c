@@ -1,4 +1,6 @@
 /* The disk tier's parts one by one, on a real file: what only happens between two steps, or when memory is short. */
+static void look_step(void);
+#define DISK_LOOK_STEP() look_step()
 #include "store/disk/disk_own.h"
 
 #include "store/ram.h"
@@ -255,6 +257,46 @@ static void test_a_segment_nothing_came_into_is_free_again(void **state)
     assert_int_equal(w->device->streams[EVICT_SMALL].segment, DISK_NO_SEGMENT);
 }
 
+/* ---- segments that others look at -------------------------------------------------------------------------------- */
+
+static struct disk_segment looked_at;
+static unsigned openings_left, openings_at;
+
+/* Of two generations the second is sealed. */
+static void opened_once_more(void)
+{
+    uint64_t generation = atomic_load(&looked_at.generation) + 1;
+
+    atomic_store(&looked_at.state, SEGMENT_FREE);
+    atomic_store(&looked_at.generation, generation);
+    atomic_store(&looked_at.state, generation % 2 == 0 ? SEGMENT_SEALED : SEGMENT_FILLING);
+}
+
+static void look_step(void)
+{
+    if (openings_at > 0 && --openings_at == 0)
+        for (; openings_left > 0; openings_left--)
+            opened_once_more();
+}
+
+static void test_a_segment_is_opened_between_two_looks(void **state)
+{
+    uint64_t generation;
+
+    (void)state;
+    for (unsigned at = 0; at <= 8; at++)
+        for (unsigned openings = 0; openings <= 3; openings++)
+            for (unsigned from = 7; from <= 8; from++) {
+                atomic_store(&looked_at.generation, from - 1);
+                opened_once_more();
+                openings_at = at;
+                openings_left = openings;
+                enum segment_state seen = disk_segment_look(&looked_at, &generation);
+                assert_in_range(generation, from, from + openings);
+                assert_int_equal(seen, generation % 2 == 0 ? SEGMENT_SEALED : SEGMENT_FILLING);
+            }
+}
+
 /* ---- lookups ---------------------------------------------------------------------------------------------------- */
 
 #define OLD_BYTES   20000
@@ -474,6 +516,51 @@ static void test_a_read_without_memory_is_a_miss_for_now(void **state)
     store_object_unref(asked.lookup.object);
 }
 
+/* Zeros where the object lies. */
+static void damage(const struct world *w, uint64_t object)
+{
+    static const char zeros[64];
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+    FILE *file = fopen(w->path, "r+");
+
+    assert_int_equal(disk_index_find(w->disk->index, disk_hash(hash_of(w, object)), ~0u, entries), 1);
+    assert_non_null(file);
+    assert_int_equal(fseek(file, (long)disk_at(w->device, entries[0].segment, entries[0].offset * DISK_OFFSET_UNIT), SEEK_SET), 0);
+    assert_int_equal(fwrite(zeros, sizeof(zeros), 1, file), 1);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_what_is_damaged_is_counted_and_asked_for_no_more(void **state)
+{
+    struct world *w = *state;
+    struct asked asked;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    damage(w, 1);
+    ask(w, &asked, 1);
+    answer(w, &asked);
+    assert_int_equal(asked.lookup.found, STORE_MISS);
+    assert_int_equal(stats_of(w).errors[DISK_ERROR_CORRUPT], 1);
+    assert_false(disk_has(w->disk, hash_of(w, 1)));
+}
+
+/* Its segment was reclaimed and is written again, say, between the look into the index and the read. */
+static void test_what_has_left_the_index_is_not_damaged(void **state)
+{
+    struct world *w = *state;
+    struct asked asked;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    damage(w, 1);
+    ask(w, &asked, 1);
+    disk_forget(w->disk, hash_of(w, 1));
+    answer(w, &asked);
+    assert_int_equal(asked.lookup.found, STORE_MISS);
+    assert_int_equal(stats_of(w).errors[DISK_ERROR_CORRUPT], 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -485,12 +572,15 @@ int main(void)
         TEST(test_what_no_segment_holds_takes_none),
         TEST(test_what_a_segment_just_holds_is_taken),
         TEST(test_a_segment_nothing_came_into_is_free_again),
+        cmocka_unit_test(test_a_segment_is_opened_between_two_looks),
         TEST(test_what_comes_during_a_read_stays),
         TEST(test_what_comes_during_a_read_is_as_stale_as_it_is),
         TEST(test_what_comes_during_a_read_and_is_purged_is_a_miss),
         TEST(test_what_left_the_disk_during_a_read_is_a_miss),
         TEST(test_lookups_at_a_time_of_one_record),
         TEST(test_a_read_without_memory_is_a_miss_for_now),
+        TEST(test_what_is_damaged_is_counted_and_asked_for_no_more),
+        TEST(test_what_has_left_the_index_is_not_damaged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
