@@ -116,18 +116,20 @@ static bool is_head(uint8_t kind)
     return kind == DISK_HEAD || kind == DISK_HEAD_SOFT;
 }
 
+static void become_body(struct disk *disk, uint64_t hash)
+{
+    struct disk_gone gone;
+
+    disk_index_become_body(disk->index, hash, &gone);
+    all_gone(disk, &gone);
+}
+
 void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry)
 {
-    struct disk_entry old[DISK_INDEX_FIND_MAX];
     struct disk_gone gone;
-    unsigned count = 0;
 
     if (is_head(entry->kind))
-        count = disk_index_find(disk->index, hash, 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
-    for (unsigned i = 0; i < count; i++) {
-        old[i].kind = DISK_BODY;
-        disk_entry_put(disk, hash, &old[i]);
-    }
+        become_body(disk, hash);
     disk_entry_put(disk, hash, entry);
     if (is_head(entry->kind) || entry->kind == DISK_BODY)
         return;
@@ -492,17 +494,11 @@ void disk_forget(struct disk *disk, hash128 hash)
 
 void disk_renew(struct disk *disk, hash128 hash)
 {
-    struct disk_entry old[DISK_INDEX_FIND_MAX];
     struct disk_gone gone;
-    unsigned count;
 
     if (disk->device_count == 0)
         return;
-    count = disk_index_find(disk->index, disk_hash(hash), 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
-    for (unsigned i = 0; i < count; i++) {
-        old[i].kind = DISK_BODY;
-        disk_entry_put(disk, disk_hash(hash), &old[i]);
-    }
+    become_body(disk, disk_hash(hash));
     disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY, &gone);
     all_gone(disk, &gone);
 }

@@ -225,8 +225,8 @@ void disk_failed(struct disk_device *device, enum disk_error kind, const char *w
 void disk_note_add(struct disk *disk, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Index and accounts together. */
 void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
-/* A record newer than what the key has. A new head leaves the body where it is: a whole record becomes one, and is put
- * before the head can be found. What is whole needs no other body. */
+/* A record newer than what the key has. A new head leaves the body where it is: a whole record becomes one, before the head
+ * can be found. What is whole needs no other body. */
 void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
 /* What the index has at that place; false: it has nothing of that key there any more. */
 bool disk_entry_find(const struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset, struct disk_entry *ret_entry);

@@ -359,20 +359,22 @@ static void publish_new(struct disk *disk, const struct disk_pending *pending)
     atomic_fetch_add_explicit(&disk->inserts, 1, memory_order_relaxed);
 }
 
-/* In the place of what it is a copy of, while that is there; of another size where it went without its metadata. */
+/* In the place of what it is a copy of, while that is there; of another size where it went without its metadata. Where a head
+ * was written meanwhile, the record is its body from now on; that may happen between look and move, once. */
 static void publish_copy(struct disk *disk, const struct disk_pending *pending)
 {
     struct disk_entry old, entry = pending->entry;
 
-    if (!disk_entry_find(disk, pending->hash, pending->from_segment, pending->from_offset, &old))
-        return;
-    if (old.kind == DISK_BODY) /* a head was written meanwhile: the record is its body from now on */
-        entry.kind = DISK_BODY;
-    disk_entry_came(disk, &entry);
-    if (disk_index_move(disk->index, pending->hash, pending->from_segment, pending->from_offset, &entry))
-        disk_entry_gone(disk, &old);
-    else
+    for (unsigned i = 0; i < 2 && disk_entry_find(disk, pending->hash, pending->from_segment, pending->from_offset, &old); i++) {
+        if (old.kind == DISK_BODY)
+            entry.kind = DISK_BODY;
+        disk_entry_came(disk, &entry);
+        if (disk_index_move(disk->index, pending->hash, pending->from_segment, pending->from_offset, &entry)) {
+            disk_entry_gone(disk, &old);
+            return;
+        }
         disk_entry_gone(disk, &entry);
+    }
 }
 
 static void publish(struct disk_stream *stream)
