@@ -461,12 +461,14 @@ bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is
 {
     struct disk_device *device = device_for(disk, stored->seen.hash);
     uint64_t bytes = (uint64_t)MAX(store_object_length(&stored->seen), 0) + sizeof(*stored);
-    bool is_taken, wakes;
+    bool is_taken, wakes, is_full;
 
     if (device == NULL || atomic_load_explicit(&disk->is_off, memory_order_relaxed))
         return false;
     pthread_mutex_lock(&device->mutex);
-    is_taken = device->offer_count < OFFERS_MAX && device->offer_bytes + bytes <= OFFER_BYTES_MAX;
+    is_full = device->offer_count == OFFERS_MAX || device->offer_bytes + bytes > OFFER_BYTES_MAX;
+    /* Under the lock: the keeper drops what was offered once, after the device went offline. */
+    is_taken = !is_full && !atomic_load_explicit(&device->is_offline, memory_order_relaxed);
     if (is_taken) {
         stored_ref(stored, 1);
         device->offers[(device->offer_first + device->offer_count++) % OFFERS_MAX] =
@@ -475,7 +477,7 @@ bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is
     }
     wakes = device->offer_bytes > OFFER_BYTES_MAX / 8 || device->offer_count > OFFERS_MAX / 8;
     pthread_mutex_unlock(&device->mutex);
-    if (!is_taken)
+    if (is_full)
         atomic_fetch_add_explicit(&disk->offers_refused, 1, memory_order_relaxed);
     if (wakes)
         disk_keeper_wake(device);

@@ -23,6 +23,24 @@ void *__wrap_os_file_memory(size_t size)
     return has_no_memory ? NULL : __real_os_file_memory(size);
 }
 
+/* ---- what happens just before a lock is taken ------------------------------------------------------------------- */
+
+static struct {
+    pthread_mutex_t *mutex;
+    void (*happens)(void);
+} before_lock;
+
+int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+    if (before_lock.mutex == mutex) {
+        before_lock.mutex = NULL;
+        before_lock.happens();
+    }
+    return __real_pthread_mutex_lock(mutex);
+}
+
 /* ---- a store ---------------------------------------------------------------------------------------------------- */
 
 struct world {
@@ -561,6 +579,36 @@ static void test_what_has_left_the_index_is_not_damaged(void **state)
     assert_int_equal(stats_of(w).errors[DISK_ERROR_CORRUPT], 0);
 }
 
+/* ---- a device that fails ---------------------------------------------------------------------------------------- */
+
+static struct disk_device *failing;
+
+static void device_fails(void)
+{
+    while (!atomic_load(&failing->is_offline))
+        disk_failed(failing, DISK_ERROR_READ, "a test", ERR_SYS(EIO));
+    assert_false(disk_offline_step(failing)); /* its keeper */
+}
+
+static void test_an_offer_to_a_device_that_fails_is_not_held(void **state)
+{
+    struct world *w = *state;
+    struct store_object *object;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    assert_true(put_whole(w->ram, newer_answer));
+    assert_int_equal(w->device->offer_count, 1);
+    assert_int_equal(find(w->ram, 1, &object), STORE_HIT);
+    failing = w->device;
+    before_lock.happens = device_fails;
+    before_lock.mutex = &w->device->mutex;
+    assert_false(disk_offer(w->disk, stored_of(object), true, false));
+    assert_null(before_lock.mutex);
+    assert_int_equal(w->device->offer_count, 0); /* nobody would take it */
+    store_object_unref(object);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -581,6 +629,7 @@ int main(void)
         TEST(test_a_read_without_memory_is_a_miss_for_now),
         TEST(test_what_is_damaged_is_counted_and_asked_for_no_more),
         TEST(test_what_has_left_the_index_is_not_damaged),
+        TEST(test_an_offer_to_a_device_that_fails_is_not_held),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
