@@ -318,9 +318,20 @@ static void bodies_begin(struct disk_read *read)
     read->bodies = 0;
 }
 
+/* The worker has ended: whoever still waits there hears no more. */
+static void read_abandon(struct disk_read *read)
+{
+    if (read->lookup != NULL)
+        read->lookup->op.pending = false;
+    read->lookup = NULL;
+}
+
 static void read_done(struct os_op *op)
 {
     struct disk_read *read = container_of(op, struct disk_read, io.op);
+
+    if (op->result == -ECANCELED)
+        read_abandon(read);
     bool is_found = read->lookup != NULL && candidate_take(read);
 
     candidate_leave(read);

@@ -579,6 +579,32 @@ static void test_what_has_left_the_index_is_not_damaged(void **state)
     assert_int_equal(stats_of(w).errors[DISK_ERROR_CORRUPT], 0);
 }
 
+/* ---- a worker that ends ----------------------------------------------------------------------------------------- */
+
+static uint32_t reading(const struct world *w)
+{
+    return atomic_load(&w->device->reading[0]) + atomic_load(&w->device->reading[1]);
+}
+
+static void test_a_worker_ends_during_its_reads(void **state)
+{
+    struct world *w = *state;
+    struct asked cancelled, waiting;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    ask(w, &cancelled, 1);
+    ask(w, &waiting, 1);
+    storage_cancel(&cancelled.lookup.op);
+    assert_true(reading(w) > 0);
+    w->worker = loop_free(w->worker);
+    assert_int_equal(reading(w), 0); /* a sweep need not wait for them */
+    assert_int_equal(cancelled.done + waiting.done, 0);
+    storage_cancel(&waiting.lookup.op);
+    for (uint32_t i = 0; i < w->disk->segment_count; i++)
+        assert_int_equal(atomic_load(&w->disk->segments[i].pins), 0);
+}
+
 /* ---- a device that fails ---------------------------------------------------------------------------------------- */
 
 static struct disk_device *failing;
@@ -629,6 +655,7 @@ int main(void)
         TEST(test_a_read_without_memory_is_a_miss_for_now),
         TEST(test_what_is_damaged_is_counted_and_asked_for_no_more),
         TEST(test_what_has_left_the_index_is_not_damaged),
+        TEST(test_a_worker_ends_during_its_reads),
         TEST(test_an_offer_to_a_device_that_fails_is_not_held),
     };
 
