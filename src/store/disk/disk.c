@@ -330,6 +330,7 @@ static err disk_prepare(struct disk *disk)
     disk->tenant_bytes = calloc(STORE_TENANTS, sizeof(*disk->tenant_bytes));
     ENSURE(disk->segments != NULL && disk->tenant_bytes != NULL, MEMORY);
     TRY(disk_index_open(disk));
+    TRY(disk_changed_open(disk));
     for (unsigned i = 0; i < disk->device_count; i++)
         TRY(device_prepare(&disk->devices[i]));
     TRY(disk_journals_open(disk));
@@ -378,6 +379,7 @@ err disk_open(const struct disk_config *config, struct disk **ret_disk)
     disk->config = *config;
     disk->purges = config->purges;
     pthread_mutex_init(&disk->note_mutex, NULL);
+    pthread_mutex_init(&disk->changed_mutex, NULL);
     devices_open(disk);
     set_choose(disk);
     devices_take(disk);
@@ -402,11 +404,13 @@ struct disk *disk_free(struct disk *disk)
         device_done(&disk->devices[i]);
     for (unsigned i = 0; i < disk->note_count; i++)
         free(disk->notes[i]);
+    disk_changed_close(disk);
     disk_index_free(disk->index);
     free(disk->words);
     free(disk->segments);
     free(disk->tenant_bytes);
     pthread_mutex_destroy(&disk->note_mutex);
+    pthread_mutex_destroy(&disk->changed_mutex);
     free(disk);
     return NULL;
 }
@@ -486,6 +490,7 @@ void disk_forget(struct disk *disk, hash128 hash)
 
     if (disk->device_count == 0)
         return;
+    disk_changed(disk, disk_hash(hash));
     disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY | 1u << DISK_BODY, &gone);
     all_gone(disk, &gone);
 }
@@ -498,6 +503,7 @@ void disk_renew(struct disk *disk, hash128 hash)
 
     if (disk->device_count == 0)
         return;
+    disk_changed(disk, disk_hash(hash));
     count = disk_index_find(disk->index, disk_hash(hash), 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
     for (unsigned i = 0; i < count; i++) {
         old[i].kind = DISK_BODY;

@@ -162,6 +162,10 @@ struct disk {
     struct disk_snapshot_head snapshot;
     uint64_t snapshot_at; /* on the first device */
     _Atomic bool is_loaded;
+    /* changed.c */
+    _Atomic bool notes_changes;
+    pthread_mutex_t changed_mutex;
+    uint64_t *changed;
     _Atomic bool is_off;
     _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them */
     _Atomic uint64_t live_bytes;
@@ -284,6 +288,16 @@ bool disk_sweep_step(struct disk_device *device);
 void disk_sweep_close(struct disk_device *device);
 /* Entries of all devices are there, or will not come. */
 bool disk_all_recovered(const struct disk *disk);
+
+/* changed.c: what was changed while the index is recovered. */
+MUST_USE err disk_changed_open(struct disk *disk);
+void disk_changed_close(struct disk *disk); /* every device has recovered */
+/* What older records say of that key does not count any more. Before the index is changed; any thread. */
+void disk_changed(struct disk *disk, uint64_t hash);
+/* Recovery's: locked while it asks and puts. */
+void disk_changed_lock(struct disk *disk);
+void disk_changed_unlock(struct disk *disk);
+bool disk_was_changed(const struct disk *disk, uint64_t sight);
 
 /* commit.c: purges to the journal. */
 void disk_commit_step(struct disk_device *device);

@@ -295,6 +295,16 @@ static void supers_tell(struct disk_device *device)
         device->super.out = before; /* again with the next step */
 }
 
+static bool offline_step(struct disk_device *device)
+{
+    bool more = disk_offline_step(device);
+
+    disk_recover_close(device);
+    if (disk_all_recovered(device->disk)) /* it may have been the one that others waited for */
+        disk_changed_close(device->disk);
+    return more;
+}
+
 static void keeper_step(struct disk_device *device)
 {
     uint64_t now_ns = loop_now_ns(device->loop);
@@ -311,7 +321,7 @@ static void keeper_step(struct disk_device *device)
         supers_tell(device);
     disk_commit_step(device);
     if (atomic_load_explicit(&device->is_offline, memory_order_relaxed))
-        more = disk_offline_step(device);
+        more = offline_step(device);
     else if (state_of(device) == KEEPER_RECOVERING)
         more = disk_recover_step(device);
     else

@@ -193,6 +193,22 @@ static bool entry_counts(void *arg, const struct disk_entry *entry)
     return true;
 }
 
+static bool was_not_changed(void *arg, uint64_t sight)
+{
+    return !disk_was_changed(arg, sight);
+}
+
+static unsigned bucket_load(struct disk *disk, uint64_t bucket, char *bytes)
+{
+    unsigned loaded;
+
+    disk_changed_lock(disk);
+    disk_index_filter(disk->index, bucket, bytes, was_not_changed, disk);
+    loaded = disk_index_load(disk->index, bucket, bytes, entry_counts, disk);
+    disk_changed_unlock(disk);
+    return loaded;
+}
+
 MUST_USE static err chunk_load(struct disk_device *device)
 {
     struct disk_recovery *recovery = device->recovery;
@@ -208,8 +224,8 @@ MUST_USE static err chunk_load(struct disk_device *device)
     TRY(disk_chunk_read(recovery->chunk, &disk->set, disk->snapshot.number, recovery->next, &buckets));
     ENSURE(buckets == disk_chunk_buckets(&disk->snapshot, recovery->next), CORRUPT);
     for (uint64_t i = 0; i < buckets; i++)
-        recovery->loaded += disk_index_load(disk->index, (uint64_t)recovery->next * DISK_CHUNK_BUCKETS + i,
-                                            recovery->chunk + sizeof(struct disk_chunk_head) + i * DISK_INDEX_BUCKET_BYTES, entry_counts, disk);
+        recovery->loaded += bucket_load(disk, (uint64_t)recovery->next * DISK_CHUNK_BUCKETS + i,
+                                        recovery->chunk + sizeof(struct disk_chunk_head) + i * DISK_INDEX_BUCKET_BYTES);
     return ERR_OK;
 }
 
@@ -523,8 +539,12 @@ static void replay_take(struct disk_device *device, struct replay *replay)
     replay->is_ready = false;
     if (from->purge_seq < journal_forgotten(device->journal) || is_outdated(device, from->hash, replay_wseq(disk, replay)))
         return;
-    disk_entry_take_place(disk, from->hash, &entry);
-    device->recovery->replayed++;
+    disk_changed_lock(disk);
+    bool is_wanted = !disk_was_changed(disk, disk_index_sight(disk->index, from->hash));
+    if (is_wanted)
+        disk_entry_take_place(disk, from->hash, &entry);
+    disk_changed_unlock(disk);
+    device->recovery->replayed += is_wanted;
 }
 
 /* The older of the two logs' next records. */
@@ -581,6 +601,8 @@ static void recover_end(struct disk_device *device)
              (unsigned long long)recovery->replayed);
     disk_recover_close(device);
     atomic_store(&device->has_recovered, true);
+    if (disk_all_recovered(device->disk))
+        disk_changed_close(device->disk);
     atomic_store(&device->keeper_state, KEEPER_RUNNING);
 }
 
