@@ -49,14 +49,34 @@ static uint32_t failures_max(const struct disk_device *device)
     return MIN(FAILURES_MAX, MAX(FAILURES_MIN, device->super.segments / FAILURES_SHARE));
 }
 
-static void device_offline(struct disk_device *device)
+void disk_device_out(struct disk_device *device, const char *why)
 {
+    struct disk *disk = device->disk;
+
     if (atomic_exchange(&device->is_offline, true))
         return;
-    disk_count(device->disk, DISK_ERROR_OFFLINE);
-    disk_note_add(device->disk, "%s: failed %u times and is out of use until WARP is started again: look at the device, the rest serves on",
-                  device->path, failures_max(device));
-    disk_keeper_wake(device); /* its entries leave the index there */
+    disk_count(disk, DISK_ERROR_OFFLINE);
+    disk_note_add(disk, "%s: %s and is out of use until WARP is started again: look at the device, the rest serves on", device->path, why);
+    for (unsigned i = 0; i < disk->device_count; i++)
+        disk_keeper_wake(&disk->devices[i]); /* its entries leave the index there; the others' superblocks name it */
+}
+
+uint64_t disk_devices_out(const struct disk *disk)
+{
+    uint64_t out = 0;
+
+    for (unsigned i = 0; i < disk->device_count; i++)
+        if (atomic_load(&disk->devices[i].is_offline))
+            out |= UINT64_C(1) << disk->devices[i].number;
+    return out;
+}
+
+bool disk_is_in_use(const struct disk *disk)
+{
+    for (unsigned i = 0; i < disk->device_count; i++)
+        if (!atomic_load(&disk->devices[i].is_offline))
+            return true;
+    return false;
 }
 
 void disk_failed(struct disk_device *device, enum disk_error kind, const char *what, err e)
@@ -66,8 +86,11 @@ void disk_failed(struct disk_device *device, enum disk_error kind, const char *w
     disk_count(device->disk, kind);
     if (failures <= 3 || (failures & (failures - 1)) == 0)
         log_warn("%s: %s failed (%s), for the %uth time: look at the device", device->path, what, err_text(e), failures);
-    if (failures >= failures_max(device))
-        device_offline(device);
+    if (failures >= failures_max(device)) {
+        char why[64];
+        snprintf(why, sizeof(why), "failed %u times", failures_max(device));
+        disk_device_out(device, why);
+    }
 }
 
 void disk_settle(struct disk *disk, struct stored *stored)
@@ -334,7 +357,8 @@ static err disk_prepare(struct disk *disk)
     for (unsigned i = 0; i < disk->device_count; i++)
         TRY(device_prepare(&disk->devices[i]));
     TRY(disk_journals_open(disk));
-    disk_snapshot_find(&disk->devices[0]);
+    if (!atomic_load(&disk->devices[0].is_offline))
+        disk_snapshot_find(&disk->devices[0]);
     return ERR_OK;
 }
 

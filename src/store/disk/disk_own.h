@@ -204,6 +204,10 @@ void disk_settle(struct disk *disk, struct stored *stored);
 void disk_count(struct disk *disk, enum disk_error kind);
 /* The device itself failed (I/O error): counts, logs, takes it offline when that happens too often. */
 void disk_failed(struct disk_device *device, enum disk_error kind, const char *what, err e);
+/* Out of use from now on; why: "failed 4 times". Any thread. */
+void disk_device_out(struct disk_device *device, const char *why);
+uint64_t disk_devices_out(const struct disk *disk); /* those that were opened and are out of use, a bit each */
+bool disk_is_in_use(const struct disk *disk);       /* at least one of them is */
 void disk_note_add(struct disk *disk, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Index and accounts together. */
 void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *entry);

@@ -29,6 +29,7 @@ struct journal {
     struct taken {
         struct journal_head head;
         struct journal_entry *list;
+        uint8_t unread; /* halves whose copy could not be read */
     } *taken;
 };
 
@@ -154,6 +155,11 @@ void journal_take(struct journal *journal, const void *block, uint64_t at)
 
     if (at / DISK_BLOCK >= 2 * journal->blocks)
         return;
+    if (block == NULL) {
+        taken->unread++;
+        journal->has_bytes = true;
+        return;
+    }
     if (!head_read(journal, block, place, &head)) {
         journal->has_bytes |= !is_blank(block);
         return;
@@ -165,7 +171,8 @@ void journal_take(struct journal *journal, const void *block, uint64_t at)
         return; /* as if it were damaged */
     memcpy(list, (const char *)block + sizeof(head), JOURNAL_BLOCK_ENTRIES * sizeof(*list));
     free(taken->list);
-    *taken = (struct taken){head, list};
+    taken->head = head;
+    taken->list = list;
 }
 
 MUST_USE static err entries_room(struct journal *journal, unsigned count)
@@ -214,6 +221,12 @@ static void rewrite(struct journal *journal)
     journal->needs_head = journal->is_rewriting = true;
 }
 
+/* Nobody knows what lies there, nor whether it was durable. */
+static bool is_unread(const struct journal *journal, uint64_t number)
+{
+    return journal->taken[number % journal->blocks].unread == 2;
+}
+
 enum journal_state journal_taken(struct journal *journal)
 {
     const struct taken *newest = NULL;
@@ -235,8 +248,9 @@ enum journal_state journal_taken(struct journal *journal)
         const struct taken *taken = &journal->taken[number % journal->blocks];
         bool is_there = taken->head.number == number && block_restore(journal, taken);
         has_hole |= !is_there;
-        is_broken |= !is_there && number < newest->head.durable;
+        is_broken |= !is_there && (number < newest->head.durable || is_unread(journal, number));
     }
+    is_broken |= is_unread(journal, journal->next); /* a newer one may lie there */
     entries_sort(journal);
     journal->written = journal->count;
     taken_free(journal);

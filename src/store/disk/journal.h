@@ -52,7 +52,7 @@ struct journal *journal_free(struct journal *journal);
 
 /* ---- at the start: every block of the area, in any order, then journal_taken ---------------------------------------- */
 
-/* at: its place in the area. */
+/* at: its place in the area. NULL: it cannot be read. */
 void journal_take(struct journal *journal, const void *block, uint64_t at);
 enum journal_state {
     JOURNAL_INTACT,

@@ -280,19 +280,21 @@ static void keeper_close(struct disk_device *device)
 static void supers_tell(struct disk_device *device)
 {
     struct disk *disk = device->disk;
-    uint64_t out = device->super.out;
+    uint64_t before = device->super.out, out = before | disk_devices_out(disk);
 
-    for (unsigned i = 0; i < disk->device_count; i++)
-        if (atomic_load_explicit(&disk->devices[i].is_offline, memory_order_relaxed))
-            out |= 1ull << disk->devices[i].number;
-    if (out == device->super.out)
+    if (out == before)
         return;
-    uint64_t before = device->super.out;
     device->super.out = out;
-    if (err_is_ok(disk_super_store(device)))
+    err e = disk_super_store(device);
+    if (err_is_ok(e)) {
         atomic_fetch_or(&disk->out_now, out);
-    else
-        device->super.out = before; /* again with the next step */
+        for (unsigned i = 0; i < disk->device_count; i++)
+            disk_keeper_wake(&disk->devices[i]); /* purges may wait for it */
+        return;
+    }
+    device->super.out = before; /* again with the next step */
+    if (e.code != ERR_MEMORY)
+        disk_failed(device, DISK_ERROR_WRITE, "writing its superblock", e);
 }
 
 static bool offline_step(struct disk_device *device)

@@ -338,6 +338,206 @@ static void test_no_superblock_can_be_read(void **state)
     node_close();
 }
 
+/* ---- journals ------------------------------------------------------------------------------------------------------- */
+
+/* Objects 0 to 19, of which 3 was purged. */
+static void node_begin(void)
+{
+    node_open();
+    node_recover();
+    fill_all(20);
+    assert_true(purge(3));
+    node_close();
+}
+
+static void node_check(void)
+{
+    node_recover();
+    assert_int_equal(hits(20), 19);
+    assert_false(look_up(3));
+}
+
+static bool tells(const char *path, const char *what)
+{
+    const char *note;
+
+    for (unsigned i = 0; (note = disk_note(node.disk, i)) != NULL; i++)
+        if (strncmp(note, path, strlen(path)) == 0 && strstr(note, what) != NULL)
+            return true;
+    return false;
+}
+
+/* In both halves there is only one that can be read. */
+static void test_journal_blocks_cannot_be_read(void **state)
+{
+    (void)state;
+    node_begin();
+    struct disk_super super = super_of(0);
+    for (unsigned half = 0; half < 2; half++) {
+        uint64_t bytes = super.journal_bytes / DISK_BLOCK / 2 * DISK_BLOCK;
+        sim_disk_set_bad(sim_disk_at(files[0]), super.journal_at + half * bytes, bytes, SIM_DISK_READS);
+        node_open();
+        node_check();
+        assert_int_equal(stats().errors[DISK_ERROR_FORMATTED], 0);
+        assert_true(stats().errors[DISK_ERROR_READ] > 0);
+        assert_null(disk_note(node.disk, 0));
+        node_kill();
+    }
+}
+
+static void test_no_journal_can_be_read(void **state)
+{
+    (void)state;
+    node_begin();
+    struct disk_super super = super_of(0);
+    sim_disk_set_bad(sim_disk_at(files[0]), super.journal_at, super.journal_bytes, SIM_DISK_READS);
+    node_open();
+    node_recover();
+    assert_int_equal(stats().errors[DISK_ERROR_FORMATTED], 1);
+    assert_int_equal(hits(20), 0);
+    fill_all(20);
+    node_close();
+}
+
+static void test_another_journal_can_be_read(void **state)
+{
+    (void)state;
+    node_begin();
+    struct disk_super super = super_of(0);
+    sim_disk_set_bad(sim_disk_at(files[0]), super.journal_at, super.journal_bytes, SIM_DISK_READS);
+    node_open();
+    node_check();
+    assert_int_equal(stats().errors[DISK_ERROR_FORMATTED], 0);
+    assert_int_equal(stats().devices_offline, 0);
+    node_close();
+}
+
+/* That device is out, and was away when it comes back. */
+static void test_a_journal_cannot_be_begun(void **state)
+{
+    (void)state;
+    node_begin();
+    struct disk_super super = super_of(1);
+    sim_disk_set_bad(sim_disk_at(files[1]), super.journal_at, super.journal_bytes, SIM_DISK_WRITES);
+    node_open();
+    node_recover();
+    assert_true(tells(files[1], "purge journal"));
+    assert_int_equal(stats().devices_offline, 1);
+    assert_false(stats().is_off);
+    unsigned left = hits(20);
+    assert_true(left > 0 && left < 19);
+    for (unsigned n = 10; n < 15; n++)
+        assert_true(purge(n));
+    node_kill();
+    sim_disk_set_bad(sim_disk_at(files[1]), 0, 0, 0);
+    node_open();
+    node_recover();
+    assert_int_equal(stats().errors[DISK_ERROR_FORMATTED], 1);
+    for (unsigned n = 10; n < 15; n++)
+        assert_false(look_up(n));
+    assert_false(look_up(3));
+    assert_int_equal(stats().devices_offline, 0);
+    node_close();
+}
+
+static void test_no_journal_can_be_begun(void **state)
+{
+    (void)state;
+    node_begin();
+    struct disk_super super = super_of(0);
+    sim_disk_set_bad(sim_disk_at(files[0]), super.journal_at, super.journal_bytes, SIM_DISK_WRITES);
+    assert_false(err_is_ok(node_open_err()));
+    assert_true(tells(files[0], "purge journal"));
+    assert_false(look_up(4));
+    assert_false(purge(4));
+    node_kill();
+}
+
+/* ---- devices that fail in the middle of a purge --------------------------------------------------------------------- */
+
+static void lost_while_purging(bool is_journal)
+{
+    node_open();
+    node_recover();
+    fill_all(20);
+    struct disk_super super = super_of(1);
+    if (is_journal)
+        sim_disk_set_bad(sim_disk_at(files[1]), super.journal_at, super.journal_bytes, SIM_DISK_WRITES);
+    else
+        sim_disk_vanish(sim_disk_at(files[1]), ENODEV);
+    for (unsigned n = 0; n < 10; n++)
+        assert_true(purge(n));
+    assert_false(stats().is_off);
+    assert_int_equal(stats().devices_offline, 1);
+    assert_true(tells(files[1], "out of use"));
+    assert_int_equal(super_of(0).out, 2);
+    node_kill();
+    sim_disk_set_bad(sim_disk_at(files[1]), 0, 0, 0);
+    sim_disk_vanish(sim_disk_at(files[1]), 0);
+    node_open();
+    node_recover();
+    assert_int_equal(stats().errors[DISK_ERROR_FORMATTED], 1);
+    assert_int_equal(hits(10), 0);
+    assert_true(hits(20) > 0);
+    node_close();
+}
+
+static void test_a_journal_fails(void **state)
+{
+    (void)state;
+    lost_while_purging(true);
+}
+
+static void test_a_device_vanishes(void **state)
+{
+    (void)state;
+    lost_while_purging(false);
+}
+
+/* It is out already when the purge comes, and nobody has that on record yet; whichever keeper is the first to look. */
+static void purge_in_that_moment(void)
+{
+    struct store_purge asked;
+
+    node_open();
+    node_recover();
+    fill_all(20);
+    while (stats().devices_offline == 0)
+        disk_failed(&node.disk->devices[1], DISK_ERROR_READ, "reading for a test", ERR_SYS(EIO));
+    purge_begin(&asked, 5);
+    assert_int_equal(super_of(0).out, 0);
+    until_done(is_done ? STORE_DONE : STORE_PENDING);
+    assert_true(asked.durable);
+    assert_int_equal(super_of(0).out, 2);
+    assert_false(stats().is_off);
+    node_close();
+}
+
+static void test_a_purge_in_that_moment(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 2; seed < 12; seed++) {
+        purge_in_that_moment();
+        sim_end();
+        sim_begin(seed);
+    }
+}
+
+static void test_all_journals_fail(void **state)
+{
+    (void)state;
+    node_open();
+    node_recover();
+    fill_all(20);
+    for (unsigned i = 0; i < devices; i++)
+        sim_disk_set_bad(sim_disk_at(files[i]), super_of(i).journal_at, super_of(i).journal_bytes, SIM_DISK_WRITES);
+    assert_false(purge(5));
+    assert_true(stats().is_off);
+    assert_true(tells("/", "purge again"));
+    assert_false(look_up(5));
+    node_close();
+}
+
 int main(void)
 {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup_one, teardown)
@@ -345,10 +545,16 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ONE(test_one_superblock_cannot_be_read),
         ONE(test_no_superblock_can_be_read),
+        ONE(test_journal_blocks_cannot_be_read),
+        ONE(test_no_journal_can_be_read),
+        TWO(test_another_journal_can_be_read),
+        TWO(test_a_journal_cannot_be_begun),
+        ONE(test_no_journal_can_be_begun),
+        TWO(test_a_journal_fails),
+        TWO(test_a_device_vanishes),
+        TWO(test_a_purge_in_that_moment),
+        ONE(test_all_journals_fail),
+        TWO(test_all_journals_fail),
     };
-    (void)setup_two;
-    (void)super_of;
-    (void)purge;
-    (void)node_kill;
     return cmocka_run_group_tests_name("disk_store", tests, NULL, NULL);
 }
