@@ -138,7 +138,8 @@ struct disk_device {
     _Atomic uint64_t swept_seq; /* purges up to it have left the index */
     uint64_t swept_at_ns;
     /* of the first device: */
-    uint64_t snapshot_number, snapshot_swept; /* of the last one that is durable: its number and swept_seq */
+    uint64_t snapshot_number, snapshot_swept; /* the highest number there is; swept_seq of the last one that is whole */
+    unsigned snapshot_area; /* where that one lies: the next one goes into the other area */
     uint64_t snapshot_at_ns;
 };
 

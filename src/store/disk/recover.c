@@ -144,6 +144,7 @@ MUST_USE static err snapshot_take(struct disk_device *device, const struct disk_
     disk->snapshot = *head;
     disk->snapshot_at = device->super.snapshot_at[area];
     device->snapshot_swept = head->swept_seq;
+    device->snapshot_area = area;
     return ERR_OK;
 }
 

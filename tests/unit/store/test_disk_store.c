@@ -538,6 +538,44 @@ static void test_all_journals_fail(void **state)
     node_close();
 }
 
+/* ---- snapshots -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t snapshot_number(unsigned area)
+{
+    struct disk_super super = super_of(0);
+    struct disk_snapshot_head head;
+    char block[DISK_BLOCK];
+
+    sim_disk_peek(sim_disk_at(files[0]), super.snapshot_at[area], block, DISK_BLOCK);
+    return err_is_ok(disk_snapshot_head_read(block, &super.set, &head)) ? head.number : 0;
+}
+
+/* The newer one is damaged: it is the one to be written over, as long as the other is all there is. */
+static void test_the_good_snapshot_stays(void **state)
+{
+    (void)state;
+    node_begin();
+    node_open();
+    node_recover();
+    node_close();
+    unsigned newer = snapshot_number(0) > snapshot_number(1) ? 0 : 1;
+    uint64_t good = snapshot_number(!newer);
+    assert_true(good > 0 && snapshot_number(newer) == good + 1);
+    sim_disk_flip(sim_disk_at(files[0]), super_of(0).snapshot_at[newer] + DISK_BLOCK, DISK_BLOCK);
+    node_open();
+    node_check();
+    assert_int_equal(stats().errors[DISK_ERROR_SNAPSHOT], 1);
+    node_close();
+    assert_int_equal(snapshot_number(newer), good + 2);
+    assert_int_equal(snapshot_number(!newer), good);
+    node_open();
+    node_check();
+    assert_int_equal(stats().errors[DISK_ERROR_SNAPSHOT], 0);
+    node_close();
+    assert_int_equal(snapshot_number(newer), good + 2);
+    assert_int_equal(snapshot_number(!newer), good + 3);
+}
+
 int main(void)
 {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup_one, teardown)
@@ -555,6 +593,7 @@ int main(void)
         TWO(test_a_purge_in_that_moment),
         ONE(test_all_journals_fail),
         TWO(test_all_journals_fail),
+        ONE(test_the_good_snapshot_stays),
     };
     return cmocka_run_group_tests_name("disk_store", tests, NULL, NULL);
 }
