@@ -139,18 +139,20 @@ static bool is_head(uint8_t kind)
     return kind == DISK_HEAD || kind == DISK_HEAD_SOFT;
 }
 
+static void become_body(struct disk *disk, uint64_t hash)
+{
+    struct disk_gone gone;
+
+    disk_index_become_body(disk->index, hash, &gone);
+    all_gone(disk, &gone);
+}
+
 void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry)
 {
-    struct disk_entry old[DISK_INDEX_FIND_MAX];
     struct disk_gone gone;
-    unsigned count = 0;
 
     if (is_head(entry->kind))
-        count = disk_index_find(disk->index, hash, 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
-    for (unsigned i = 0; i < count; i++) {
-        old[i].kind = DISK_BODY;
-        disk_entry_put(disk, hash, &old[i]);
-    }
+        become_body(disk, hash);
     disk_entry_put(disk, hash, entry);
     if (is_head(entry->kind) || entry->kind == DISK_BODY)
         return;
@@ -487,12 +489,14 @@ bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is
 {
     struct disk_device *device = device_for(disk, stored->seen.hash);
     uint64_t bytes = (uint64_t)MAX(store_object_length(&stored->seen), 0) + sizeof(*stored);
-    bool is_taken, wakes;
+    bool is_taken, wakes, is_full;
 
     if (device == NULL || atomic_load_explicit(&disk->is_off, memory_order_relaxed))
         return false;
     pthread_mutex_lock(&device->mutex);
-    is_taken = device->offer_count < OFFERS_MAX && device->offer_bytes + bytes <= OFFER_BYTES_MAX;
+    is_full = device->offer_count == OFFERS_MAX || device->offer_bytes + bytes > OFFER_BYTES_MAX;
+    /* Under the lock: the keeper drops what was offered once, after the device went offline. */
+    is_taken = !is_full && !atomic_load_explicit(&device->is_offline, memory_order_relaxed);
     if (is_taken) {
         stored_ref(stored, 1);
         device->offers[(device->offer_first + device->offer_count++) % OFFERS_MAX] =
@@ -501,7 +505,7 @@ bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is
     }
     wakes = device->offer_bytes > OFFER_BYTES_MAX / 8 || device->offer_count > OFFERS_MAX / 8;
     pthread_mutex_unlock(&device->mutex);
-    if (!is_taken)
+    if (is_full)
         atomic_fetch_add_explicit(&disk->offers_refused, 1, memory_order_relaxed);
     if (wakes)
         disk_keeper_wake(device);
@@ -521,18 +525,12 @@ void disk_forget(struct disk *disk, hash128 hash)
 
 void disk_renew(struct disk *disk, hash128 hash)
 {
-    struct disk_entry old[DISK_INDEX_FIND_MAX];
     struct disk_gone gone;
-    unsigned count;
 
     if (disk->device_count == 0)
         return;
     disk_changed(disk, disk_hash(hash));
-    count = disk_index_find(disk->index, disk_hash(hash), 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
-    for (unsigned i = 0; i < count; i++) {
-        old[i].kind = DISK_BODY;
-        disk_entry_put(disk, disk_hash(hash), &old[i]);
-    }
+    become_body(disk, disk_hash(hash));
     disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY, &gone);
     all_gone(disk, &gone);
 }
@@ -591,6 +589,7 @@ void disk_stats(const struct disk *disk, struct disk_stats *ret_stats)
     stats.reads = LOAD(reads);
     stats.reads_false = LOAD(reads_false);
     stats.offers_refused = LOAD(offers_refused);
+    stats.too_large = LOAD(too_large);
 #undef LOAD
     stats.store.objects = index.entries;
     stats.store.index_bytes = index.bytes;

@@ -113,9 +113,10 @@ struct disk_found {
 
 /* The tier above: keeps what was found. On lookup's thread. */
 struct disk_host {
-    /* Returns a reference to the object made of it, or NULL. */
-    struct store_object *(*found)(void *host, const struct disk_found *found);
-    /* It is not to be kept after all: it left the index meanwhile. */
+    /* Returns a reference to the object made of it, or NULL. *ret_above: STORE_MISS; or, where the tier above has an object
+     * of that key by now, which is returned then, how it is found there. */
+    struct store_object *(*found)(void *host, const struct disk_found *found, enum store_found *ret_above);
+    /* What was made of it is not to be kept after all: it left the index meanwhile. */
     void (*not_found)(void *host, struct store_object *object);
     /* The disk is done with what was offered: it has it now, or does not want it. On a keeper's thread; may be NULL. */
     void (*settled)(void *host, struct stored *stored);
@@ -161,6 +162,7 @@ struct disk_stats {
     uint64_t written_bytes[DISK_CAUSE_COUNT];
     uint64_t segments, segments_free, segments_bad;
     uint64_t offers_refused; /* the queue was full */
+    uint64_t too_large;      /* no segment holds them */
     uint64_t reads, reads_false; /* reads of the device; those that brought another key's record */
     uint64_t index_lost;
     unsigned devices, devices_offline, recovering;

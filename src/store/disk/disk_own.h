@@ -37,6 +37,28 @@ struct disk_segment {
     uint64_t purge_seq_min; /* the oldest check against the purge log of any record in it */
 };
 
+#ifndef DISK_LOOK_STEP /* a test's: where its keeper may come between */
+#define DISK_LOOK_STEP() ((void)0)
+#endif
+
+/* State and generation as they were at one moment, for threads that are not its keeper: it opens a segment between two looks.
+ * Generations only rise, and a new one is there before the state that comes with it. */
+static inline enum segment_state disk_segment_look(const struct disk_segment *segment, uint64_t *ret_generation)
+{
+    uint64_t generation = atomic_load(&segment->generation), before;
+    enum segment_state state;
+
+    do {
+        before = generation;
+        DISK_LOOK_STEP();
+        state = (enum segment_state)atomic_load(&segment->state);
+        DISK_LOOK_STEP();
+        generation = atomic_load(&segment->generation);
+    } while (generation != before);
+    *ret_generation = generation;
+    return state;
+}
+
 /* ---- one open segment of a log ---------------------------------------------------------------------------------- */
 
 /* A record that lies in a buffer and is not in the index yet. */
@@ -50,7 +72,7 @@ struct disk_pending {
 #define DISK_PENDING_BITS 4096u
 
 struct disk_footer {
-    char *bytes;
+    char *bytes; /* os_file_memory: room for what a seal writes */
     uint32_t size, room, entries;
     uint64_t last_wseq, purge_seq_min, purge_seq_max;
 };
@@ -172,7 +194,7 @@ struct disk {
     _Atomic uint64_t live_bytes;
     _Atomic uint64_t errors[DISK_ERROR_COUNT], written[DISK_CAUSE_COUNT];
     _Atomic uint64_t lookup_hits, misses, inserts, evictions, evicted_bytes, purge_attempts;
-    _Atomic uint64_t reads, reads_false, offers_refused;
+    _Atomic uint64_t reads, reads_false, offers_refused, too_large;
     pthread_mutex_t note_mutex;
     char *notes[2 * DISK_DEVICES_MAX];
     unsigned note_count;
@@ -212,8 +234,8 @@ bool disk_is_in_use(const struct disk *disk);       /* at least one of them is *
 void disk_note_add(struct disk *disk, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Index and accounts together. */
 void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
-/* A record newer than what the key has. A new head leaves the body where it is: a whole record becomes one, and is put
- * before the head can be found. What is whole needs no other body. */
+/* A record newer than what the key has. A new head leaves the body where it is: a whole record becomes one, before the head
+ * can be found. What is whole needs no other body. */
 void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
 /* What the index has at that place; false: it has nothing of that key there any more. */
 bool disk_entry_find(const struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset, struct disk_entry *ret_entry);
@@ -236,7 +258,7 @@ MUST_USE err disk_super_store(struct disk_device *device);
 MUST_USE err disk_device_wipe(struct disk_device *device);
 
 /* log.c; the keeper's thread */
-/* Where a record for that log goes: at ret_at, and its place. False: no segment to be had, or the write failed. */
+/* Where a record for that log goes: its metadata and its body. False: no segment to be had, none that holds it, or the write failed. */
 struct disk_append {
     enum evict_log log;
     uint64_t hash;
@@ -256,7 +278,6 @@ void disk_seal(struct disk_device *device, enum evict_log log);
 MUST_USE err disk_footer_add(struct disk_footer *footer, const struct disk_record *record, uint64_t hash, uint32_t offset_bytes, uint64_t bytes,
                              uint64_t first_wseq);
 void disk_chain_push(struct disk *disk, struct disk_chain *chain, uint32_t segment);
-uint32_t disk_chain_pop(struct disk *disk, struct disk_chain *chain);
 void disk_segment_free_push(struct disk_device *device, uint32_t segment);
 void disk_pending_drop(struct disk_stream *stream); /* records on their way are not written */
 MUST_USE err disk_streams_open(struct disk_device *device);
@@ -270,7 +291,9 @@ void disk_offers_drop(struct disk_device *device);
 /* reclaim.c: one step; true: more to do. */
 bool disk_reclaim_step(struct disk_device *device);
 void disk_reclaim_close(struct disk_device *device);
-/* The checked footer of a sealed segment, to be freed; NULL where it cannot be read. */
+/* The checked footer of a sealed segment, to be freed. ERR_MEMORY: not now; else it cannot be read, and was counted. */
+MUST_USE err disk_segment_footer_read(struct disk_device *device, uint32_t segment, struct disk_trailer *ret_trailer, char **ret_footer);
+/* The same; NULL on any error. */
 char *disk_segment_footer(struct disk_device *device, uint32_t segment, struct disk_trailer *ret_trailer);
 /* The device is offline: its entries leave the index, once. */
 bool disk_offline_step(struct disk_device *device);

@@ -93,6 +93,9 @@ void disk_index_remove_all(struct disk_index *index, uint64_t hash, unsigned kin
 /* What is still at that place becomes *entry (a record was copied; its hits may have changed meanwhile: they are taken
  * as given). False: it is not there any more, or has become a DISK_BODY, or *entry is one and it is not. */
 bool disk_index_move(struct disk_index *index, uint64_t hash, uint32_t segment, uint32_t offset, const struct disk_entry *entry);
+/* The key's whole record becomes the body of a head that is to come: where it is, with the hits it has. A body that was there
+ * goes. Nothing happens where it has no whole one. */
+void disk_index_become_body(struct disk_index *index, uint64_t hash, struct disk_gone *ret_gone);
 /* One hit more, up to DISK_HITS_MAX; writes nothing where it has as many. */
 void disk_index_hit(struct disk_index *index, uint64_t hash, uint32_t segment, uint32_t offset);
 

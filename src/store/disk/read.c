@@ -5,12 +5,14 @@
  *                +------------------- another key's, damaged, unreadable <------+      none left: miss
  *
  * What was found is handed to the tier above inside the epoch and under the pin; then the index is asked once more: an
- * entry that has gone meanwhile (purged and swept, replaced) takes the object with it. */
+ * entry that has gone meanwhile (purged and swept, replaced) takes the object with it. An object that the tier above has by
+ * then is none of the disk's: it is found as a lookup there would find it. */
 #include "store/disk/disk_own.h"
 
 #include "base/log.h"
 #include "store/storage_ops.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 struct disk_read {
@@ -47,10 +49,8 @@ static unsigned epoch_enter(struct disk_device *device)
     }
 }
 
-static bool is_readable(const struct disk_segment *segment)
+static bool is_readable(enum segment_state state)
 {
-    uint8_t state = atomic_load(&segment->state);
-
     return state == SEGMENT_FILLING || state == SEGMENT_SEALED;
 }
 
@@ -65,8 +65,7 @@ static bool candidate_enter(struct disk_read *read)
         return false;
     read->epoch = epoch_enter(read->device);
     atomic_fetch_add(&segment->pins, 1);
-    read->generation = atomic_load(&segment->generation);
-    if (is_readable(segment))
+    if (is_readable(disk_segment_look(segment, &read->generation)))
         return true;
     atomic_fetch_sub(&segment->pins, 1);
     atomic_fetch_sub(&read->device->reading[read->epoch], 1);
@@ -196,11 +195,12 @@ static bool hand_over(struct disk_read *read, const struct disk_entry *entry, co
         break;
     }
     /* Before it can be found above, and after: what was purged and swept left the index first. */
-    struct store_object *object = has_left(read, entry, found.is_soft) ? NULL : disk->host.found(disk->host.host, &found);
+    enum store_found above = STORE_MISS;
+    struct store_object *object = has_left(read, entry, found.is_soft) ? NULL : disk->host.found(disk->host.host, &found, &above);
     free(memory);
     if (object == NULL)
         return false;
-    if (has_left(read, entry, found.is_soft)) {
+    if (above == STORE_MISS && has_left(read, entry, found.is_soft)) {
         disk->host.not_found(disk->host.host, object);
         store_object_unref(object);
         return false;
@@ -208,17 +208,20 @@ static bool hand_over(struct disk_read *read, const struct disk_entry *entry, co
     if (!lookup->peek)
         disk_index_hit(disk->index, read->hash, entry->segment, entry->offset);
     lookup->object = object;
-    lookup->is_below = true;
-    lookup->found = found.is_soft ? STORE_HIT_SOFT : STORE_HIT;
+    lookup->is_below = above == STORE_MISS;
+    lookup->found = above != STORE_MISS ? above : found.is_soft ? STORE_HIT_SOFT : STORE_HIT;
     return true;
 }
 
-/* What cannot be read is not asked for again. */
+/* What cannot be read is not asked for again. What has left the index since it was found there is not damaged: something
+ * else may lie there by now. */
 static void candidate_bad(struct disk_read *read, enum disk_error kind, err e)
 {
     const struct disk_entry *entry = &read->entries[read->at];
+    bool was_there = disk_entry_remove(read->disk, read->hash, entry->segment, entry->offset);
 
-    (void)disk_entry_remove(read->disk, read->hash, entry->segment, entry->offset);
+    if (kind == DISK_ERROR_CORRUPT && !was_there)
+        return;
     if (kind == DISK_ERROR_READ) {
         disk_failed(read->device, kind, "reading an object", e);
         return;
@@ -268,6 +271,8 @@ static bool candidate_take(struct disk_read *read)
     uint64_t bytes;
     err e = read->io.op.result < 0 ? ERR_SYS(-read->io.op.result) : ERR_OK;
 
+    if (e.sys == ENOMEM)
+        return false; /* the kernel's: a miss, and nothing wrong with the device */
     if (!err_is_ok(e)) {
         candidate_bad(read, DISK_ERROR_READ, e);
         return false;

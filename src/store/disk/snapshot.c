@@ -22,10 +22,10 @@ struct disk_snapshot {
     struct disk_walk walk;
 };
 
-static uint64_t word_of(struct disk_segment *segment)
+static uint64_t word_of(const struct disk_segment *segment)
 {
-    uint8_t state = atomic_load(&segment->state);
-    uint64_t generation = atomic_load(&segment->generation);
+    uint64_t generation;
+    enum segment_state state = disk_segment_look(segment, &generation);
 
     if (state == SEGMENT_SEALED)
         return generation | DISK_WORD_SEALED;

@@ -242,6 +242,44 @@ static void test_move(void **state)
     disk_index_free(index);
 }
 
+static void test_become_body(void **state)
+{
+    static const uint8_t kinds[] = {DISK_WHOLE, DISK_WHOLE_SOFT};
+    struct disk_index *index = index_new(100, 100);
+    struct disk_entry whole, found;
+    struct disk_gone gone;
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) {
+        whole = entry_at(1, kinds[i]);
+        whole.hits = 2;
+        (void)put(index, 77, whole);
+        disk_index_become_body(index, 77, &gone);
+        assert_int_equal(gone.count, 0);
+        assert_int_equal(stats_of(index).entries, 1);
+        assert_true(is_found(index, 77, 1, &found));
+        assert_int_equal(found.kind, DISK_BODY);
+        assert_int_equal(found.hits, 2);
+        disk_index_become_body(index, 77, &gone); /* no whole one */
+        assert_int_equal(gone.count, 0);
+        assert_true(is_found(index, 77, 1, &found));
+        (void)put(index, 77, entry_at(2, DISK_WHOLE)); /* the older body goes */
+        disk_index_become_body(index, 77, &gone);
+        assert_int_equal(gone.count, 1);
+        assert_int_equal(number_of(&gone.entries[0]), 1);
+        assert_int_equal(stats_of(index).entries, 1);
+        assert_true(is_found(index, 77, 2, &found));
+        assert_int_equal(found.kind, DISK_BODY);
+        (void)put(index, 77, entry_at(3, DISK_HEAD)); /* stays */
+        disk_index_become_body(index, 77, &gone);
+        assert_int_equal(gone.count, 0);
+        assert_true(is_found(index, 77, 3, &found));
+        disk_index_remove_all(index, 77, ALL_KINDS, &gone);
+        assert_int_equal(gone.count, 2);
+    }
+    disk_index_free(index);
+}
+
 static uint32_t version_of_entry(const struct disk_index *index, uint64_t hash)
 {
     struct disk_pair pair = pair_of(index, count_now(index), home_of_hash(index, hash));
@@ -835,6 +873,7 @@ int main(void)
         cmocka_unit_test(test_remove),
         cmocka_unit_test(test_remove_all),
         cmocka_unit_test(test_move),
+        cmocka_unit_test(test_become_body),
         cmocka_unit_test(test_hits),
         cmocka_unit_test(test_tag_collisions),
         cmocka_unit_test(test_every_bucket_has_its_group),

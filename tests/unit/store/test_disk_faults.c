@@ -595,5 +595,5 @@ int main(void)
         TWO(test_all_journals_fail),
         ONE(test_the_good_snapshot_stays),
     };
-    return cmocka_run_group_tests_name("disk_store", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("disk_faults", tests, NULL, NULL);
 }
