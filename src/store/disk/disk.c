@@ -79,8 +79,18 @@ bool disk_is_in_use(const struct disk *disk)
     return false;
 }
 
+void disk_memory_short(struct disk_device *device, const char *what)
+{
+    if (!atomic_exchange(&device->was_memory_short, true))
+        log_warn("%s: %s must wait, or is left out: memory is short; give WARP less of it (--memory), or the machine more", device->path, what);
+}
+
 void disk_failed(struct disk_device *device, enum disk_error kind, const char *what, err e)
 {
+    if (disk_is_memory(e)) {
+        disk_memory_short(device, what);
+        return;
+    }
     uint32_t failures = atomic_fetch_add_explicit(&device->failures, 1, memory_order_relaxed) + 1;
 
     disk_count(device->disk, kind);

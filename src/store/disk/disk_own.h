@@ -9,6 +9,7 @@
 #include "store/object.h"
 #include "store/purge.h"
 
+#include <errno.h>
 #include <pthread.h>
 
 #define DISK_BUFFER_BYTES   (2u << 20) /* the largest write, and room for any record */
@@ -126,6 +127,7 @@ struct disk_device {
     bool is_cleared; /* offline, and none of its entries is left */
     _Atomic uint8_t keeper_state;
     _Atomic bool are_heads_known, has_recovered;
+    _Atomic bool was_memory_short;
     _Atomic uint32_t failures; /* of the device itself: with too many it goes offline */
     struct loop *loop;
     struct timer timer;
@@ -225,7 +227,14 @@ struct disk_place disk_place_of(const struct disk_device *device, uint32_t segme
 /* The tier above hears that it is done with, and the reference goes. */
 void disk_settle(struct disk *disk, struct stored *stored);
 void disk_count(struct disk *disk, enum disk_error kind);
-/* The device itself failed (I/O error): counts, logs, takes it offline when that happens too often. */
+/* Memory is short, WARP's or the kernel's: no fault of a device. */
+static inline bool disk_is_memory(err e)
+{
+    return e.code == ERR_MEMORY || (e.code == ERR_SYSTEM && e.sys == ENOMEM);
+}
+/* What could not be done for it, and is done later, or not at all; logs the first time. */
+void disk_memory_short(struct disk_device *device, const char *what);
+/* The device itself failed (I/O error): counts, logs, takes it offline when that happens too often; not where memory is short. */
 void disk_failed(struct disk_device *device, enum disk_error kind, const char *what, err e);
 /* Out of use from now on; why: "failed 4 times". Any thread. */
 void disk_device_out(struct disk_device *device, const char *why);
@@ -306,7 +315,6 @@ void disk_segment_bad(struct disk_device *device, uint32_t segment);
 
 /* recover.c, snapshot.c, sweep.c: one step each; true: call again soon. */
 void disk_snapshot_find(struct disk_device *device); /* when it is opened */
-MUST_USE err disk_recover_begin(struct disk_device *device);
 bool disk_recover_step(struct disk_device *device);
 void disk_recover_close(struct disk_device *device);
 bool disk_snapshot_step(struct disk_device *device, bool wanted);

@@ -22,6 +22,7 @@ struct journal {
     uint64_t durable_next;  /* the next number when all before it was durable */
     uint64_t forgotten, reserved;
     uint64_t *last_seqs;    /* by number % blocks: the newest sequence in the block */
+    bool was_short;         /* of memory, while it was taken */
     bool has_bytes;         /* found, that are no block of a journal */
     bool needs_head;        /* something but entries is to be written */
     bool is_rewriting;      /* all entries are to be written again, from first on; until that is durable the old ones count */
@@ -167,8 +168,9 @@ void journal_take(struct journal *journal, const void *block, uint64_t at)
     if (head.number <= taken->head.number)
         return;
     list = malloc(JOURNAL_BLOCK_ENTRIES * sizeof(*list));
+    journal->was_short |= list == NULL;
     if (list == NULL)
-        return; /* as if it were damaged */
+        return;
     memcpy(list, (const char *)block + sizeof(head), JOURNAL_BLOCK_ENTRIES * sizeof(*list));
     free(taken->list);
     taken->head = head;
@@ -190,8 +192,10 @@ MUST_USE static err entries_room(struct journal *journal, unsigned count)
 /* Entries of one block; false: they are not what a journal writes. */
 static bool block_restore(struct journal *journal, const struct taken *taken)
 {
-    if (!err_is_ok(entries_room(journal, journal->count + taken->head.count)))
+    if (!err_is_ok(entries_room(journal, journal->count + taken->head.count))) {
+        journal->was_short = true;
         return false;
+    }
     for (unsigned i = 0; i < taken->head.count; i++) {
         struct purge_entry entry = entry_unpack(&taken->list[i]);
         if (entry.kind > STORE_LABEL_GROUP)
@@ -237,7 +241,7 @@ enum journal_state journal_taken(struct journal *journal)
             newest = &journal->taken[i];
     if (newest == NULL) {
         taken_free(journal);
-        return journal->has_bytes ? JOURNAL_EMPTY : JOURNAL_BLANK;
+        return journal->was_short ? JOURNAL_UNKNOWN : journal->has_bytes ? JOURNAL_EMPTY : JOURNAL_BLANK;
     }
     journal->first = journal->durable_first = newest->head.first;
     journal->next = newest->head.number + 1;
@@ -256,7 +260,7 @@ enum journal_state journal_taken(struct journal *journal)
     taken_free(journal);
     if (has_hole)
         rewrite(journal); /* the hole must not count as durable */
-    return is_broken ? JOURNAL_BROKEN : JOURNAL_INTACT;
+    return journal->was_short ? JOURNAL_UNKNOWN : is_broken ? JOURNAL_BROKEN : JOURNAL_INTACT;
 }
 
 /* ---- what it holds -------------------------------------------------------------------------------------------------- */

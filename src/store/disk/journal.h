@@ -59,6 +59,7 @@ enum journal_state {
     JOURNAL_BLANK,  /* all zeros, as formatting leaves it: none was ever written */
     JOURNAL_EMPTY,  /* no block is one, but something is there */
     JOURNAL_BROKEN, /* blocks that count are missing: what is there is given, the rest is not known */
+    JOURNAL_UNKNOWN, /* memory was short: nothing is known of it */
 };
 enum journal_state journal_taken(struct journal *journal);
 

@@ -40,6 +40,7 @@ MUST_USE static err journal_read(struct disk_device *device)
     for (uint64_t at = 0; at < bytes; at += DISK_BUFFER_BYTES)
         unread += blocks_read(device, at, (uint32_t)MIN(bytes - at, DISK_BUFFER_BYTES));
     device->journal_state = journal_taken(device->journal);
+    ENSURE(device->journal_state != JOURNAL_UNKNOWN, MEMORY); /* not damage: what lies there stays */
     if (unread > 0) {
         disk_count(device->disk, DISK_ERROR_READ);
         log_warn("%s: %u blocks of the purge journal cannot be read: look at the device", device->path, unread);
@@ -52,7 +53,7 @@ MUST_USE static err device_wrote(struct disk_device *device, const char *what, e
 {
     char why[256];
 
-    if (err_is_ok(e) || e.code != ERR_SYSTEM)
+    if (err_is_ok(e) || e.code != ERR_SYSTEM || disk_is_memory(e))
         return e;
     snprintf(why, sizeof(why), "%s cannot be written (%s)", what, err_text(e));
     disk_device_out(device, why);

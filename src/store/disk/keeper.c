@@ -293,8 +293,7 @@ static void supers_tell(struct disk_device *device)
         return;
     }
     device->super.out = before; /* again with the next step */
-    if (e.code != ERR_MEMORY)
-        disk_failed(device, DISK_ERROR_WRITE, "writing its superblock", e);
+    disk_failed(device, DISK_ERROR_WRITE, "writing its superblock", e);
 }
 
 static bool offline_step(struct disk_device *device)
@@ -358,17 +357,11 @@ void disk_keeper_wake(struct disk_device *device)
 void disk_keeper_begin(struct disk *disk, unsigned number, struct loop *loop)
 {
     struct disk_device *device = &disk->devices[number];
-    err e;
 
     device->wake.run = keeper_woken;
     timer_init(&device->timer, keeper_timer);
     device->snapshot_at_ns = os_clock_ns();
     atomic_store(&device->keeper_state, KEEPER_RECOVERING);
-    e = disk_recover_begin(device);
-    if (!err_is_ok(e)) {
-        disk_failed(device, DISK_ERROR_READ, "beginning to recover", e);
-        atomic_store(&device->is_offline, true);
-    }
     device->loop = loop;
     loop_timer_set(loop, &device->timer, os_clock_ns() + 1);
 }

@@ -40,7 +40,9 @@ struct disk_recovery {
     enum recovery_phase phase;
     uint32_t next; /* segment, or chunk */
     uint8_t *unsealed; /* by segment of the device */
+    uint32_t *sealed;  /* all that were opened, in the order of that */
     char *chunk;
+    bool waits_for_memory; /* the step is to be done again, later */
     struct replay logs[EVICT_LOGS];
     uint64_t started_ns, replayed, loaded;
 };
@@ -90,6 +92,8 @@ MUST_USE static err heads_step(struct disk_device *device)
         err e = os_file_now(&device->file, OS_FILE_READ, first, DISK_BLOCK, disk_at(device, number, 0));
         if (err_is_ok(e))
             e = os_file_now(&device->file, OS_FILE_READ, last, DISK_BLOCK, disk_at(device, number, bytes - DISK_BLOCK));
+        if (disk_is_memory(e))
+            return ERR(MEMORY);
         if (err_is_ok(e))
             head_take(device, number, first, last);
         else
@@ -174,7 +178,10 @@ void disk_snapshot_find(struct disk_device *device)
     while (device->disk->words == NULL && (usable[0] || usable[1])) {
         unsigned area = usable[0] && (!usable[1] || heads[0].number > heads[1].number) ? 0 : 1;
         usable[area] = false;
-        if (!err_is_ok(snapshot_take(device, &heads[area], area)))
+        err e = snapshot_take(device, &heads[area], area);
+        if (disk_is_memory(e))
+            disk_memory_short(device, "reading the saved index");
+        else if (!err_is_ok(e))
             snapshot_damaged(device, "an older one or the segments tell what is there");
     }
 }
@@ -231,20 +238,23 @@ MUST_USE static err chunk_load(struct disk_device *device)
 }
 
 /* A chunk that is damaged costs its entries; footers are not read for it. */
-static void load_step(struct disk_device *device)
+MUST_USE static err load_step(struct disk_device *device)
 {
     struct disk_recovery *recovery = device->recovery;
     uint32_t chunks = device->disk->snapshot.chunks;
     err e = recovery->next < chunks ? chunk_load(device) : ERR_OK;
 
+    if (disk_is_memory(e))
+        return ERR(MEMORY);
     if (e.code == ERR_SYSTEM)
         disk_failed(device, DISK_ERROR_READ, "reading the saved index", e);
     else if (!err_is_ok(e))
         snapshot_damaged(device, "some of its objects are lost");
     if (++recovery->next < chunks)
-        return;
+        return ERR_OK;
     atomic_store(&device->disk->is_loaded, true);
     recovery->phase = RECOVER_REPLAY;
+    return ERR_OK;
 }
 
 /* ---- what is to be replayed ----------------------------------------------------------------------------------- */
@@ -285,21 +295,31 @@ static void segments_sort(const struct disk *disk, uint32_t *segments, uint32_t 
     pthread_mutex_unlock(&sort_mutex);
 }
 
+/* Room for all of them; what is there already is from a try before. */
+MUST_USE static err replay_room(struct disk_device *device)
+{
+    struct disk_recovery *recovery = device->recovery;
+
+    for (unsigned i = 0; i < EVICT_LOGS; i++) {
+        if (recovery->logs[i].segments == NULL)
+            recovery->logs[i].segments = malloc(device->super.segments * sizeof(uint32_t));
+        ENSURE(recovery->logs[i].segments != NULL, MEMORY);
+    }
+    if (recovery->sealed == NULL)
+        recovery->sealed = malloc(device->super.segments * sizeof(uint32_t));
+    ENSURE(recovery->sealed != NULL, MEMORY);
+    return ERR_OK;
+}
+
 /* Every segment into its chain, in order, and what is to be replayed into its list. */
 MUST_USE static err replay_prepare(struct disk_device *device)
 {
     struct disk *disk = device->disk;
     struct disk_recovery *recovery = device->recovery;
-    uint32_t *sealed = malloc(device->super.segments * sizeof(*sealed)), count = 0;
+    uint32_t count = 0;
 
-    ENSURE(sealed != NULL, MEMORY);
-    for (unsigned i = 0; i < EVICT_LOGS; i++) {
-        recovery->logs[i].segments = malloc(device->super.segments * sizeof(uint32_t));
-        if (recovery->logs[i].segments == NULL) {
-            free(sealed);
-            return ERR(MEMORY);
-        }
-    }
+    TRY(replay_room(device)); /* first: from here on nothing is done twice */
+    uint32_t *sealed = recovery->sealed;
     for (uint32_t i = 0; i < device->super.segments; i++) {
         uint32_t number = device->base + i;
         uint8_t state = atomic_load(&disk->segments[number].state);
@@ -318,7 +338,6 @@ MUST_USE static err replay_prepare(struct disk_device *device)
         if (!is_covered(disk, sealed[i]))
             replay->segments[replay->count++] = sealed[i];
     }
-    free(sealed);
     return ERR_OK;
 }
 
@@ -442,7 +461,7 @@ static void replay_cut(struct disk_device *device, const struct replay *replay)
     disk_segment_cut(device, replay->segment, end);
 }
 
-/* The footer of the log's next segment. False: none is left. */
+/* The footer of the log's next segment. False: none is left, or it waits for memory. */
 static bool replay_open(struct disk_device *device, struct replay *replay)
 {
     struct disk_recovery *recovery = device->recovery;
@@ -455,14 +474,19 @@ static bool replay_open(struct disk_device *device, struct replay *replay)
         if (recovery->unsealed[number - device->base] != 0)
             e = segment_scan(device, number, &replay->footer, &replay->trailer);
         else
-            replay->footer = disk_segment_footer(device, number, &replay->trailer);
+            e = disk_segment_footer_read(device, number, &replay->trailer, &replay->footer);
+        if (disk_is_memory(e)) {
+            replay->next--;
+            recovery->waits_for_memory = true;
+            return false;
+        }
         if (replay->footer != NULL && replay->trailer.entries > 0) {
             replay_cut(device, replay);
             return true;
         }
         free(replay->footer); /* sealed by a recovery before this one, which found nothing in it */
         replay->footer = NULL;
-        if (e.code == ERR_SYSTEM)
+        if (e.code == ERR_SYSTEM && recovery->unsealed[number - device->base] != 0)
             disk_failed(device, DISK_ERROR_READ, "reading a segment that was not closed", e);
         disk_segment_unreadable(device, number);
     }
@@ -548,13 +572,15 @@ static void replay_take(struct disk_device *device, struct replay *replay)
     device->recovery->replayed += is_wanted;
 }
 
-/* The older of the two logs' next records. */
+/* The older of the two logs' next records. False: none is left. */
 static bool replay_step(struct disk_device *device)
 {
     struct replay *small = &device->recovery->logs[EVICT_SMALL], *main = &device->recovery->logs[EVICT_MAIN];
 
     for (unsigned i = 0; i < ENTRIES_STEP; i++) {
         bool has_small = replay_peek(device, small), has_main = replay_peek(device, main);
+        if (device->recovery->waits_for_memory)
+            return true;
         if (!has_small && !has_main)
             return false;
         bool takes_small = has_small && (!has_main || replay_wseq(device->disk, small) < replay_wseq(device->disk, main));
@@ -565,15 +591,19 @@ static bool replay_step(struct disk_device *device)
 
 /* ---- life ----------------------------------------------------------------------------------------------------- */
 
-err disk_recover_begin(struct disk_device *device)
+MUST_USE static err recover_begin(struct disk_device *device)
 {
     struct disk_recovery *recovery = calloc(1, sizeof(*recovery));
+    uint8_t *unsealed = calloc(device->super.segments, 1);
 
-    ENSURE(recovery != NULL, MEMORY);
-    device->recovery = recovery;
+    if (recovery == NULL || unsealed == NULL) {
+        free(recovery);
+        free(unsealed);
+        return ERR(MEMORY);
+    }
     recovery->started_ns = os_clock_ns();
-    recovery->unsealed = calloc(device->super.segments, 1);
-    ENSURE(recovery->unsealed != NULL, MEMORY);
+    recovery->unsealed = unsealed;
+    device->recovery = recovery;
     return ERR_OK;
 }
 
@@ -589,6 +619,7 @@ void disk_recover_close(struct disk_device *device)
     }
     free(recovery->chunk);
     free(recovery->unsealed);
+    free(recovery->sealed);
     free(recovery);
     device->recovery = NULL;
 }
@@ -634,27 +665,34 @@ MUST_USE static err wait_step(struct disk_device *device)
     return ERR_OK;
 }
 
-bool disk_recover_step(struct disk_device *device)
+MUST_USE static err phase_step(struct disk_device *device)
 {
-    err e = ERR_OK;
-
     switch (device->recovery->phase) {
     case RECOVER_HEADS:
-        e = heads_step(device);
-        break;
+        return heads_step(device);
     case RECOVER_WAIT:
-        e = wait_step(device);
-        break;
+        return wait_step(device);
     case RECOVER_LOAD:
-        load_step(device);
-        break;
+        return load_step(device);
     case RECOVER_REPLAY:
+        device->recovery->waits_for_memory = false;
         if (!replay_step(device))
             recover_end(device);
+        else if (device->recovery->waits_for_memory)
+            return ERR(MEMORY);
         break;
     }
+    return ERR_OK;
+}
+
+bool disk_recover_step(struct disk_device *device)
+{
+    err e = device->recovery != NULL ? ERR_OK : recover_begin(device);
+
+    if (err_is_ok(e))
+        e = phase_step(device);
     if (err_is_ok(e))
         return true;
-    disk_failed(device, DISK_ERROR_READ, "reading its segments", e);
-    return true; /* again, until the device is taken out */
+    disk_memory_short(device, "recovering"); /* there is no other error */
+    return false; /* again with the next tick */
 }

@@ -50,6 +50,31 @@ void *__wrap_os_file_memory(size_t size)
     return __real_os_file_memory(size);
 }
 
+static size_t malloc_fails; /* the next allocation of that size */
+
+static bool malloc_is_to_fail(size_t size)
+{
+    bool is_to_fail = malloc_fails != 0 && size == malloc_fails;
+
+    if (is_to_fail)
+        malloc_fails = 0;
+    return is_to_fail;
+}
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+    return malloc_is_to_fail(size) ? NULL : __real_malloc(size);
+}
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return malloc_is_to_fail(count * size) ? NULL : __real_calloc(count, size);
+}
+
 /* ---- the node ----------------------------------------------------------------------------------------------------- */
 
 static bool loop_turn_one(void *arg)
@@ -576,6 +601,145 @@ static void test_the_good_snapshot_stays(void **state)
     assert_int_equal(snapshot_number(!newer), good + 3);
 }
 
+/* ---- memory ----------------------------------------------------------------------------------------------------------- */
+
+/* Nothing was lost, and no device is blamed. */
+static void check_recovered(uint64_t segments_free)
+{
+    node_recover();
+    memory_left = UINT32_MAX; /* lookups need some, too */
+    assert_int_equal(hits(20), 19);
+    assert_int_equal(stats().devices_offline, 0);
+    assert_int_equal(stats().errors[DISK_ERROR_READ], 0);
+    assert_int_equal(stats().errors[DISK_ERROR_SNAPSHOT], 0);
+    assert_int_equal(stats().segments_bad, 0);
+    if (segments_free > 0)
+        assert_int_equal(stats().segments_free, segments_free);
+}
+
+/* The same start again and again; each time another allocation fails. */
+static void recover_without_memory(bool is_closed)
+{
+    struct sim_disk *disk = sim_disk_at(files[0]);
+    uint64_t segments_free;
+    unsigned failures = 0;
+
+    node_begin();
+    node_open();
+    node_recover();
+    for (unsigned n = 0; n < 10; n++) /* in the place of what the snapshot has */
+        fill(n == 3 ? 0 : n);
+    node_run(2 * NS_S);
+    if (is_closed)
+        node_close();
+    else
+        node_kill();
+    struct sim_disk_copy *copy = sim_disk_copy_new(disk);
+    node_open();
+    check_recovered(0);
+    segments_free = stats().segments_free;
+    node_kill();
+    for (unsigned i = 0; memory_failed || i == 0; i++, failures++) {
+        sim_disk_restore(disk, copy);
+        node_open();
+        memory_failed = false;
+        memory_left = i;
+        check_recovered(segments_free);
+        node_kill();
+    }
+    assert_true(failures > 1);
+    size_t sizes[] = {super_of(0).segments, super_of(0).segments * sizeof(uint32_t)};
+    for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+        sim_disk_restore(disk, copy);
+        node_open();
+        malloc_fails = sizes[i];
+        check_recovered(segments_free);
+        assert_int_equal(malloc_fails, 0);
+        node_kill();
+    }
+    sim_disk_copy_free(copy);
+}
+
+static void test_recovery_after_a_close_without_memory(void **state)
+{
+    (void)state;
+    recover_without_memory(true);
+}
+
+static void test_recovery_after_a_kill_without_memory(void **state)
+{
+    (void)state;
+    recover_without_memory(false);
+}
+
+/* A journal of which only a part could be kept is not damaged. */
+static void test_a_journal_without_memory(void **state)
+{
+    (void)state;
+    node_begin();
+    malloc_fails = JOURNAL_BLOCK_ENTRIES * sizeof(struct journal_entry);
+    assert_int_equal(node_open_err().code, ERR_MEMORY);
+    assert_int_equal(malloc_fails, 0);
+    node_close();
+    node_open();
+    node_check();
+    assert_int_equal(stats().errors[DISK_ERROR_FORMATTED], 0);
+    node_close();
+}
+
+static bool is_swept(void *arg)
+{
+    uint64_t *seq = arg;
+
+    return atomic_load(&node.disk->devices[0].swept_seq) >= *seq;
+}
+
+/* What a sweep cannot look at for now stays. */
+static void test_a_sweep_without_memory(void **state)
+{
+    (void)state;
+    node_begin();
+    node_open();
+    node_recover();
+    uint64_t before = stats().store.objects;
+    assert_true(purge(5));
+    uint64_t seq = purge_log_seq(node.purges);
+    memory_left = 0;
+    assert_true(sim_run(node.threads, node.thread_count, os_clock_ns() + 60 * NS_S, is_swept, &seq));
+    assert_true(memory_failed);
+    assert_int_equal(stats().store.objects, before - 1);
+    assert_int_equal(stats().devices_offline, 0);
+    node_close();
+}
+
+static bool has_memory_failed(void *arg)
+{
+    (void)arg;
+    return memory_failed;
+}
+
+/* The one that was there stays, and the next one comes in its time. */
+static void test_a_snapshot_without_memory(void **state)
+{
+    (void)state;
+    node_begin();
+    unsigned newer = snapshot_number(0) > snapshot_number(1) ? 0 : 1;
+    uint64_t number = snapshot_number(newer);
+    node_open();
+    node_recover();
+    for (unsigned i = 0; i < 40; i++) { /* more than a device may fail */
+        memory_failed = false;
+        memory_left = i % 2;
+        assert_true(sim_run(node.threads, node.thread_count, os_clock_ns() + 4000 * NS_S, has_memory_failed, NULL));
+    }
+    assert_int_equal(stats().errors[DISK_ERROR_SNAPSHOT], 0);
+    assert_int_equal(stats().devices_offline, 0);
+    assert_int_equal(snapshot_number(newer), number);
+    node_run(3700 * NS_S);
+    assert_int_equal(snapshot_number(!newer), number + 1);
+    node_close();
+}
+
 int main(void)
 {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup_one, teardown)
@@ -594,6 +758,11 @@ int main(void)
         ONE(test_all_journals_fail),
         TWO(test_all_journals_fail),
         ONE(test_the_good_snapshot_stays),
+        ONE(test_recovery_after_a_close_without_memory),
+        ONE(test_recovery_after_a_kill_without_memory),
+        ONE(test_a_journal_without_memory),
+        ONE(test_a_sweep_without_memory),
+        ONE(test_a_snapshot_without_memory),
     };
     return cmocka_run_group_tests_name("disk_faults", tests, NULL, NULL);
 }
