@@ -296,11 +296,14 @@ static void supers_tell(struct disk_device *device)
     disk_failed(device, DISK_ERROR_WRITE, "writing its superblock", e);
 }
 
+/* It does nothing more: what it was at is let go, and what it held with it. */
 static bool offline_step(struct disk_device *device)
 {
+    disk_recover_close(device);
+    disk_reclaim_close(device);
+    disk_sweep_close(device);
     bool more = disk_offline_step(device);
 
-    disk_recover_close(device);
     if (disk_all_recovered(device->disk)) /* it may have been the one that others waited for */
         disk_changed_close(device->disk);
     return more;

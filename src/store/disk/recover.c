@@ -194,6 +194,8 @@ static bool entry_counts(void *arg, const struct disk_entry *entry)
     if (entry->segment >= disk->segment_count || entry->kind == DISK_NONE ||
         ((uint64_t)entry->offset + 1) * DISK_OFFSET_UNIT > disk_device_of_segment(disk, entry->segment)->super.segment_bytes)
         return false;
+    if (atomic_load(&disk_device_of_segment(disk, entry->segment)->is_offline))
+        return false; /* its entries leave, or have left */
     uint64_t word = disk->words[entry->segment] & ~DISK_WORD_SEALED;
     if (word == 0 || word != atomic_load(&disk->segments[entry->segment].generation))
         return false;

@@ -740,6 +740,131 @@ static void test_a_snapshot_without_memory(void **state)
     node_close();
 }
 
+/* ---- devices that fail in the middle of something ---------------------------------------------------------------------- */
+
+static void lose(unsigned device)
+{
+    while (!atomic_load(&node.disk->devices[device].is_offline))
+        disk_failed(&node.disk->devices[device], DISK_ERROR_READ, "reading for a test", ERR_SYS(EIO));
+}
+
+static bool is_in_reclaim(void *arg)
+{
+    (void)arg;
+    return node.disk->devices[0].reclaim != NULL;
+}
+
+static bool is_in_sweep(void *arg)
+{
+    (void)arg;
+    return node.disk->devices[0].sweep != NULL;
+}
+
+static bool is_in_snapshot(void *arg)
+{
+    (void)arg;
+    return node.disk->devices[0].snapshot != NULL;
+}
+
+/* Nothing of what it was at is held. */
+static void lose_in_the_middle(bool (*is_at_it)(void *arg))
+{
+    const struct disk_device *device = &node.disk->devices[0];
+    struct purge_log_stats purges;
+
+    assert_true(is_at_it(NULL) || sim_run(node.threads, node.thread_count, os_clock_ns() + 4000 * NS_S, is_at_it, NULL));
+    lose(0);
+    for (unsigned i = 0; i < 30; i++) {
+        storage_turn(node.storage, os_wall_ms()); /* RAM sweeps, too */
+        node_run(NS_S / 10);
+    }
+    assert_null(device->reclaim);
+    assert_null(device->sweep);
+    assert_null(device->snapshot);
+    assert_int_equal(stats().store.objects, 0);
+    assert_int_equal(stats().store.size_bytes, 0);
+    purge_log_stats(node.purges, &purges);
+    assert_int_equal(purges.labels, 0);
+}
+
+static void test_lost_in_reclaim(void **state)
+{
+    (void)state;
+    node_open();
+    node_recover();
+    for (unsigned n = 0; node.disk->devices[0].reclaim == NULL && n < 20000; n++) {
+        fill(n);
+        (void)look_up(n); /* only what is asked for again comes to a disk that is full */
+        (void)sim_run(node.threads, node.thread_count, os_clock_ns() + NS_S / 100, is_in_reclaim, NULL);
+    }
+    lose_in_the_middle(is_in_reclaim);
+    node_close();
+}
+
+static void test_lost_in_sweep(void **state)
+{
+    struct store_purge asked;
+
+    (void)state;
+    node_begin();
+    node_open();
+    node_recover();
+    purge_begin(&asked, 5);
+    lose_in_the_middle(is_in_sweep);
+    node_close();
+}
+
+static void test_lost_in_snapshot(void **state)
+{
+    (void)state;
+    node_begin();
+    node_open();
+    node_recover();
+    lose_in_the_middle(is_in_snapshot);
+    node_close();
+}
+
+static void visit_lost(void *arg, struct disk_entry *entry)
+{
+    *(unsigned *)arg += disk_device_of_segment(node.disk, entry->segment)->number == 1;
+}
+
+static unsigned entries_of_the_lost(void)
+{
+    struct disk_walk walk;
+    unsigned count = 0;
+
+    disk_index_walk_begin(node.disk->index, &walk);
+    (void)disk_index_walk(node.disk->index, &walk, UINT64_MAX, visit_lost, &count);
+    disk_index_walk_end(node.disk->index, &walk);
+    return count;
+}
+
+static bool are_heads_known(void *arg)
+{
+    (void)arg;
+    return atomic_load(&node.disk->devices[0].are_heads_known) && atomic_load(&node.disk->devices[1].are_heads_known);
+}
+
+/* The first device loads the saved index of both; whichever comes first, that or the end of the second one's entries. */
+static void test_lost_while_another_loads(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 2; seed < 12; seed++) {
+        node_begin();
+        node_open();
+        assert_true(sim_run(node.threads, node.thread_count, os_clock_ns() + 60 * NS_S, are_heads_known, NULL));
+        lose(1);
+        node_recover();
+        node_run(NS_S);
+        assert_int_equal(entries_of_the_lost(), 0);
+        assert_true(stats().store.objects > 0);
+        node_close();
+        sim_end();
+        sim_begin(seed);
+    }
+}
+
 int main(void)
 {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup_one, teardown)
@@ -763,6 +888,10 @@ int main(void)
         ONE(test_a_journal_without_memory),
         ONE(test_a_sweep_without_memory),
         ONE(test_a_snapshot_without_memory),
+        ONE(test_lost_in_reclaim),
+        ONE(test_lost_in_sweep),
+        ONE(test_lost_in_snapshot),
+        TWO(test_lost_while_another_loads),
     };
     return cmocka_run_group_tests_name("disk_faults", tests, NULL, NULL);
 }
