@@ -160,8 +160,14 @@ void disk_journal_reserve(struct disk_device *device)
         journal_reserve(device->journal, seq + SEQS_RESERVED);
 }
 
-static err commits_write(struct disk_device *device, struct list *parts)
+/* ERR_MEMORY: nothing was done. */
+MUST_USE static err commits_write(struct disk_device *device, struct list *parts)
 {
+    unsigned count = 0;
+
+    LIST_FOREACH(parts, it)
+        count += 2; /* its tenant's, if that is what it comes to */
+    TRY(journal_expect(device->journal, count));
     LIST_FOREACH(parts, it)
     {
         struct disk_commit *commit = container_of(it, struct disk_commit_part, link)->commit;
@@ -176,6 +182,13 @@ static void parts_take(struct disk_device *device, struct list *parts)
 {
     pthread_mutex_lock(&device->mutex);
     list_splice_back(parts, &device->commits);
+    pthread_mutex_unlock(&device->mutex);
+}
+
+static void parts_give_back(struct disk_device *device, struct list *parts)
+{
+    pthread_mutex_lock(&device->mutex);
+    list_splice_back(&device->commits, parts);
     pthread_mutex_unlock(&device->mutex);
 }
 
@@ -211,16 +224,14 @@ static void journal_failed(struct disk_device *device, struct list *parts, err e
     char why[256];
 
     disk_count(device->disk, DISK_ERROR_JOURNAL);
-    snprintf(why, sizeof(why), "its purge journal cannot be written (%s)", err_text(e));
+    snprintf(why, sizeof(why), "cannot write its purge journal (%s)", err_text(e));
     disk_device_out(device, why);
     if (!disk_is_in_use(device->disk)) {
         journals_failed(device, e);
         parts_done(parts, false);
         return;
     }
-    pthread_mutex_lock(&device->mutex);
-    list_splice_back(&device->commits, parts);
-    pthread_mutex_unlock(&device->mutex);
+    parts_give_back(device, parts);
 }
 
 void disk_commit_step(struct disk_device *device)
@@ -240,10 +251,14 @@ void disk_commit_step(struct disk_device *device)
         return;
     }
     err e = commits_write(device, &parts);
-    if (err_is_ok(e))
+    if (err_is_ok(e)) {
         parts_done(&parts, true);
-    else
+    } else if (e.code == ERR_MEMORY) {
+        disk_memory_short(device, "writing purges to the journal");
+        parts_give_back(device, &parts); /* again with the next tick */
+    } else {
         journal_failed(device, &parts, e);
+    }
 }
 
 void disk_commits_fail(struct disk_device *device)

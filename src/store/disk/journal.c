@@ -391,6 +391,11 @@ err journal_set(struct journal *journal, const struct purge_entry *entries, unsi
 
 /* ---- changes -------------------------------------------------------------------------------------------------------- */
 
+err journal_expect(struct journal *journal, unsigned count)
+{
+    return entries_room(journal, journal->count + count);
+}
+
 bool journal_append(struct journal *journal, const struct purge_entry *entry)
 {
     bool makes_room = is_tenant(entry);

@@ -75,6 +75,8 @@ uint64_t journal_reserved(const struct journal *journal);
 /* It holds these from now on, in the place of what it held; written with the next write. entries: ascending. ERR_LIMIT: there
  * is no room for them, and it holds nothing; none at all, with the newest sequence forgotten, always fit. */
 MUST_USE err journal_set(struct journal *journal, const struct purge_entry *entries, unsigned count, uint64_t forgotten);
+/* Memory for so many more: what is appended then does not fail for want of it. */
+MUST_USE err journal_expect(struct journal *journal, unsigned count);
 /* In any order of sequences. False: no room even when it is written densely. */
 MUST_USE bool journal_append(struct journal *journal, const struct purge_entry *entry);
 /* Sequences up to it may be given out once that is written. */

@@ -55,7 +55,7 @@ MUST_USE static err device_wrote(struct disk_device *device, const char *what, e
 
     if (err_is_ok(e) || e.code != ERR_SYSTEM || disk_is_memory(e))
         return e;
-    snprintf(why, sizeof(why), "%s cannot be written (%s)", what, err_text(e));
+    snprintf(why, sizeof(why), "cannot write %s (%s)", what, err_text(e));
     disk_device_out(device, why);
     return ERR_OK;
 }

@@ -75,6 +75,13 @@ void *__wrap_calloc(size_t count, size_t size)
     return malloc_is_to_fail(count * size) ? NULL : __real_calloc(count, size);
 }
 
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return malloc_is_to_fail(size) ? NULL : __real_realloc(memory, size);
+}
+
 /* ---- the node ----------------------------------------------------------------------------------------------------- */
 
 static bool loop_turn_one(void *arg)
@@ -687,6 +694,23 @@ static void test_a_journal_without_memory(void **state)
     node_close();
 }
 
+/* It waits until there is some. */
+static void test_a_purge_without_memory(void **state)
+{
+    (void)state;
+    node_open();
+    node_recover();
+    fill_all(20);
+    malloc_fails = 64 * sizeof(struct purge_entry);
+    assert_true(purge(3));
+    assert_int_equal(malloc_fails, 0);
+    assert_int_equal(stats().devices_offline, 0);
+    node_kill();
+    node_open();
+    node_check();
+    node_close();
+}
+
 static bool is_swept(void *arg)
 {
     uint64_t *seq = arg;
@@ -886,6 +910,7 @@ int main(void)
         ONE(test_recovery_after_a_close_without_memory),
         ONE(test_recovery_after_a_kill_without_memory),
         ONE(test_a_journal_without_memory),
+        ONE(test_a_purge_without_memory),
         ONE(test_a_sweep_without_memory),
         ONE(test_a_snapshot_without_memory),
         ONE(test_lost_in_reclaim),
