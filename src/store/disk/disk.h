@@ -150,7 +150,7 @@ void disk_hit(struct disk *disk, hash128 hash);
 /* May the disk have it? (cheap, may be wrong either way) */
 bool disk_has(const struct disk *disk, hash128 hash);
 
-/* Writes the purge (in effect already: purge->seq) to every journal: PENDING until it is durable, then purge->durable
+/* Writes the purge (in effect already: purge->seq) to the journal of every device in use: PENDING until it is durable, then purge->durable
  * says whether it is. Cancelled: it is written all the same. */
 enum store_status disk_purge(struct disk *disk, struct store_purge *purge);
 
