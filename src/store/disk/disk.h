@@ -90,7 +90,7 @@ const uint8_t *disk_secret(const struct disk *disk);
 /* ---- keepers: one a device; each has a loop of its own, which runs from begin until is_ended ---------------------- */
 
 unsigned disk_device_count(const struct disk *disk);
-/* On the loop's thread (or before it runs). Begins to recover at once. */
+/* All of them before the first of the loops runs. Begins to recover at once. */
 void disk_keeper_begin(struct disk *disk, unsigned device, struct loop *loop);
 /* Any thread: writes what was offered, the snapshot, closes in order; then loop_stop. */
 void disk_keeper_end(struct disk *disk, unsigned device);
