@@ -88,6 +88,14 @@ static void collect_disk(const struct disk *disk, enum metric metric, struct met
     case METRIC_warp_disk_index_lost:
         metrics_emit(writer, NULL, (double)stats.index_lost);
         break;
+    case METRIC_warp_disk_decisions:
+#define X(name, word) emit_named(writer, word, stats.decisions[EVICT_##name]);
+        EVICT_DECISIONS(X)
+#undef X
+        break;
+    case METRIC_warp_disk_small_log_bytes:
+        metrics_emit(writer, NULL, (double)stats.small_log_bytes);
+        break;
     case METRIC_warp_disk_off:
         metrics_emit(writer, NULL, stats.is_off);
         break;

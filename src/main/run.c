@@ -46,7 +46,7 @@ static int open_listener(const char *text, unsigned shards, const char *flag, st
 
     if (!err_is_ok(result))
         return usage_error("--%s %s: not an address; write 127.0.0.1:8000, [::1]:8000, :8000 or unix:/path", flag, text);
-    result = os_listen(&address, shards, BACKLOG, ret_listeners);
+    result = os_listen_patiently(&address, shards, BACKLOG, ret_listeners);
     if (err_is_ok(result))
         return 0;
     fprintf(stderr, "warp: cannot listen on %s: %s (--%s names another address)\n", text, err_text(result), flag);

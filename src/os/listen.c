@@ -5,7 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define PATIENT_PAUSE_NS 20000000
+#define PATIENT_TRIES    100u /* two seconds */
 
 MUST_USE static err listen_socket(int family, int *ret_fd)
 {
@@ -121,6 +125,19 @@ err os_listen(const struct os_address *address, unsigned shards, int backlog,
     if (!err_is_ok(result))
         for (unsigned i = 0; i < shards; i++)
             os_listener_close(&ret_listeners[i]);
+    return result;
+}
+
+err os_listen_patiently(const struct os_address *address, unsigned shards, int backlog,
+                        struct os_listener *ret_listeners)
+{
+    const struct timespec pause = {.tv_nsec = PATIENT_PAUSE_NS};
+    err result = os_listen(address, shards, backlog, ret_listeners);
+
+    for (unsigned tries = 0; tries < PATIENT_TRIES && result.sys == EADDRINUSE; tries++) {
+        nanosleep(&pause, NULL);
+        result = os_listen(address, shards, backlog, ret_listeners);
+    }
     return result;
 }
 

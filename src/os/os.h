@@ -159,6 +159,10 @@ struct os_listener {
  * address that another process listens on is -EADDRINUSE whatever that process has set. A stale unix socket
  * file is replaced. A unix socket is one socket in all shards, with a descriptor to close in each. */
 MUST_USE err os_listen(const struct os_address *address, unsigned shards, int backlog, struct os_listener *ret_listeners);
+/* The same, blocking: an address in use is tried again for two seconds, since a process that was killed holds it until the
+ * kernel has taken it apart. */
+MUST_USE err os_listen_patiently(const struct os_address *address, unsigned shards, int backlog,
+                                 struct os_listener *ret_listeners);
 void os_listener_close(struct os_listener *listener);
 
 struct os_acceptor {

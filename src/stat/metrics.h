@@ -97,6 +97,8 @@ enum slice_event { SLICE_HIT, SLICE_MISS, SLICE_FETCHED, SLICE_RANGE, SLICE_EVEN
     X(warp_disk_too_large, C, "",                                                                          \
       "Objects that were not written because no segment of so small a store holds them")                   \
     X(warp_disk_index_lost, C, "", "Objects that left the index because their buckets were full")           \
+    X(warp_disk_decisions, C, "decision", "What became of objects that were to be written or given up")     \
+    X(warp_disk_small_log_bytes, G, "", "Room of the small log, of all that the two logs have")             \
     X(warp_disk_off, G, "", "1 when a purge could not be made durable, and nothing of the disk is served")  \
     X(warp_slice_lookups, C, "result",                                                                     \
       "Slices that readers of large bodies came to: hit (in the store) or miss (still to be written)")     \

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -358,6 +359,18 @@ def test_a_killed_worker_process_is_replaced(warp, origin):
 
 def run(*args, **env):
     return subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=20, env={**os.environ, **env})
+
+
+def test_an_address_that_becomes_free(tmp_path, origin):
+    """As after a kill: who held it is still on its way out."""
+    warp = Warp(tmp_path, [origin])
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", warp.admin_port))
+        closer = threading.Timer(0.3, sock.close)
+        closer.start()
+        warp.start()
+        closer.join()
+    warp.stop()
 
 
 def test_an_address_in_use(tmp_path):

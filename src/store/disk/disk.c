@@ -571,6 +571,11 @@ static void device_stats(const struct disk_device *device, struct disk_stats *st
     stats->segments_free += atomic_load_explicit(&device->free_count, memory_order_relaxed);
     stats->segments_bad += atomic_load_explicit(&device->bad_count, memory_order_relaxed);
     stats->store.max_bytes += (uint64_t)device->super.segments * device->super.segment_bytes;
+    if (device->evict != NULL) {
+        stats->small_log_bytes += evict_small_log_bytes(device->evict);
+        for (unsigned i = 0; i < EVICT_DECISION_COUNT; i++)
+            stats->decisions[i] += evict_count(device->evict, (enum evict_decision)i);
+    }
     stats->devices_offline += atomic_load_explicit(&device->is_offline, memory_order_relaxed);
     stats->recovering += state < KEEPER_RUNNING && !atomic_load_explicit(&device->is_offline, memory_order_relaxed);
 }

@@ -13,6 +13,7 @@
 #ifndef WARP_STORE_DISK_DISK_H
 #define WARP_STORE_DISK_DISK_H
 
+#include "store/evict.h"
 #include "store/storage.h"
 
 #define DISK_DEVICES_MAX 16u
@@ -120,7 +121,7 @@ struct disk_host {
     void (*not_found)(void *host, struct store_object *object);
     /* The disk is done with what was offered: it has it now, or does not want it. On a keeper's thread; may be NULL. */
     void (*settled)(void *host, struct stored *stored);
-    /* The record of a key with that half of its hash was copied (is_gone false: its hits count from zero), or left the
+    /* The record of a key with that half of its hash was copied (is_gone false: its hits count anew), or left the
      * disk. On a keeper's thread; may be NULL. */
     void (*moved)(void *host, uint64_t hash, bool is_gone);
     void *host;
@@ -165,6 +166,8 @@ struct disk_stats {
     uint64_t too_large;      /* no segment holds them */
     uint64_t reads, reads_false; /* reads of the device; those that brought another key's record */
     uint64_t index_lost;
+    uint64_t decisions[EVICT_DECISION_COUNT];
+    uint64_t small_log_bytes; /* what the border gives it */
     unsigned devices, devices_offline, recovering;
     bool is_off; /* a purge could not be made durable: nothing of the disk is served until a restart */
 };

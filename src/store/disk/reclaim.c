@@ -189,7 +189,6 @@ static bool copy_prepare(struct disk *disk, const struct disk_record *read, stru
     }
     append->record.purge_seq = seq;
     append->entry.kind = (uint8_t)append->record.kind;
-    append->entry.hits = 0;
     return true;
 }
 
@@ -265,7 +264,7 @@ static void entry_reclaim(struct disk_device *device, struct disk_reclaim *recla
     if (!disk_entry_find(disk, entry->hash, reclaim->segment, entry->offset, &live))
         return; /* the key has another record now, or none */
     uint64_t bytes = (uint64_t)entry->units * DISK_OFFSET_UNIT;
-    if (evict_fate(device->evict, log, entry->hash, bytes, live.hits, false, is_last_reserve(device)) == EVICT_TO_MAIN &&
+    if (evict_fate(device->evict, log, entry->hash, bytes, &live.hits, false, is_last_reserve(device)) == EVICT_TO_MAIN &&
         record_copy(device, reclaim->segment, entry, &live)) {
         host_tell(disk, entry->hash, false);
         return;
