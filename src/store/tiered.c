@@ -53,16 +53,25 @@ static __attribute__((noinline)) void tell_hit(struct tiered *tiered, struct sto
 
 /* ---- lookup --------------------------------------------------------------------------------------------------- */
 
+static bool look_in_ram(void *host, struct store_lookup *lookup)
+{
+    struct tiered *tiered = host;
+
+    (void)tiered->ram->ops->lookup(tiered->ram, lookup);
+    if (lookup->found == STORE_MISS)
+        return false;
+    if (UNLIKELY(is_news(stored_of(lookup->object))) && !lookup->peek)
+        tell_hit(tiered, stored_of(lookup->object));
+    return true;
+}
+
 static enum store_status tiered_lookup(struct storage *storage, struct store_lookup *lookup)
 {
     struct tiered *tiered = tiered_of(storage);
 
-    (void)tiered->ram->ops->lookup(tiered->ram, lookup);
-    if (lookup->found == STORE_MISS)
-        return lookup->at_hand ? STORE_DONE : disk_lookup(tiered->disk, lookup);
-    if (UNLIKELY(is_news(stored_of(lookup->object))) && !lookup->peek)
-        tell_hit(tiered, stored_of(lookup->object));
-    return STORE_DONE;
+    if (look_in_ram(tiered, lookup) || lookup->at_hand)
+        return STORE_DONE;
+    return disk_lookup(tiered->disk, lookup);
 }
 
 static bool tiered_has(struct storage *storage, const struct store_key *key)
@@ -344,7 +353,7 @@ err store_tiered_new(struct storage *ram, struct disk *disk, bool is_ram_off, st
     tiered->below.ops = &below_ops;
     tiered->below.name = "disk";
     tiered->below.purges = ram->purges;
-    disk_set_host(disk, &(struct disk_host){tiered_found, tiered_not_found, disk_settled, disk_moved, tiered});
+    disk_set_host(disk, &(struct disk_host){tiered_found, tiered_not_found, disk_settled, disk_moved, is_ram_off ? NULL : look_in_ram, tiered});
     ram_watch(ram, &(struct ram_watch){ram_stored, ram_updated, ram_over, tiered});
     *ret_storage = &tiered->storage;
     return ERR_OK;

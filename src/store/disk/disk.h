@@ -124,6 +124,8 @@ struct disk_host {
     /* The record of a key with that half of its hash was copied (is_gone false: its hits count anew), or left the
      * disk. On a keeper's thread; may be NULL. */
     void (*moved)(void *host, uint64_t hash, bool is_gone);
+    /* Finds it in the tier above. NULL: what it makes of a record is for one reader. */
+    bool (*look)(void *host, struct store_lookup *lookup);
     void *host;
 };
 void disk_set_host(struct disk *disk, const struct disk_host *host);

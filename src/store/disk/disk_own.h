@@ -16,6 +16,8 @@
 #define DISK_FLUSH_NS       UINT64_C(400000000)
 #define DISK_NO_SEGMENT     UINT32_MAX
 #define DISK_PATH_MAX       4096u
+#define DISK_DESKS          64u
+#define DISK_DESK_LISTS     32u
 
 static_assert(DISK_BUFFER_BYTES >= STORE_SLICE_BYTES + DISK_META_BYTES_MAX + DISK_KEY_BYTES_MAX + 8192, "room for any record");
 
@@ -167,6 +169,12 @@ struct disk_device {
     uint64_t snapshot_at_ns;
 };
 
+/* A worker's reads under way, by their keys' hashes: a lookup of a key that is being read waits for that read. */
+struct disk_desk {
+    struct loop *_Atomic loop; /* the worker's */
+    struct list reads[DISK_DESK_LISTS];
+};
+
 struct disk {
     struct disk_config config;
     struct disk_index *index;
@@ -197,6 +205,7 @@ struct disk {
     _Atomic uint64_t errors[DISK_ERROR_COUNT], written[DISK_CAUSE_COUNT];
     _Atomic uint64_t lookup_hits, misses, inserts, evictions, evicted_bytes, purge_attempts;
     _Atomic uint64_t reads, reads_false, offers_refused, too_large;
+    struct disk_desk desks[DISK_DESKS];
     pthread_mutex_t note_mutex;
     char *notes[2 * DISK_DEVICES_MAX];
     unsigned note_count;

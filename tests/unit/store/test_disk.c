@@ -475,7 +475,84 @@ static void test_what_left_the_disk_during_a_read_is_a_miss(void **state)
     assert_int_equal(find(w->ram, 1, NULL), STORE_MISS);
 }
 
-static void test_lookups_at_a_time_of_one_record(void **state)
+static uint32_t reading(const struct world *w)
+{
+    return atomic_load(&w->device->reading[0]) + atomic_load(&w->device->reading[1]);
+}
+
+/* Zeros where the object lies. */
+static void damage(const struct world *w, uint64_t object)
+{
+    static const char zeros[64];
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+    FILE *file = fopen(w->path, "r+");
+
+    assert_int_equal(disk_index_find(w->disk->index, disk_hash(hash_of(w, object)), ~0u, entries), 1);
+    assert_non_null(file);
+    assert_int_equal(fseek(file, (long)disk_at(w->device, entries[0].segment, entries[0].offset * DISK_OFFSET_UNIT), SEEK_SET), 0);
+    assert_int_equal(fwrite(zeros, sizeof(zeros), 1, file), 1);
+    assert_int_equal(fclose(file), 0);
+}
+
+#define MANY 5u
+
+static void ask_many(struct world *w, struct asked asked[MANY])
+{
+    for (unsigned i = 0; i < MANY; i++)
+        ask(w, &asked[i], 1);
+}
+
+static void test_lookups_at_a_time_of_one_record_wait_for_one_read(void **state)
+{
+    struct world *w = *state;
+    struct asked asked[MANY];
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    ask_many(w, asked);
+    for (unsigned i = 0; i < MANY; i++) {
+        answer(w, &asked[i]);
+        assert_int_equal(asked[i].lookup.found, STORE_HIT);
+        assert_ptr_equal(asked[i].lookup.object, asked[0].lookup.object);
+        store_object_unref(asked[i].lookup.object);
+    }
+    assert_int_equal(stats_of(w).reads, 1);
+    assert_int_equal(stats_of(w).store.lookup_hits, 1); /* the others hit in RAM */
+    assert_int_equal(read_whole(w->storage, 1), OLD_BYTES);
+    assert_int_equal(reading(w), 0);
+}
+
+/* Whoever goes, the read goes on for the others. */
+static void test_some_of_those_that_wait_for_a_read_go(void **state)
+{
+    struct world *w = *state;
+    struct asked asked[MANY];
+
+    world_open(w, 16 * MIB, SEGMENT);
+    for (unsigned which = 0; which < 1u << MANY; which++) {
+        put_below(w, old_answer);
+        uint64_t before = stats_of(w).reads;
+        ask_many(w, asked);
+        for (unsigned i = 0; i < MANY; i++)
+            if (which >> i & 1)
+                storage_cancel(&asked[i].lookup.op);
+        for (unsigned i = 0; i < MANY; i++) {
+            if (which >> i & 1)
+                continue;
+            answer(w, &asked[i]);
+            assert_int_equal(asked[i].lookup.found, STORE_HIT);
+            store_object_unref(asked[i].lookup.object);
+        }
+        while (reading(w) > 0)
+            (void)loop_turn(w->worker, UINT64_MAX);
+        assert_int_equal(stats_of(w).reads, before + 1);
+        for (unsigned i = 0; i < MANY; i++)
+            assert_int_equal(asked[i].done, which >> i & 1 ? 0 : 1);
+        storage_drop_hash(w->storage, hash_of(w, 1));
+    }
+}
+
+static void test_a_read_that_was_given_up_is_not_waited_for(void **state)
 {
     struct world *w = *state;
     struct asked first, second;
@@ -483,15 +560,49 @@ static void test_lookups_at_a_time_of_one_record(void **state)
     world_open(w, 16 * MIB, SEGMENT);
     put_below(w, old_answer);
     ask(w, &first, 1);
+    storage_cancel(&first.lookup.op);
     ask(w, &second, 1);
-    answer(w, &first);
     answer(w, &second);
-    assert_int_equal(first.lookup.found, STORE_HIT);
     assert_int_equal(second.lookup.found, STORE_HIT);
-    assert_ptr_equal(first.lookup.object, second.lookup.object);
-    store_object_unref(first.lookup.object);
     store_object_unref(second.lookup.object);
-    assert_int_equal(read_whole(w->storage, 1), OLD_BYTES);
+    assert_int_equal(stats_of(w).reads, 2);
+}
+
+/* What the first one did not find, the others look for again. */
+static void test_those_that_wait_for_a_damaged_record_miss(void **state)
+{
+    struct world *w = *state;
+    struct asked asked[MANY];
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    damage(w, 1);
+    ask_many(w, asked);
+    for (unsigned i = 0; i < MANY; i++) {
+        answer(w, &asked[i]);
+        assert_int_equal(asked[i].lookup.found, STORE_MISS);
+    }
+    assert_int_equal(stats_of(w).reads, 1);
+    assert_int_equal(stats_of(w).errors[DISK_ERROR_CORRUPT], 1);
+    assert_int_equal(stats_of(w).store.misses, MANY);
+}
+
+/* RAM keeps nothing: what is read is for one reader. */
+static void test_each_reads_for_itself_where_ram_is_off(void **state)
+{
+    struct world *w = *state;
+    struct asked asked[MANY];
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    w->disk->host.look = NULL;
+    ask_many(w, asked);
+    for (unsigned i = 0; i < MANY; i++) {
+        answer(w, &asked[i]);
+        assert_int_equal(asked[i].lookup.found, STORE_HIT);
+        store_object_unref(asked[i].lookup.object);
+    }
+    assert_int_equal(stats_of(w).reads, MANY);
 }
 
 /* The kernel has no memory for the read. */
@@ -534,20 +645,6 @@ static void test_a_read_without_memory_is_a_miss_for_now(void **state)
     store_object_unref(asked.lookup.object);
 }
 
-/* Zeros where the object lies. */
-static void damage(const struct world *w, uint64_t object)
-{
-    static const char zeros[64];
-    struct disk_entry entries[DISK_INDEX_FIND_MAX];
-    FILE *file = fopen(w->path, "r+");
-
-    assert_int_equal(disk_index_find(w->disk->index, disk_hash(hash_of(w, object)), ~0u, entries), 1);
-    assert_non_null(file);
-    assert_int_equal(fseek(file, (long)disk_at(w->device, entries[0].segment, entries[0].offset * DISK_OFFSET_UNIT), SEEK_SET), 0);
-    assert_int_equal(fwrite(zeros, sizeof(zeros), 1, file), 1);
-    assert_int_equal(fclose(file), 0);
-}
-
 static void test_what_is_damaged_is_counted_and_asked_for_no_more(void **state)
 {
     struct world *w = *state;
@@ -577,6 +674,27 @@ static void test_what_has_left_the_index_is_not_damaged(void **state)
     answer(w, &asked);
     assert_int_equal(asked.lookup.found, STORE_MISS);
     assert_int_equal(stats_of(w).errors[DISK_ERROR_CORRUPT], 0);
+}
+
+/* ---- a worker that ends ----------------------------------------------------------------------------------------- */
+
+static void test_a_worker_ends_during_its_reads(void **state)
+{
+    struct world *w = *state;
+    struct asked cancelled, waiting;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    ask(w, &cancelled, 1);
+    ask(w, &waiting, 1);
+    storage_cancel(&cancelled.lookup.op);
+    assert_true(reading(w) > 0);
+    w->worker = loop_free(w->worker);
+    assert_int_equal(reading(w), 0); /* a sweep need not wait for them */
+    assert_int_equal(cancelled.done + waiting.done, 0);
+    storage_cancel(&waiting.lookup.op);
+    for (uint32_t i = 0; i < w->disk->segment_count; i++)
+        assert_int_equal(atomic_load(&w->disk->segments[i].pins), 0);
 }
 
 /* ---- a device that fails ---------------------------------------------------------------------------------------- */
@@ -625,10 +743,15 @@ int main(void)
         TEST(test_what_comes_during_a_read_is_as_stale_as_it_is),
         TEST(test_what_comes_during_a_read_and_is_purged_is_a_miss),
         TEST(test_what_left_the_disk_during_a_read_is_a_miss),
-        TEST(test_lookups_at_a_time_of_one_record),
+        TEST(test_lookups_at_a_time_of_one_record_wait_for_one_read),
+        TEST(test_some_of_those_that_wait_for_a_read_go),
+        TEST(test_a_read_that_was_given_up_is_not_waited_for),
+        TEST(test_those_that_wait_for_a_damaged_record_miss),
+        TEST(test_each_reads_for_itself_where_ram_is_off),
         TEST(test_a_read_without_memory_is_a_miss_for_now),
         TEST(test_what_is_damaged_is_counted_and_asked_for_no_more),
         TEST(test_what_has_left_the_index_is_not_damaged),
+        TEST(test_a_worker_ends_during_its_reads),
         TEST(test_an_offer_to_a_device_that_fails_is_not_held),
     };
 
