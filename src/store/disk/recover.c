@@ -538,12 +538,15 @@ static bool is_overlapping(const struct disk *disk, uint32_t number, uint64_t ws
     return is_covered(disk, number) && disk->segments[number].last_wseq > wseq;
 }
 
-/* Is what the key has in the index newer? Whatever was written since the start is; mostly its segment tells. */
-static bool is_outdated(struct disk_device *device, uint64_t hash, uint64_t wseq)
+/* Is what the key has in the index newer? Whatever was written since the start is; mostly its segment tells. A body alone is
+ * newer too, of which the head was yet to come when the snapshot was taken; but not than heads: one that was moved has a
+ * higher sequence than the head that names it. */
+static bool is_outdated(struct disk_device *device, uint8_t kind, uint64_t hash, uint64_t wseq)
 {
+    unsigned kinds = kind == DISK_WHOLE || kind == DISK_WHOLE_SOFT ? DISK_KINDS_BUT_BODY | 1u << DISK_BODY : DISK_KINDS_BUT_BODY;
     struct disk *disk = device->disk;
     struct disk_entry entries[DISK_INDEX_FIND_MAX];
-    unsigned count = disk_index_find(disk->index, hash, DISK_KINDS_BUT_BODY, entries);
+    unsigned count = disk_index_find(disk->index, hash, kinds, entries);
 
     for (unsigned i = 0; i < count; i++)
         if (atomic_load(&disk->segments[entries[i].segment].generation) > wseq ||
@@ -564,7 +567,7 @@ static void replay_take(struct disk_device *device, struct replay *replay)
                                .kind = from->kind};
 
     replay->is_ready = false;
-    if (from->purge_seq < journal_forgotten(device->journal) || is_outdated(device, from->hash, replay_wseq(disk, replay)))
+    if (from->purge_seq < journal_forgotten(device->journal) || is_outdated(device, from->kind, from->hash, replay_wseq(disk, replay)))
         return;
     disk_changed_lock(disk);
     bool is_wanted = !disk_was_changed(disk, disk_index_sight(disk->index, from->hash));
