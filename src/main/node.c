@@ -275,7 +275,9 @@ static err worker_contexts(struct worker *worker)
         .status_key = node->plan->config.cache_status_key,
     };
     txn_context_init(&worker->txns);
-    return txn_context_use(&worker->txns, node->tenants);
+    txn_context_use(&worker->txns, tenant_view_new(node->tenants));
+    ENSURE(worker->txns.view != NULL, MEMORY);
+    return ERR_OK;
 }
 
 static err worker_servers(struct worker *worker)
