@@ -1,7 +1,7 @@
 /* warp check: says whether warp run would take files of settings, all that is wrong with them, and what they imply. */
 #include "main/client.h"
 #include "main/commands.h"
-#include "main/node.h"
+#include "main/plan.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -69,7 +69,7 @@ static char *source_name(const char *path)
 const struct conf_source command_source = {.read = source_read, .glob = os_file_glob, .name = source_name};
 
 /* Each line says whose it is: others write to the same standard error. */
-static void problems_print(struct conf_report *report)
+void command_problems_print(struct conf_report *report)
 {
     for (const char *line = conf_report_text(report); *line != '\0';) {
         int len = (int)strcspn(line, "\n");
@@ -87,7 +87,7 @@ int command_settings(int argc, char **argv, struct settings **ret_settings)
 
     if (err_is_ok(result)) {
         result = settings_read(argc, argv, environ, &command_source, report, ret_settings);
-        problems_print(report);
+        command_problems_print(report);
         conf_report_free(report);
     }
     if (!err_is_ok(result) && result.code != ERR_INVALID)
