@@ -2,6 +2,7 @@
 #include "conf/document_own.h"
 
 #include "base/hash.h"
+#include "base/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #define VISITED_SLOTS (2 * CONF_FILES_MAX) /* a power of two */
 #define PATH_BYTES_MAX 4096u
+#define PATH_SHOWN_BYTES 320u
 
 static_assert(CONF_FILES_MAX < UINT16_MAX && (VISITED_SLOTS & (VISITED_SLOTS - 1)) == 0, "slots hold file + 1");
 
@@ -235,6 +237,19 @@ PRINTF(3, 4) static void include_problem(struct files *files, const struct inclu
     files->document->is_cut = true;
 }
 
+/* Whole: the end of a path says more than its beginning. */
+static const char *path_quoted(const char *path, char buffer[PATH_SHOWN_BYTES])
+{
+    size_t len;
+
+    buffer[0] = '"';
+    log_safe(slice_str(path), buffer + 1, PATH_SHOWN_BYTES - 2);
+    len = strlen(buffer);
+    buffer[len] = '"';
+    buffer[len + 1] = '\0';
+    return buffer;
+}
+
 /* The slot of a file that was read already, or a free one. */
 static uint16_t *slot_of(struct files *files, const char *name)
 {
@@ -262,11 +277,11 @@ MUST_USE static err name_find(struct files *files, const char *path, const char 
 MUST_USE static bool include_is_new(struct files *files, const struct include *include, const char *name)
 {
     uint16_t slot = *slot_of(files, name), file = include->from;
-    char safe[CONF_QUOTED_BYTES];
+    char safe[PATH_SHOWN_BYTES];
 
     if (slot == 0)
         return true;
-    conf_quoted(slice_str(include->path), safe);
+    path_quoted(include->path, safe);
     while (file != slot - 1 && files->from[file] != file)
         file = files->from[file];
     if (file == slot - 1)
@@ -290,7 +305,7 @@ static const char *read_problem(err e)
 MUST_USE static err file_load(struct files *files, const struct include *include, uint16_t *ret_file)
 {
     struct conf_document *document = files->document;
-    char *text = NULL, safe[CONF_QUOTED_BYTES];
+    char *text = NULL, safe[PATH_SHOWN_BYTES];
     size_t len = 0;
     err result = files->source->read(include->path, CONF_FILE_BYTES_MAX, &text, &len);
 
@@ -302,7 +317,7 @@ MUST_USE static err file_load(struct files *files, const struct include *include
     }
     if (!err_is_ok(result)) {
         include_problem(files, include, "%s cannot be read: %s; name plain files of at most 16 MiB",
-                        conf_quoted(slice_str(include->path), safe), read_problem(result));
+                        path_quoted(include->path, safe), read_problem(result));
         return ERR(INVALID);
     }
     if (document->text_bytes + len > CONF_BYTES_MAX) {
@@ -367,12 +382,12 @@ static void paths_free(char **paths)
 
 MUST_USE static err pattern_add(struct files *files, const struct include *like, const char *pattern)
 {
-    char **paths = NULL, safe[CONF_QUOTED_BYTES];
+    char **paths = NULL, safe[PATH_SHOWN_BYTES];
     err result = files->source->glob(pattern, &paths);
 
     ENSURE(result.code != ERR_MEMORY, MEMORY);
     if (!err_is_ok(result)) {
-        include_problem(files, like, "%s cannot be looked for: %s", conf_quoted(slice_str(pattern), safe), err_text(result));
+        include_problem(files, like, "%s cannot be looked for: %s", path_quoted(pattern, safe), err_text(result));
         return ERR_OK;
     }
     for (unsigned i = 0; paths[i] != NULL && err_is_ok(result); i++) {

@@ -78,29 +78,11 @@ MUST_USE static const char *redirect_problem(slice to)
 
 static void rule_check(const struct check *check, uint32_t at)
 {
-    static const uint8_t of_the_cache[] = {
-        CONF_RULE_cache,  CONF_RULE_ttl_ms,     CONF_RULE_ttl_status, CONF_RULE_ttl_override,     CONF_RULE_swr_ms, CONF_RULE_sie_ms,
-        CONF_RULE_is_static, CONF_RULE_set_cookie, CONF_RULE_key,     CONF_RULE_max_object_bytes, CONF_RULE_request_edit,
-        CONF_RULE_client_directives,
-    };
     const struct conf_rule *rule = &check->tenant->rules.items[at];
-    const struct conf_table *table = conf_type_table(CONF_IS_RULE);
-    const char *what;
+    const char *what = rule->redirect.to.len > 0 ? redirect_problem(rule->redirect.to) : NULL;
 
-    if (CONF_GIVEN(rule->given, CONF_RULE_rate_burst) && !CONF_GIVEN(rule->given, CONF_RULE_rate))
-        rule_problem(check, at, "rate-burst", "is there without a rate; write rate: as well");
-    if (CONF_GIVEN(rule->given, CONF_RULE_client_rate_burst) && !CONF_GIVEN(rule->given, CONF_RULE_client_rate))
-        rule_problem(check, at, "client-rate-burst", "is there without a rate; write client-rate: as well");
-    if (rule->key.query_keep.count > 0 && rule->key.query_drop.count > 0)
-        rule_problem(check, at, "key.query-drop", "is there with query-keep, which drops all others already; write one of them");
-    if (!CONF_GIVEN(rule->given, CONF_RULE_redirect))
-        return;
-    what = rule->redirect.to.len > 0 ? redirect_problem(rule->redirect.to) : NULL;
     if (what != NULL)
         rule_problem(check, at, "redirect.to", what);
-    for (size_t i = 0; i < ARRAY_LEN(of_the_cache); i++)
-        if (CONF_GIVEN(rule->given, of_the_cache[i]))
-            rule_problem(check, at, table->options[of_the_cache[i]].name, "is there with redirect, which asks neither cache nor origin; write another rule for it");
 }
 
 /* ---- a tenant ------------------------------------------------------------------------------------------------ */
@@ -137,16 +119,8 @@ static void counts_check(const struct check *check)
 void conf_tenant_check(const struct conf_document *document, const struct conf_tenant *tenant, struct conf_report *report)
 {
     struct check check = {.document = document, .report = report};
-    uint64_t given = tenant->given;
 
     check_tenant(&check, tenant);
-    if (CONF_GIVEN(given, CONF_TENANT_rate_burst) && !CONF_GIVEN(given, CONF_TENANT_rate))
-        tenant_problem(&check, "rate-burst", "is there without a rate; write rate: as well");
-    if (CONF_GIVEN(given, CONF_TENANT_client_rate_burst) && !CONF_GIVEN(given, CONF_TENANT_client_rate))
-        tenant_problem(&check, "client-rate-burst", "is there without a rate; write client-rate: as well");
-    if (CONF_GIVEN(given, CONF_TENANT_origin_cert) != CONF_GIVEN(given, CONF_TENANT_origin_key))
-        tenant_problem(&check, CONF_GIVEN(given, CONF_TENANT_origin_cert) ? "origin-cert" : "origin-key",
-                       "is there alone; write origin-cert: and origin-key: together");
     shares_check(&check, "memory-soft", tenant->memory_soft, "memory-hard", tenant->memory_hard);
     shares_check(&check, "disk-soft", tenant->disk_soft, "disk-hard", tenant->disk_hard);
     counts_check(&check);

@@ -129,26 +129,9 @@ MUST_USE static bool value_read(struct conf_walk *walk, enum conf_type type, con
 
 /* ---- lists and maps ------------------------------------------------------------------------------------------ */
 
-/* What each request is compared with one by one is held short. */
-static uint32_t items_max(enum conf_type type)
-{
-    switch (type) {
-    case CONF_IS_TENANT:
-        return CONF_TENANTS_MAX;
-    case CONF_IS_HOST:
-    case CONF_IS_RULE:
-    case CONF_IS_RANGE:
-    case CONF_IS_PATH:
-    case CONF_IS_CERT:
-        return CONF_LIST_MAX;
-    default:
-        return CONF_FEW_MAX;
-    }
-}
-
 MUST_USE static bool count_fits(struct conf_walk *walk, const struct conf_option *option, const struct conf_node *node, const struct conf_path *path)
 {
-    uint32_t max = items_max((enum conf_type)option->type);
+    uint32_t max = conf_items_max((enum conf_type)option->type);
 
     if (node->count == 0)
         problem(walk, node->mark, path, "is empty; write %s, or leave the line out", conf_types[option->type].allowed);
@@ -286,6 +269,24 @@ static void unknown(struct conf_walk *walk, const struct conf_table *table, cons
         problem(walk, node->key_mark, path, "unknown setting; what there is: %s", names_text(table, names));
 }
 
+static void bonds_check(struct conf_walk *walk, const struct conf_table *table, const struct conf_node *map, const struct conf_path *path)
+{
+    for (unsigned i = 0; i < conf_bond_count; i++) {
+        const struct conf_bond *bond = &conf_bonds[i];
+        struct conf_path inner = {.up = path, .key = slice_str(bond->setting)};
+        const struct conf_node *node, *other;
+
+        if (conf_type_table((enum conf_type)bond->type) != table)
+            continue;
+        node = conf_node_get(map, inner.key);
+        other = node != NULL ? conf_node_get(map, slice_str(bond->other)) : NULL;
+        if (node != NULL && other == NULL && bond->why == NULL)
+            problem(walk, node->key_mark, &inner, "is there without %s; write %s: as well", bond->other, bond->other);
+        if (other != NULL && bond->why != NULL)
+            problem(walk, node->key_mark, &inner, "is there with %s, %s", bond->other, bond->why);
+    }
+}
+
 void conf_walk_table(struct conf_walk *walk, const struct conf_table *table, const struct conf_node *map, const struct conf_path *path,
                      void *ret_struct)
 {
@@ -308,6 +309,7 @@ void conf_walk_table(struct conf_walk *walk, const struct conf_table *table, con
         if (conf_option_is_required(&table->options[i]) && (given >> i & 1) == 0)
             problem(walk, map->mark, &inner, "is missing; write %s", conf_types[table->options[i].type].allowed);
     }
+    bonds_check(walk, table, map, path);
     if (table->given != CONF_NOWHERE)
         memcpy((char *)ret_struct + table->given, &given, sizeof(given));
     if (table->mark != CONF_NOWHERE)

@@ -63,8 +63,8 @@ static void found_print(const struct found *found)
 
     printf("%s: fine\n", found->path);
     if (settings->tenants.count > 0)
-        printf("  tenants    %u, with %llu hosts and %llu rules, in %u file%s\n", settings->tenants.count, found->hosts, found->rules,
-               settings->document->file_count, settings->document->file_count == 1 ? "" : "s");
+        printf("  tenants    %u; hosts %llu, rules %llu, files %u\n", settings->tenants.count, found->hosts, found->rules,
+               settings->document->file_count);
     else
         printf("  tenants    none by name: every host belongs to the tenant default\n");
     printf("  listeners  ");
