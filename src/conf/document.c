@@ -190,10 +190,14 @@ MUST_USE static err tenants_make(struct conf_document *document)
 err conf_document_join_tenant(struct conf_document *document, uint16_t file, struct conf_report *report)
 {
     const struct conf_path tenants = {.key = SLICE("tenants")}, path = {.up = &tenants, .key = document->files[file].tenant};
+    bool was_cut = document->is_cut, is_cut;
     struct conf_node *top;
 
+    document->is_cut = false;
     TRY(conf_yaml_read(document, file, &path, report, &top));
-    if (top == NULL && !document->is_cut)
+    is_cut = document->is_cut;
+    document->is_cut |= was_cut;
+    if (top == NULL && !is_cut)
         conf_path_problem(report, document, (struct conf_mark){.line = 1, .column = 1, .file = file}, &path, "has no value; write a mapping, such as hosts: www.example");
     ENSURE(top != NULL && !top->is_bad, INVALID);
     TRY(tenants_make(document));
@@ -313,7 +317,7 @@ MUST_USE static err file_load(struct files *files, const struct include *include
     if (!err_is_ok(result) && document->file_count == 0) {
         conf_report_add(files->report, NULL, include->mark, include->path, "cannot be read: %s; name a plain file of at most 16 MiB",
                         read_problem(result));
-        return result;
+        return ERR(INVALID);
     }
     if (!err_is_ok(result)) {
         include_problem(files, include, "%s cannot be read: %s; name plain files of at most 16 MiB",

@@ -67,12 +67,15 @@ err conf_document_parse(const char *path, slice text, struct conf_report *report
 
 err conf_document_add_tenant(struct conf_document *document, slice name, const char *path, slice text, struct conf_report *report)
 {
+    char *kept = arena_alloc(document->arena, name.len + 1);
     uint16_t file;
 
+    ENSURE(kept != NULL, MEMORY);
+    memcpy(kept, name.data, name.len);
+    kept[name.len] = '\0'; /* as behind all texts */
     ENSURE(text_fits(document, path, text, report), INVALID);
     TRY(text_add(document, path, text, &file));
-    document->files[file].tenant = arena_copy(document->arena, name);
-    ENSURE(document->files[file].tenant.data != NULL, MEMORY);
+    document->files[file].tenant = slice_of(kept, name.len);
     return conf_document_join_tenant(document, file, report);
 }
 

@@ -195,8 +195,7 @@ err settings_read(int argc, char *const *argv, char *const *environment, const s
     if (err_is_ok(result))
         return settings_make(&build, document, ret_settings);
     config_done(&build.config);
-    /* Not there, not readable: what is wrong is in the report. */
-    return result.code == ERR_MEMORY ? result : ERR(INVALID);
+    return result;
 }
 
 err settings_file(int argc, char *const *argv, char *const *environment, char **ret_path)
