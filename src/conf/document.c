@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define VISITED_SLOTS (2 * CONF_FILES_MAX) /* a power of two */
-#define PATH_BYTES_MAX 4096u
+#define VISITED_SLOTS    (2 * CONF_FILES_MAX) /* a power of two */
+#define PATH_BYTES_MAX   4096u
 #define PATH_SHOWN_BYTES 320u
 
 static_assert(CONF_FILES_MAX < UINT16_MAX && (VISITED_SLOTS & (VISITED_SLOTS - 1)) == 0, "slots hold file + 1");
@@ -114,10 +114,12 @@ static void tenants_join(struct conf_document *document, struct conf_node *tenan
 {
     struct conf_path path = {.key = tenants->key};
 
-    if (tenants->is_bad)
-        return;
-    if (tenants->kind != CONF_MAP) {
-        conf_path_problem(report, document, tenants->mark, &path, "is not a mapping; write the names of tenants, and below each what it has");
+    if (tenants->is_bad) {
+        document->is_cut = true;
+    } else if (tenants->kind != CONF_MAP) {
+        document->is_cut = true;
+        conf_path_problem(report, document, tenants->mark, &path,
+                          "is not a mapping; write the names of tenants, and below each what it has");
     } else if (document->tenants == NULL) {
         document->tenants = tenants;
         entry_append(document->root, &document->root_end, tenants);
@@ -131,15 +133,17 @@ static void tenants_join(struct conf_document *document, struct conf_node *tenan
 
 static void document_join(struct conf_document *document, struct conf_node *top, struct conf_report *report)
 {
-    if (top == NULL || top->kind == CONF_NULL || top->is_bad)
+    if (top == NULL)
+        return;
+    document->is_cut |= top->is_bad;
+    if (top->kind == CONF_NULL || top->is_bad)
         return;
     if (top->kind != CONF_MAP) {
-        conf_path_problem(report, document, top->mark, NULL, "the file is not a mapping; write one setting a line, such as cache-size: 2g");
+        conf_path_problem(report, document, top->mark, NULL,
+                          "the file is not a mapping; write one setting a line, such as cache-size: 2g");
         document->is_cut = true;
         return;
     }
-    if (document->root->mark.line == 0)
-        document->root->mark = top->mark;
     for (struct conf_node *entry = top->first, *next; entry != NULL; entry = next) {
         next = entry->next;
         if (slice_eq(entry->key, SLICE("tenants")))
@@ -161,7 +165,8 @@ err conf_document_unique(struct conf_document *document, struct conf_report *rep
     return document->tenants != NULL ? conf_map_unique(document->tenants, &tenants, document, report) : ERR_OK;
 }
 
-err conf_document_join_file(struct conf_document *document, uint16_t file, struct conf_report *report, const struct conf_node **ret_include)
+err conf_document_join_file(struct conf_document *document, uint16_t file, struct conf_report *report,
+                            const struct conf_node **ret_include)
 {
     struct conf_node *top;
 
@@ -198,7 +203,8 @@ err conf_document_join_tenant(struct conf_document *document, uint16_t file, str
     is_cut = document->is_cut;
     document->is_cut |= was_cut;
     if (top == NULL && !is_cut)
-        conf_path_problem(report, document, (struct conf_mark){.line = 1, .column = 1, .file = file}, &path, "has no value; write a mapping, such as hosts: www.example");
+        conf_path_problem(report, document, (struct conf_mark){.line = 1, .column = 1, .file = file}, &path,
+                          "has no value; write a mapping, such as hosts: www.example");
     ENSURE(top != NULL && !top->is_bad, INVALID);
     TRY(tenants_make(document));
     top->key = document->files[file].tenant;
@@ -291,7 +297,8 @@ MUST_USE static bool include_is_new(struct files *files, const struct include *i
     if (file == slot - 1)
         include_problem(files, include, "%s includes itself; write each file once", safe);
     else
-        include_problem(files, include, "%s is included twice; write each file once, and patterns that leave out what is named", safe);
+        include_problem(files, include, "%s is included twice; write each file once, and patterns that leave out what is named",
+                        safe);
     return false;
 }
 
@@ -315,8 +322,8 @@ MUST_USE static err file_load(struct files *files, const struct include *include
 
     ENSURE(result.code != ERR_MEMORY, MEMORY);
     if (!err_is_ok(result) && document->file_count == 0) {
-        conf_report_add(files->report, NULL, include->mark, include->path, "cannot be read: %s; name a plain file of at most 16 MiB",
-                        read_problem(result));
+        conf_report_add(files->report, NULL, include->mark, include->path,
+                        "cannot be read: %s; name a plain file of at most 16 MiB", read_problem(result));
         return ERR(INVALID);
     }
     if (!err_is_ok(result)) {
@@ -409,12 +416,14 @@ MUST_USE static err item_follow(struct files *files, const struct conf_node *ite
 
     if (item->is_bad)
         return ERR_OK;
-    if (item->kind != CONF_SCALAR || item->text.len == 0 || item->text.len >= PATH_BYTES_MAX || slice_find(item->text, '\0') >= 0) {
+    if (item->kind != CONF_SCALAR || item->text.len == 0 || item->text.len >= PATH_BYTES_MAX ||
+        slice_find(item->text, '\0') >= 0) {
         include_problem(files, &include, "is no path; write one, or a pattern such as tenants/*.yaml, or a list of them");
         return ERR_OK;
     }
     if (include.depth > CONF_INCLUDE_DEPTH_MAX) {
-        include_problem(files, &include, "is included by a file that is included by the fourth; include it nearer to the first file");
+        include_problem(files, &include,
+                        "is included by a file that is included by the fourth; include it nearer to the first file");
         return ERR_OK;
     }
     path = path_beside(files, from->path, item->text);
@@ -422,7 +431,8 @@ MUST_USE static err item_follow(struct files *files, const struct conf_node *ite
     return strpbrk(path, "*?[") != NULL ? pattern_add(files, &include, path) : include_add(files, &include, path);
 }
 
-MUST_USE static err includes_follow(struct files *files, const struct conf_node *node, const struct include *from, uint16_t file)
+MUST_USE static err includes_follow(struct files *files, const struct conf_node *node, const struct include *from,
+                                    uint16_t file)
 {
     if (node == NULL || node->kind != CONF_LIST)
         return node == NULL ? ERR_OK : item_follow(files, node, from, file);
@@ -483,7 +493,8 @@ MUST_USE static err files_read(struct files *files, const char *path)
     return conf_document_unique(files->document, files->report);
 }
 
-err conf_document_read(const char *path, const struct conf_source *source, struct conf_report *report, struct conf_document **ret_document)
+err conf_document_read(const char *path, const struct conf_source *source, struct conf_report *report,
+                       struct conf_document **ret_document)
 {
     struct files *files = calloc(1, sizeof(*files));
     err result;

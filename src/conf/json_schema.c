@@ -142,7 +142,8 @@ static void names(struct writer *writer, enum conf_type type)
 {
     key(writer, "propertyNames");
     begin(writer, '{');
-    key_text(writer, "pattern", conf_types[type].kind == CONF_KIND_NAMED ? conf_types[CONF_IS_NAME].pattern : conf_type_names(type));
+    key_text(writer, "pattern",
+             conf_types[type].kind == CONF_KIND_NAMED ? conf_types[CONF_IS_NAME].pattern : conf_type_names(type));
     if (type == CONF_IS_EDIT_PAIR)
         refused_fields(writer);
     end(writer, '}');
@@ -300,7 +301,9 @@ static void definition(struct writer *writer, enum conf_type type)
 
 static void flag_list(struct writer *writer, unsigned max)
 {
-    fputs("{\"anyOf\": [{\"$ref\": \"#/$defs/TEXT\"}, {\"type\": \"array\", \"items\": {\"$ref\": \"#/$defs/TEXT\"}, \"minItems\": 1, \"maxItems\": ", writer->out);
+    fputs("{\"anyOf\": [{\"$ref\": \"#/$defs/TEXT\"}, {\"type\": \"array\", \"items\": {\"$ref\": \"#/$defs/TEXT\"}, "
+          "\"minItems\": 1, \"maxItems\": ",
+          writer->out);
     fprintf(writer->out, "%u}]}", max);
 }
 
@@ -322,7 +325,8 @@ static void flag_value(struct writer *writer, enum config_index option)
         fputs("{\"$ref\": \"#/$defs/DURATION\"}", writer->out);
         break;
     case KIND_COUNT:
-        fputs(option == CONFIG_workers ? "{\"$ref\": \"#/$defs/BURST\"}, {\"maximum\": 1024}" : "{\"$ref\": \"#/$defs/COUNT\"}", writer->out);
+        fputs(option == CONFIG_workers ? "{\"$ref\": \"#/$defs/BURST\"}, {\"maximum\": 1024}" : "{\"$ref\": \"#/$defs/COUNT\"}",
+              writer->out);
         break;
     case KIND_SWITCH:
         fputs("{\"$ref\": \"#/$defs/SWITCH\"}", writer->out);

@@ -60,8 +60,14 @@ static void table_section(FILE *out, const struct conf_table *table)
 static void flag_row(FILE *out, const struct config_option *option)
 {
     static const char *const kinds[] = {
-        [KIND_STRING] = "text",   [KIND_LIST] = "text, or a list of them", [KIND_SIZE] = "size",        [KIND_DURATION] = "duration",
-        [KIND_COUNT] = "count",   [KIND_SWITCH] = "switch",                [KIND_IO] = "auto, uring or epoll", [KIND_LEVEL] = "error, warn, info or debug",
+        [KIND_STRING] = "text",
+        [KIND_LIST] = "text, or a list of them",
+        [KIND_SIZE] = "size",
+        [KIND_DURATION] = "duration",
+        [KIND_COUNT] = "count",
+        [KIND_SWITCH] = "switch",
+        [KIND_IO] = "auto, uring or epoll",
+        [KIND_LEVEL] = "error, warn, info or debug",
     };
 
     fprintf(out, "| `%s` | %s |", option->flag, kinds[option->kind]);
@@ -75,7 +81,9 @@ static void flag_row(FILE *out, const struct config_option *option)
 
 static void root_section(FILE *out)
 {
-    fputs("\n## The top\n\nBeside these: what is a flag of `warp run` is a setting of the file as well, with the same name.\n\n", out);
+    fputs(
+        "\n## The top\n\nBeside these: what is a flag of `warp run` is a setting of the file as well, with the same name.\n\n",
+        out);
     head(out);
     for (unsigned i = 0; i < conf_root_table.count; i++)
         option_row(out, &conf_root_table.options[i]);
@@ -101,7 +109,9 @@ static bool is_of_many(enum conf_type type)
 
 static void values_section(FILE *out)
 {
-    fputs("\n## Values\n\nA list or a mapping that is written has something in it.\n\n| value | what may be written | entries of a list or mapping |\n|---|---|---|\n", out);
+    fputs("\n## Values\n\nA list or a mapping that is written has something in it.\n\n| value | what may be written | entries "
+          "of a list or mapping |\n|---|---|---|\n",
+          out);
     for (unsigned i = 0; i < CONF_TYPE_COUNT_; i++) {
         fputs("| ", out);
         type_word(out, conf_types[i].name);
@@ -123,8 +133,9 @@ static void bonds_section(FILE *out)
         fprintf(out, "| %s | `%s` | %s `%s` |\n", conf_type_table((enum conf_type)bond->type)->name, bond->setting,
                 bond->why == NULL ? "needs" : "cannot be with", bond->other);
     }
-    fprintf(out, "\nAll `guaranteed` together are at most %u%%. A host belongs to one tenant. Of a tenant's rules at most %u have "
-                 "`request-fields`,\nat most %u `response-fields`, and all `ttl-status` have at most %u entries.\n",
+    fprintf(out,
+            "\nAll `guaranteed` together are at most %u%%. A host belongs to one tenant. Of a tenant's rules at most %u have "
+            "`request-fields`,\nat most %u `response-fields`, and all `ttl-status` have at most %u entries.\n",
             CONF_GUARANTEED_MAX, CONF_EDITS_MAX, CONF_EDITS_MAX, CONF_TIMES_MAX);
 }
 

@@ -165,6 +165,10 @@ static void test_tabs(void **state)
     assert_problems("a:\n  - b\n\t- c\n", NULL, "warp.yaml:3:1: yaml: a tab; indent with spaces");
     assert_problems("a:\t1\n", NULL, "");
     assert_problems("{\n\t\"a\": 1,\n\t\"b\": [\n\t\t2\n\t]\n}\n", NULL, ""); /* JSON as tools write it */
+    /* ... with another mistake in it */
+    assert_problems("{\n\t\"a\": 1\n\t\"b\": 2\n}\n", NULL,
+                    "warp.yaml:3:5: yaml: did not find expected ',' or '}' (while parsing a flow mapping that begins in line 1); "
+                    "check quotes, brackets and the indentation");
 }
 
 static void test_utf16_is_refused(void **state)

@@ -61,6 +61,10 @@ static void test_default_tenant(void **state)
     assert_file("default-tenant: nobody\n" T, "warp.yaml:1:17: default-tenant: there is no tenant of that name; write one of tenants");
     assert_file("default-tenant: shopp\norigin: o\ntenants: {shop: {hosts: a}}\n",
                 "warp.yaml:1:17: default-tenant: there is no tenant of that name; did you mean shop?");
+    assert_file("origin: o\ndefault-tenant: t\ntenants: {t: [1]}\n",
+                "warp.yaml:3:14: tenants.t: is a list; write a mapping: names of tenants, and below each what it has");
+    assert_file("origin: o\ndefault-tenant: t\ntenants: &a {t: {hosts: t}}\n",
+                "warp.yaml:3:10: tenants: anchors (&name) are not allowed; write the value alone");
     assert_file("default-tenant: t\norigin: o\n", "warp.yaml:1:17: default-tenant: there is no tenant of that name; write one of tenants");
 }
 
