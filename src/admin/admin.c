@@ -202,6 +202,29 @@ static bool is_allowed(const struct admin_request *request, enum admin_access ac
     return bearer_matches(&request->request.fields, slice_str(request->context->token));
 }
 
+bool admin_allows(struct admin_request *request, enum token_right right, const struct tenant *tenant)
+{
+    (void)right;
+    (void)tenant;
+    if (is_allowed(request, ADMIN_SECRET)) {
+        request->who = request->stream->net->peer.family == AF_UNIX ? SLICE("socket") : SLICE("admin");
+        return true;
+    }
+    admin_problem(request, 401, "a bearer token is needed: Authorization: Bearer <admin token>");
+    return false;
+}
+
+const struct tenant *admin_tenant(struct admin_request *request, enum token_right right, slice name)
+{
+    const struct tenant *tenant = tenants_named(request->context->tenants, name);
+
+    if (!admin_allows(request, right, tenant))
+        return NULL;
+    if (tenant == NULL)
+        admin_problem(request, 404, "there is no such tenant");
+    return tenant;
+}
+
 static void admin_dispatch(struct admin_request *request)
 {
     const struct admin_route *same_path = NULL;

@@ -4,12 +4,15 @@
 #ifndef WARP_ADMIN_ADMIN_H
 #define WARP_ADMIN_ADMIN_H
 
+#include "admin/control.h"
 #include "origin/origin.h"
 #include "proto/stream.h"
 #include "stat/access.h"
 #include "stat/metrics.h"
 #include "store/disk/disk.h"
 #include "store/storage.h"
+#include "tenant/tenant.h"
+#include "tenant/tokens.h"
 
 enum admin_readiness { ADMIN_STARTING, ADMIN_READY, ADMIN_DRAINING };
 
@@ -20,7 +23,10 @@ struct admin_context {
     struct metrics *metrics;
     struct metrics_block *block; /* of the loop's thread */
     struct access_log *access;   /* NULL: off */
-    struct origin_group *group;
+    struct tenants *tenants; /* the current set */
+    const struct control_ops *control;
+    void *control_arg;
+    struct tokens *tokens; /* besides `token`, which may everything */
     const char *token;
     const char *version;
     const char *const *notes; /* sentences for /readyz: what is degraded */

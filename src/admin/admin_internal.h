@@ -3,6 +3,7 @@
 #define WARP_ADMIN_INTERNAL_H
 
 #include "admin/admin.h"
+#include "tenant/tokens.h"
 
 #include <jansson.h>
 
@@ -19,6 +20,7 @@ struct admin_request {
     char *body; /* of the request, malloc */
     size_t body_len;
     const struct admin_route *route;
+    slice who; /* asks, for logs: "admin", "socket", a token's name; empty: nobody that we know */
     char *answer; /* malloc: what source reads */
     struct source_memory source;
     struct purge_run *purge; /* under way */
@@ -38,6 +40,11 @@ struct admin_route {
     void (*handle)(struct admin_request *request);
 };
 
+/* May who asks do that for the tenant (NULL: for all of them)? False: answered already, 401 or 403. */
+MUST_USE bool admin_allows(struct admin_request *request, enum token_right right, const struct tenant *tenant);
+/* The tenant of that name, if who asks may do that for it; NULL: answered already. What somebody may not see is not there
+ * for them: 404 in both cases. */
+const struct tenant *admin_tenant(struct admin_request *request, enum token_right right, slice name);
 /* Answers; the text is copied. */
 void admin_answer(struct admin_request *request, uint16_t status, slice type, slice text);
 /* text is malloc's and is taken over. */

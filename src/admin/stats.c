@@ -82,8 +82,19 @@ static void collect_disk(const struct disk *disk, enum metric metric, struct met
     case METRIC_warp_disk_offers_refused:
         metrics_emit(writer, NULL, (double)stats.offers_refused);
         break;
+    case METRIC_warp_disk_too_large:
+        metrics_emit(writer, NULL, (double)stats.too_large);
+        break;
     case METRIC_warp_disk_index_lost:
         metrics_emit(writer, NULL, (double)stats.index_lost);
+        break;
+    case METRIC_warp_disk_decisions:
+#define X(name, word) emit_named(writer, word, stats.decisions[EVICT_##name]);
+        EVICT_DECISIONS(X)
+#undef X
+        break;
+    case METRIC_warp_disk_small_log_bytes:
+        metrics_emit(writer, NULL, (double)stats.small_log_bytes);
         break;
     case METRIC_warp_disk_off:
         metrics_emit(writer, NULL, stats.is_off);
@@ -124,10 +135,13 @@ static void collect_process(enum metric metric, struct metrics_writer *writer)
 
 static void collect_origins(struct admin_context *context, struct metrics_writer *writer)
 {
-    for (unsigned i = 0; i < context->group->count; i++) {
-        const struct origin *origin = &context->group->origins[i];
-        slice labels[2] = {SLICE("default"), slice_str(origin->name)};
-        metrics_emit(writer, labels, origin_is_healthy(origin, loop_now_ns(context->loop)) ? 1 : 0);
+    for (unsigned t = 0; t < tenants_count(context->tenants); t++) {
+        const struct tenant *tenant = tenants_at(context->tenants, t);
+        for (unsigned i = 0; i < tenant->origins->count; i++) {
+            const struct origin *origin = &tenant->origins->origins[i];
+            slice labels[2] = {tenant->name, slice_str(origin->name)};
+            metrics_emit(writer, labels, origin_is_healthy(origin, loop_now_ns(context->loop)) ? 1 : 0);
+        }
     }
 }
 
@@ -226,18 +240,23 @@ static json_t *stats_connections(struct admin_context *context)
                      (json_int_t)metrics_connections(context->metrics, CONN_closing));
 }
 
+static json_t *stats_origin(const struct admin_context *context, const struct tenant *tenant, unsigned i)
+{
+    struct origin *origin = &tenant->origins->origins[i];
+
+    return json_pack("{s:s%, s:s, s:b, s:I, s:I}", "tenant", tenant->name.data, tenant->name.len, "url", origin->name, "healthy",
+                     (int)origin_is_healthy(origin, loop_now_ns(context->loop)), "answers",
+                     (json_int_t)atomic_load_explicit(&origin->answers, memory_order_relaxed), "failures",
+                     (json_int_t)atomic_load_explicit(&origin->fetch_failures, memory_order_relaxed));
+}
+
 static json_t *stats_origins(struct admin_context *context)
 {
     json_t *origins = json_array();
 
-    for (unsigned i = 0; i < context->group->count; i++) {
-        struct origin *origin = &context->group->origins[i];
-        json_array_append_new(
-            origins, json_pack("{s:s, s:b, s:I, s:I}", "url", origin->name, "healthy",
-                               (int)origin_is_healthy(origin, loop_now_ns(context->loop)), "answers",
-                               (json_int_t)atomic_load_explicit(&origin->answers, memory_order_relaxed), "failures",
-                               (json_int_t)atomic_load_explicit(&origin->fetch_failures, memory_order_relaxed)));
-    }
+    for (unsigned t = 0; t < tenants_count(context->tenants); t++)
+        for (unsigned i = 0; i < tenants_at(context->tenants, t)->origins->count; i++)
+            json_array_append_new(origins, stats_origin(context, tenants_at(context->tenants, t), i));
     return origins;
 }
 

@@ -46,7 +46,7 @@ const char *not_stored_text(enum not_stored reason);
 struct storable_options {
     bool asked_range;     /* the fill's own request had Range: a 206 is expected */
     bool static_rule;     /* the tenant stores by suffix here: the type must agree with it */
-    bool ignore_set_cookie; /* a rule says Set-Cookie is dropped before storing */
+    bool never_set_cookie; /* a rule says that nothing with Set-Cookie is stored */
 };
 
 /* Looks at heads only; INCOMPLETE, TOO_LARGE, TOO_MANY_TAGS, PURGED and STORE are the fill's to find later.

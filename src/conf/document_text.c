@@ -91,7 +91,8 @@ MUST_USE static err files_write(const struct conf_document *document, FILE *out)
 
         fprintf(out, "%zu %zu %zu\n", strlen(file->path), file->tenant.len, file->text.len);
         fwrite(file->path, 1, strlen(file->path), out);
-        fwrite(file->tenant.data, 1, file->tenant.len, out);
+        if (file->tenant.len > 0)
+            fwrite(file->tenant.data, 1, file->tenant.len, out);
         fwrite(file->text.data, 1, file->text.len, out);
         fputc('\n', out);
     }

@@ -133,10 +133,8 @@ static void bonds_section(FILE *out)
         fprintf(out, "| %s | `%s` | %s `%s` |\n", conf_type_table((enum conf_type)bond->type)->name, bond->setting,
                 bond->why == NULL ? "needs" : "cannot be with", bond->other);
     }
-    fprintf(out,
-            "\nAll `guaranteed` together are at most %u%%. A host belongs to one tenant. Of a tenant's rules at most %u have "
-            "`request-fields`,\nat most %u `response-fields`, and all `ttl-status` have at most %u entries.\n",
-            CONF_GUARANTEED_MAX, CONF_EDITS_MAX, CONF_EDITS_MAX, CONF_TIMES_MAX);
+    fprintf(out, "\nAll `guaranteed` together are at most %u%%. A host belongs to one tenant. A pattern of a path has at most %u bytes.\n",
+            CONF_GUARANTEED_MAX, CONF_PATTERN_MAX);
 }
 
 static void edits_section(FILE *out)

@@ -14,7 +14,7 @@ enum conf_shape { CONF_ONE, CONF_LIST_OF, CONF_MAP_OF };
     X(FILE, SCALAR, "^[^\\x00-\\x1f\\x7f]+$", "a path") \
     X(NAME, SCALAR, "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "1 to 64 letters, digits, -, _ or ., beginning with a letter or digit") \
     X(HOST, SCALAR, "^(\\*\\.)?([A-Za-z0-9_-]{1,63}\\.)*[A-Za-z0-9_-]{1,63}$|^\\[[0-9A-Fa-f:.]+\\]$", "a host without a port: www.example, *.example for every name below, 192.0.2.1 or [2001:db8::1]") \
-    X(PATH, SCALAR, "^(?!.*/\\.\\.?(/|$))/[!\\x22$->@-~]*$", "a path that begins with /, * for any run without /, ** for any run: /img/**") \
+    X(PATH, SCALAR, "^(?!.*/(/|\\.\\.?(/|$)))/[!\\x22$->@-~]{0,249}$", "a path that begins with /, * for any run without /, ** for any run: /img/**") \
     X(METHOD, SCALAR, "^[!#$%&'*+.^_`|~0-9A-Z-]+$", "a method: GET, HEAD, POST") \
     X(FIELD, SCALAR, "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$", "the name of a field: Accept-Language") \
     X(EDIT_FIELD, SCALAR, "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$", "the name of a field: X-Powered-By") \

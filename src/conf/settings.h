@@ -176,7 +176,13 @@ struct conf_status_time { /* "404: 10s", "5xx: 1s" */
     X(TENANT, "rate-burst", "rate")                                                                                    \
     X(TENANT, "client-rate-burst", "client-rate")                                                                      \
     X(TENANT, "origin-cert", "origin-key")                                                                             \
-    X(TENANT, "origin-key", "origin-cert")
+    X(TENANT, "origin-key", "origin-cert")                                                                             \
+    X(TENANT, "origin-host", "origins")                                                                                \
+    X(TENANT, "origin-ca", "origins")                                                                                  \
+    X(TENANT, "origin-cert", "origins")                                                                                \
+    X(TENANT, "origin-name", "origins")                                                                                \
+    X(TENANT, "origin-insecure", "origins")                                                                            \
+    X(TENANT, "origin-http1", "origins")
 
 /* What cannot be there besides. table, setting, other, why */
 #define CONF_EXCLUDES(X)                                                                                               \
@@ -243,11 +249,11 @@ enum conf_tenant_option {
     CONF_TENANT_OPTIONS
 };
 
+#define CONF_NAME_MAX     64u /* bytes of a tenant's or a rule's */
+#define CONF_PATTERN_MAX  250u /* bytes */
 #define CONF_TENANTS_MAX  20000u
 #define CONF_LIST_MAX     1000u /* of hosts, rules, certificates of a tenant, of paths, of ranges of addresses */
 #define CONF_FEW_MAX      64u   /* of any other list or map */
-#define CONF_EDITS_MAX    16u   /* rules of a tenant with request-fields; and so many with response-fields */
-#define CONF_TIMES_MAX    32u   /* of all ttl-status of a tenant */
 #define CONF_GUARANTEED_MAX 70u /* % of all tenants together */
 
 struct settings {

@@ -103,24 +103,6 @@ static void shares_check(const struct check *check, const char *soft_name, struc
         tenant_problem(check, soft_name, "is above %s; write less, or leave one of them out", hard_name);
 }
 
-static void counts_check(const struct check *check)
-{
-    const struct conf_tenant *tenant = check->tenant;
-    uint32_t requests = 0, responses = 0, times = 0;
-
-    for (uint32_t i = 0; i < tenant->rules.count; i++) {
-        requests += CONF_GIVEN(tenant->rules.items[i].given, CONF_RULE_request_edit);
-        responses += CONF_GIVEN(tenant->rules.items[i].given, CONF_RULE_response_edit);
-        times += tenant->rules.items[i].ttl_status.count;
-    }
-    if (requests > CONF_EDITS_MAX)
-        tenant_problem(check, "rules", "%u of them have request-fields; write at most %u", requests, CONF_EDITS_MAX);
-    if (responses > CONF_EDITS_MAX)
-        tenant_problem(check, "rules", "%u of them have response-fields; write at most %u", responses, CONF_EDITS_MAX);
-    if (times > CONF_TIMES_MAX)
-        tenant_problem(check, "rules", "have %u ttl-status together; write at most %u", times, CONF_TIMES_MAX);
-}
-
 void conf_tenant_check(const struct conf_document *document, const struct conf_tenant *tenant, struct conf_report *report)
 {
     struct check check = {.document = document, .report = report};
@@ -128,7 +110,6 @@ void conf_tenant_check(const struct conf_document *document, const struct conf_t
     check_tenant(&check, tenant);
     shares_check(&check, "memory-soft", tenant->memory_soft, "memory-hard", tenant->memory_hard);
     shares_check(&check, "disk-soft", tenant->disk_soft, "disk-hard", tenant->disk_hard);
-    counts_check(&check);
     for (uint32_t i = 0; i < tenant->rules.count; i++)
         rule_check(&check, i);
 }

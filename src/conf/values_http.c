@@ -57,12 +57,16 @@ bool conf_path_check(struct conf_scalar *scalar)
 
     if (text.data[0] != '/')
         return conf_not(scalar, "a pattern of a path", CONF_IS_PATH);
+    if (text.len > CONF_PATTERN_MAX)
+        return conf_because(scalar, "is too long; write at most %u bytes", CONF_PATTERN_MAX);
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.data[i];
         if (c == '?' || c == '#')
             return conf_because(scalar, "has more than a path; match the query by query:");
         if (c <= 0x20 || c >= 0x7f)
             return conf_because(scalar, "holds what requests only have encoded; write %%%02X for that byte", c);
+        if (c == '/' && slice_starts(slice_from(text, i + 1), SLICE("/")))
+            return conf_because(scalar, "has slashes that follow each other, which are joined before paths are compared; write one");
         if (c == '/' && (slice_starts(slice_from(text, i + 1), SLICE("./")) || slice_starts(slice_from(text, i + 1), SLICE("../")) ||
                          slice_eq(slice_from(text, i + 1), SLICE(".")) || slice_eq(slice_from(text, i + 1), SLICE(".."))))
             return conf_because(scalar, "has a dot segment, which is resolved before paths are compared; write the path without");

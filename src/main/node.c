@@ -1,11 +1,11 @@
 /* The worker process: its threads, their start, drain and end. */
 #include "main/node.h"
 #include "main/node_store.h"
+#include "main/node_tenants.h"
 #include "main/node_tls.h"
 
 #include "base/log.h"
 #include "os/process.h"
-#include "tenant/tenant.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@
 #define NOTE_MS        60000
 #define AHEAD_BYTES    (UINT64_C(16) << 20) /* that a fetch runs ahead of its readers */
 #define STORE_SHARE    8u                   /* of a tier, that one body may take */
+#define SLICE_SLAB_SHARE 64u                /* of memory, that a slice may be to fill a slab */
 #define FILLS_MAX      65536u
 #define DESCRIPTORS_RESERVED 4096u
 #define ADMIN_CONNECTIONS_MAX 512u
@@ -53,14 +54,13 @@ struct node {
     struct peers *peers;
     struct node_tls *tls; /* NULL: no listener has TLS */
     struct server_limits limits, admin_limits;
-    struct origin_group *group;
+    struct tenants *tenants; /* the current set; worker 0 */
     struct metrics *metrics;
     struct access_log *access;
     struct os_event *access_event;
     struct os_thread *access_thread;
     _Atomic bool access_is_over;
     struct admin_context admin;
-    struct reuse_policy reuse;
     struct worker *workers;
     struct os_event *slab_event; /* NULL: the storage has nothing to tend */
     struct os_thread *slab_thread;
@@ -154,6 +154,7 @@ static void worker_timer(struct timer *timer)
     if (worker->index == 0)
         storage_turn(worker->node->storage, loop_wall_ms(worker->loop));
     store_near_turn(worker->near);
+    origin_pool_turn(worker->origins);
     if (worker->draining)
         worker_check_drained(worker, now_ns);
     else
@@ -229,10 +230,13 @@ static void signals_ready(struct os_watch *watch, uint32_t which)
 
 /* ---- one thread ---------------------------------------------------------------------------------------------------- */
 
-/* A tier keeps whole what is at most an eighth of it; where that is less than a slice, bodies go through a window. */
-static uint32_t slice_bytes_of(uint64_t memory_bytes)
+/* A tier keeps whole what is at most an eighth of it; where that is less than a slice, bodies go through a window. Without a
+ * disk, whose records hold no more, a slice fills a slab where memory is not small. */
+static uint32_t slice_bytes_of(const struct node_store *store)
 {
-    return memory_bytes / STORE_SHARE >= STORE_SLICE_BYTES ? STORE_SLICE_BYTES : 0;
+    if (store->disk == NULL && store->ram_bytes / SLICE_SLAB_SHARE >= STORE_SLICE_SLAB_BYTES)
+        return STORE_SLICE_SLAB_BYTES;
+    return store->ram_bytes / STORE_SHARE >= STORE_SLICE_BYTES ? STORE_SLICE_BYTES : 0;
 }
 
 static err worker_contexts(struct worker *worker)
@@ -248,12 +252,10 @@ static err worker_contexts(struct worker *worker)
         .table = node->fills,
         .storage = node->storage,
         .pool = worker->origins,
-        .group = node->group,
-        .reuse = &node->reuse,
         .note_ms = NOTE_MS,
         .node = node->plan->node_id,
         .fills_max = FILLS_MAX,
-        .slice_bytes = slice_bytes_of(node->store.ram_bytes),
+        .slice_bytes = slice_bytes_of(&node->store),
         .ahead_bytes = MIN(AHEAD_BYTES, node->store.ram_bytes / STORE_SHARE),
         .metrics = metrics_block_of(node->metrics, worker->index),
     };
@@ -264,10 +266,8 @@ static err worker_contexts(struct worker *worker)
         .storage = node->storage,
         .fills = &worker->fills,
         .origins = worker->origins,
-        .group = node->group,
         .metrics = metrics_block_of(node->metrics, worker->index),
         .access = node->access,
-        .reuse = &node->reuse,
         .token = node->plan->token[0] != '\0' ? node->plan->token : NULL,
         .acme_dir = node->plan->config.acme_dir,
         .node = node->plan->node_id,
@@ -275,7 +275,7 @@ static err worker_contexts(struct worker *worker)
         .status_key = node->plan->config.cache_status_key,
     };
     txn_context_init(&worker->txns);
-    return ERR_OK;
+    return txn_context_use(&worker->txns, node->tenants);
 }
 
 static err worker_servers(struct worker *worker)
@@ -367,11 +367,12 @@ static void worker_done(struct worker *worker)
 
 /* ---- the process --------------------------------------------------------------------------------------------------- */
 
+/* The access log's thread. */
 static const char *tenant_name(void *arg, uint16_t tenant)
 {
-    (void)arg;
-    (void)tenant;
-    return TENANT_DEFAULT_NAME;
+    struct node *node = arg;
+
+    return metrics_tenant_name(node->metrics, tenant);
 }
 
 static void access_wait(void *event, uint64_t timeout_ns)
@@ -457,6 +458,7 @@ static err node_open_access_log(struct node *node)
         .path = path,
         .door = {os_append_open, os_append_write, os_append_close, access_wait, access_wake, NULL},
         .tenant_name = tenant_name,
+        .tenant_arg = node,
     };
 
     if (path == NULL || strcmp(path, "off") == 0)
@@ -482,25 +484,10 @@ static err node_open_metrics(struct node *node)
     for (unsigned i = 1; i < NOT_STORED_COUNT; i++)
         not_stored[i] = not_stored_word((enum not_stored)i);
     TRY(metrics_new(&config, &node->metrics));
-    TRY(metrics_tenant_set(node->metrics, TENANT_DEFAULT, SLICE(TENANT_DEFAULT_NAME)));
-    for (unsigned i = 0; i < node->group->count; i++)
-        TRY(metrics_origin_add(node->metrics, SLICE(TENANT_DEFAULT_NAME), slice_str(node->group->origins[i].name),
-                               &node->group->origins[i].metric));
+    TRY(node_tenants_metrics(node->tenants, node->metrics));
     if (node->tls != NULL)
         TRY(metrics_collect(node->metrics, node_tls_collect, node->tls));
     return metrics_collect(node->metrics, admin_collect, &node->admin);
-}
-
-static err node_open_origins(struct node *node)
-{
-    const struct config *config = &node->plan->config;
-    slice demo = slice_str(node->plan->demo_url);
-    char message[NODE_MESSAGE_BYTES];
-    err result = origins_of(config, demo, message, sizeof(message), &node->group);
-
-    if (!err_is_ok(result))
-        log_error("%s", message);
-    return result;
 }
 
 /* Per worker: what the process may open, without what origins, files and the admin listener need. */
@@ -512,8 +499,7 @@ static uint32_t connections_of(unsigned descriptors, unsigned workers)
 
 static err node_open(struct node *node)
 {
-    node->reuse = REUSE_POLICY_DEFAULT;
-    TRY(node_open_origins(node));
+    node->tenants = tenants_ref(node->plan->tenants);
     TRY(node_store_open(node->plan, &node->store));
     node->storage = node->store.storage;
     TRY(fill_table_new(&node->fills));
@@ -529,7 +515,7 @@ static err node_open(struct node *node)
     node->admin.disk = node->store.disk;
     node->admin.metrics = node->metrics;
     node->admin.access = node->access;
-    node->admin.group = node->group;
+    node->admin.tenants = node->tenants;
     node->admin.token = node->plan->token;
     node->admin.version = WARP_VERSION;
     node->admin.started_ms = node->plan->started_ms;
@@ -598,7 +584,7 @@ static void node_close(struct node *node)
     node_stop_slabs(node);
     node_store_free(&node->store);
     os_event_free(node->slab_event);
-    origin_group_free(node->group);
+    tenants_unref(node->tenants);
 }
 
 int node_run(struct node_plan *plan)

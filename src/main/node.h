@@ -13,6 +13,7 @@
 #include "stat/access.h"
 #include "stat/metrics.h"
 #include "store/storage.h"
+#include "tenant/registry.h"
 #include "txn/txn.h"
 
 #define NODE_LISTENERS_MAX 16u
@@ -30,6 +31,8 @@ struct node_listener {
 struct node_plan {
     struct settings *settings;
     struct config config; /* of the settings */
+    struct tenant_registry *registry;
+    struct tenants *tenants; /* the first set, made before the first worker process */
     unsigned workers;
     unsigned descriptors; /* the process may have open */
     uint64_t memory_bytes;
@@ -46,11 +49,6 @@ struct node_plan {
     uint32_t node_id;
     int64_t started_ms;
 };
-
-/* Of the settings; without any, the demo origin. On error message says what is wrong. */
-MUST_USE err origins_of(const struct config *config, slice demo_url, char *message, size_t message_size,
-                        struct origin_group **ret_group);
-MUST_USE bool origins_check(const struct config *config, char *message, size_t message_size);
 
 /* What the options are on this machine. */
 unsigned plan_workers(const struct config *config);

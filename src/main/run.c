@@ -2,6 +2,7 @@
  * when it dies; it never touches a request. */
 #include "main/commands.h"
 #include "main/node.h"
+#include "main/node_tenants.h"
 #include "main/node_tls.h"
 
 #include "base/log.h"
@@ -92,6 +93,24 @@ static int plan_identities(struct node_plan *plan)
     if (err_is_ok(node_identity_read(&plan->config, message, sizeof(message), &plan->identity, &plan->admin_identity)))
         return 0;
     return usage_error("%s%s", message, "");
+}
+
+/* What is wrong with them now would be wrong in every worker process. */
+static int plan_tenants(struct node_plan *plan)
+{
+    struct node_tenants_config config = {.settings = plan->settings, .demo_url = slice_str(plan->demo_url), .wall_s = os_wall_ms() / 1000};
+    char message[NODE_TENANTS_MESSAGE_BYTES];
+    unsigned bad_lines;
+
+    if (!err_is_ok(tenant_registry_new(SLICE(""), &bad_lines, &plan->registry)))
+        return 1;
+    config.registry = plan->registry;
+    if (!err_is_ok(node_tenants_new(&config, message, sizeof(message), &plan->tenants)))
+        return usage_error("%s%s", message, "");
+    if (plan->config.origin_insecure)
+        log_warn("--origin-insecure: certificates of https origins are NOT verified: anybody between here and there can "
+                 "read and change everything");
+    return 0;
 }
 
 unsigned plan_workers(const struct config *config)
@@ -304,7 +323,6 @@ static int check_io(const struct config *config)
 static int prepare(struct supervisor *supervisor, int argc, char **argv)
 {
     struct node_plan *plan = &supervisor->plan;
-    char message[NODE_MESSAGE_BYTES];
     int code = command_settings(argc, argv, &plan->settings);
 
     if (code != 0)
@@ -312,8 +330,6 @@ static int prepare(struct supervisor *supervisor, int argc, char **argv)
     plan->config = plan->settings->config;
     log_level_max = plan->config.log_level;
     warn_of_acme_dir(plan->config.acme_dir);
-    if (!origins_check(&plan->config, message, sizeof(message)))
-        return usage_error("%s%s", message, "");
     plan->workers = plan_workers(&plan->config);
     plan->memory_bytes = plan_memory_bytes(&plan->config);
     plan->descriptors = os_descriptor_limit_raise();
@@ -324,6 +340,8 @@ static int prepare(struct supervisor *supervisor, int argc, char **argv)
         code = plan_listeners(plan);
     if (code == 0)
         code = prepare_demo(supervisor);
+    if (code == 0)
+        code = plan_tenants(plan);
     if (code == 0)
         code = token_prepare(&plan->config, plan->token, sizeof(plan->token), plan->token_path, sizeof(plan->token_path));
     if (code != 0)

@@ -37,7 +37,7 @@ struct record {
     struct ram_object *ram; /* NULL: not there */
     uint32_t bytes;
     uint32_t segment; /* NOWHERE: not on disk; of a free record: the next one */
-    uint8_t hits;     /* since it was written, up to DISK_HITS_MAX */
+    uint8_t hits;     /* up to DISK_HITS_MAX */
 };
 #define NOWHERE UINT32_MAX
 
@@ -169,7 +169,7 @@ static bool segment_open(struct tier *tier, enum evict_log log)
     return true;
 }
 
-static bool append(struct tier *tier, enum evict_log log, uint32_t at)
+static bool append(struct tier *tier, enum evict_log log, uint32_t at, uint8_t hits)
 {
     uint64_t bytes = record_bytes(&tier->records[at]);
 
@@ -181,7 +181,7 @@ static bool append(struct tier *tier, enum evict_log log, uint32_t at)
         segment->records = replay_memory(segment->records, segment->room, sizeof(*segment->records));
     }
     tier->records[at].segment = tier->filling[log];
-    tier->records[at].hits = 0;
+    tier->records[at].hits = hits;
     segment->records[segment->count++] = at;
     segment->bytes += bytes;
     segment->footer_bytes += FOOTER_ENTRY_BYTES;
@@ -195,9 +195,10 @@ static void reclaim_record(struct tier *tier, enum evict_log log, uint32_t at)
 {
     struct record *record = &tier->records[at];
     bool is_forced = tier->free.count <= RESERVE_LAST;
+    uint8_t hits = record->hits;
 
-    if (evict_fate(tier->evict, log, record->hash, record_bytes(record), record->hits, false, is_forced) == EVICT_TO_MAIN &&
-        append(tier, EVICT_MAIN, at))
+    if (evict_fate(tier->evict, log, record->hash, record_bytes(record), &hits, false, is_forced) == EVICT_TO_MAIN &&
+        append(tier, EVICT_MAIN, at, hits))
         return;
     record->segment = NOWHERE;
     record_free_if_gone(tier, at);
@@ -225,10 +226,10 @@ static void offer(struct tier *tier, uint32_t at, bool was_used)
     case EVICT_ADMIT_NOT:
         return;
     case EVICT_ADMIT_SMALL:
-        (void)append(tier, EVICT_SMALL, at);
+        (void)append(tier, EVICT_SMALL, at, 0);
         break;
     case EVICT_ADMIT_MAIN:
-        (void)append(tier, EVICT_MAIN, at);
+        (void)append(tier, EVICT_MAIN, at, 0);
         break;
     }
     reclaim(tier);

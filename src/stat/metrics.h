@@ -94,7 +94,11 @@ enum slice_event { SLICE_HIT, SLICE_MISS, SLICE_FETCHED, SLICE_RANGE, SLICE_EVEN
     X(warp_disk_reads, C, "", "Reads of the devices for lookups")                                           \
     X(warp_disk_false_reads, C, "", "Those that brought the record of another key")                         \
     X(warp_disk_offers_refused, C, "", "Objects that were not written because too many waited")             \
+    X(warp_disk_too_large, C, "",                                                                          \
+      "Objects that were not written because no segment of so small a store holds them")                   \
     X(warp_disk_index_lost, C, "", "Objects that left the index because their buckets were full")           \
+    X(warp_disk_decisions, C, "decision", "What became of objects that were to be written or given up")     \
+    X(warp_disk_small_log_bytes, G, "", "Room of the small log, of all that the two logs have")             \
     X(warp_disk_off, G, "", "1 when a purge could not be made durable, and nothing of the disk is served")  \
     X(warp_slice_lookups, C, "result",                                                                     \
       "Slices that readers of large bodies came to: hit (in the store) or miss (still to be written)")     \
@@ -137,6 +141,7 @@ enum metric {
 
 #define METRICS_TENANTS_MAX 65536u
 #define METRICS_ORIGINS_MAX 16384u
+#define METRICS_ORIGIN_UNKNOWN UINT16_MAX /* an id that counts as "unknown" */
 
 struct metric_names {
     const char *const *names; /* static; a NULL name is left out */
@@ -160,6 +165,8 @@ struct metrics_block *metrics_block_of(struct metrics *metrics, unsigned thread)
 
 /* Again with another name: renames. The name is copied. */
 MUST_USE err metrics_tenant_set(struct metrics *metrics, uint16_t tenant, slice name);
+/* "unknown" for one that is not there. Any thread; stays valid until metrics_free. */
+const char *metrics_tenant_name(const struct metrics *metrics, uint16_t tenant);
 /* The same names again give the same id. ERR_LIMIT beyond METRICS_ORIGINS_MAX. */
 MUST_USE err metrics_origin_add(struct metrics *metrics, slice tenant, slice origin, uint16_t *ret_id);
 

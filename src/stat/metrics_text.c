@@ -193,7 +193,7 @@ static uint64_t nameless_sum(struct metrics *metrics, struct metrics_block *bloc
         if (atomic_load_explicit(&block->tenants[page], memory_order_relaxed) == NULL)
             continue;
         for (unsigned t = page * PAGE_ROWS; t < (page + 1) * PAGE_ROWS; t++)
-            if (metrics->tenants[t] == NULL)
+            if (atomic_load(&metrics->tenants[t]) == NULL)
                 sum += row_read(tenant_row_of(block, (uint16_t)t), outcome, is_bytes);
     }
     return sum;
@@ -225,8 +225,8 @@ static void emit_tenant(struct metrics_writer *w, struct metrics *metrics, int t
 static void emit_tenants(struct metrics_writer *w, struct metrics *metrics, bool is_bytes)
 {
     for (unsigned t = 0; t < METRICS_TENANTS_MAX; t++)
-        if (metrics->tenants[t] != NULL)
-            emit_tenant(w, metrics, (int)t, slice_str(metrics->tenants[t]), is_bytes);
+        if (atomic_load(&metrics->tenants[t]) != NULL)
+            emit_tenant(w, metrics, (int)t, slice_str(atomic_load(&metrics->tenants[t])), is_bytes);
     emit_tenant(w, metrics, -1, SLICE("unknown"), is_bytes);
 }
 

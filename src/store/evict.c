@@ -6,12 +6,14 @@
 
 #define SHARE_MIN_PERCENT   2u
 #define SHARE_MAX_PERCENT   90u
-#define SHARE_FIRST_PERCENT 5u
+#define SHARE_FIRST_PERCENT SHARE_MIN_PERCENT
 /* Ghosts are remembered for as many bytes as the logs hold, so many times: more and less hit less (docs/eviction.md). */
 #define REACHES             2u
 /* A ghost moves the border while less than a tenth of the logs has left since: had that log been so much larger, it would
  * have been a hit. */
 #define NEAR_TICKS          (GHOST_TICKS / (10 * REACHES))
+/* Seen, and asked for again after at least so long, which is more than RAM probation holds: it is no short burst. */
+#define COMEBACK_TICKS      1u
 #define RATE_EVERY_NS       1000000000u
 #define RATE_MEMORY_NS      (60 * (uint64_t)RATE_EVERY_NS)
 #define US_PER_S            1000000u
@@ -44,8 +46,13 @@ struct evict {
     bool is_probation_short;
 
     _Atomic uint64_t ghost_hits;
-    uint64_t promoted, rewritten, dropped, admitted, not_admitted;
+    _Atomic uint64_t counts[EVICT_DECISION_COUNT];
 };
+
+static void count(struct evict *evict, enum evict_decision decision)
+{
+    atomic_fetch_add_explicit(&evict->counts[decision], 1, memory_order_relaxed);
+}
 
 static uint64_t share_of(const struct evict *evict, unsigned percent)
 {
@@ -206,24 +213,41 @@ bool evict_missed(struct evict *evict, uint64_t hash, uint64_t bytes)
     struct ghost ghost = ghosts_find(&evict->ghosts, hash);
 
     atomic_fetch_add_explicit(&evict->missed_bytes, bytes, memory_order_relaxed);
-    if (ghost.origin == GHOST_NONE || ghost.origin == GHOST_SEEN)
+    if (ghost.origin == GHOST_NONE)
         ghosts_put(&evict->ghosts, hash, GHOST_SEEN, bytes);
-    else if (ghost.ticks < NEAR_TICKS)
+    else if (ghost.origin != GHOST_SEEN && ghost.ticks < NEAR_TICKS)
         border_move(evict, ghost.origin, bytes);
     if (ghost.origin != GHOST_NONE)
         atomic_fetch_add_explicit(&evict->ghost_hits, 1, memory_order_relaxed);
     return ghost.origin != GHOST_NONE;
 }
 
+/* It has been asked for over a time that the small log would only find out again: what is there is for short lives. */
+static bool has_come_back(const struct ghost *ghost, bool was_used)
+{
+    switch (ghost->origin) {
+    case GHOST_SMALL:
+    case GHOST_MAIN:
+        return true;
+    case GHOST_SEEN:
+        return was_used && ghost->ticks >= COMEBACK_TICKS;
+    default:
+        return false;
+    }
+}
+
 enum evict_admission evict_admit(struct evict *evict, uint64_t hash, uint64_t bytes, bool was_used)
 {
+    struct ghost ghost;
+
     (void)bytes; /* all sizes are worth the same a byte */
     if (evict->purse == PURSE_EMPTY || !(was_used || evict_is_open(evict))) {
-        evict->not_admitted++;
+        count(evict, evict->purse == PURSE_EMPTY ? EVICT_OVER_BUDGET : EVICT_REFUSED);
         return EVICT_ADMIT_NOT;
     }
-    evict->admitted++;
-    return ghosts_take(&evict->ghosts, hash).origin == GHOST_SMALL ? EVICT_ADMIT_MAIN : EVICT_ADMIT_SMALL;
+    count(evict, EVICT_ADMITTED);
+    ghost = ghosts_take(&evict->ghosts, hash);
+    return has_come_back(&ghost, was_used) ? EVICT_ADMIT_MAIN : EVICT_ADMIT_SMALL;
 }
 
 /* ---- what goes -------------------------------------------------------------------------------------------------- */
@@ -240,20 +264,31 @@ enum evict_log evict_victim_log(struct evict *evict, const uint64_t segments[EVI
     return (double)small_bytes > share * (double)bytes ? EVICT_SMALL : EVICT_MAIN;
 }
 
-enum evict_fate evict_fate(struct evict *evict, enum evict_log log, uint64_t hash, uint64_t bytes, uint8_t hits, bool favoured, bool forced)
+enum evict_fate evict_fate(struct evict *evict, enum evict_log log, uint64_t hash, uint64_t bytes, uint8_t *hits, bool favoured, bool forced)
 {
     uint8_t wanted = favoured ? 1 : log == EVICT_SMALL ? promote_hits(evict) : rewrite_hits(evict);
 
-    if (!forced && evict->purse != PURSE_EMPTY && hits >= wanted) {
-        *(log == EVICT_SMALL ? &evict->promoted : &evict->rewritten) += 1;
+    if (!forced && evict->purse != PURSE_EMPTY && *hits >= wanted) {
+        *hits = log == EVICT_SMALL ? 0 : (uint8_t)(*hits - wanted);
+        count(evict, log == EVICT_SMALL ? EVICT_PROMOTED : EVICT_REWRITTEN);
         return EVICT_TO_MAIN;
     }
-    evict->dropped++;
+    count(evict, EVICT_DROPPED);
     ghosts_put(&evict->ghosts, hash, log == EVICT_SMALL ? GHOST_SMALL : GHOST_MAIN, bytes);
     return EVICT_GONE;
 }
 
 /* ---- numbers ---------------------------------------------------------------------------------------------------- */
+
+uint64_t evict_count(const struct evict *evict, enum evict_decision decision)
+{
+    return atomic_load_explicit(&evict->counts[decision], memory_order_relaxed);
+}
+
+uint64_t evict_small_log_bytes(const struct evict *evict)
+{
+    return atomic_load_explicit(&evict->border_bytes, memory_order_relaxed);
+}
 
 void evict_stats(const struct evict *evict, struct evict_stats *ret_stats)
 {
@@ -263,11 +298,11 @@ void evict_stats(const struct evict *evict, struct evict_stats *ret_stats)
         .small_share_percent = atomic_load_explicit(&evict->border_bytes, memory_order_relaxed) / MAX(evict->logs_bytes / 100, 1),
         .ghosts = atomic_load_explicit(&evict->ghosts.count, memory_order_relaxed),
         .ghost_hits = atomic_load_explicit(&evict->ghost_hits, memory_order_relaxed),
-        .promoted = evict->promoted,
-        .rewritten = evict->rewritten,
-        .dropped = evict->dropped,
-        .admitted = evict->admitted,
-        .not_admitted = evict->not_admitted,
+        .promoted = evict_count(evict, EVICT_PROMOTED),
+        .rewritten = evict_count(evict, EVICT_REWRITTEN),
+        .dropped = evict_count(evict, EVICT_DROPPED),
+        .admitted = evict_count(evict, EVICT_ADMITTED),
+        .not_admitted = evict_count(evict, EVICT_REFUSED) + evict_count(evict, EVICT_OVER_BUDGET),
         .budget_left_bytes = evict->budget_per_s == 0 ? UINT64_MAX : (uint64_t)MAX(evict->budget_left, 0),
         .probation_ms = is_known ? (uint64_t)MIN(probation_ms(evict), 1e15) : UINT64_MAX,
         .promote_hits = promote_hits(evict),

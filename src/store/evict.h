@@ -1,10 +1,11 @@
 /* evict: what the disk tier keeps. Decisions only, no bytes and no I/O: the disk tier (disk/) asks it, and so does
  * warp-sim, which replays a trace through the very same code (docs/eviction.md: why, and what it gives).
  *
- *   from the origin --> RAM probation --used, or seen not long ago--> SMALL log --hit--> MAIN log --hit often enough--> MAIN again
- *                             |                                          |                  |
- *                             +-- not asked for again: gone, unwritten   +-- never hit: gone, its ghost stays for a while
- *                                 (that it was seen is remembered)           (then it comes back into MAIN)
+ *   from the origin --> RAM probation --used in RAM------> SMALL log --hit--> MAIN log --hit often enough--> MAIN again
+ *                             |                       |                  ^  |
+ *                             |                       '--- not hit ---.  |  '--- not hit ---.
+ *                             '-- not asked for again: unwritten ---> gone: its ghost stays for a while, and what is
+ *                                                                     missed while it is there comes into MAIN
  *
  * Both logs are FIFO over segments; reclaim takes the oldest segment of the log that is over its share. The share of the
  * small log moves (2 to 90 %): a byte that comes back soon after it left SMALL moves it up by a byte, one that comes back
@@ -71,10 +72,29 @@ void evict_wrote(struct evict *evict, uint64_t bytes);
 /* Which log gives its oldest segment next. segments: how many sealed ones each log has; at least one log has some. */
 enum evict_log evict_victim_log(struct evict *evict, const uint64_t segments[EVICT_LOGS]);
 
-/* What becomes of a live record of the victim. hits: since it was written, 0..3. favoured: its tenant is under its
+/* What becomes of a live record of the victim. hits: 0..3; what goes to MAIN is given those that it takes along: a stay in
+ * MAIN costs the hits that it wants, more of them are good for the next one. favoured: its tenant is under its
  * guaranteed share. GONE leaves a ghost. Forced: free segments are so few that nothing more may be written (always GONE). */
 enum evict_fate { EVICT_GONE, EVICT_TO_MAIN };
-enum evict_fate evict_fate(struct evict *evict, enum evict_log log, uint64_t hash, uint64_t bytes, uint8_t hits, bool favoured, bool forced);
+enum evict_fate evict_fate(struct evict *evict, enum evict_log log, uint64_t hash, uint64_t bytes, uint8_t *hits, bool favoured, bool forced);
+
+/* name, word: warp_disk_decisions_total{decision} */
+#define EVICT_DECISIONS(X)                                                                   \
+    X(ADMITTED, "admitted")       /* written for the first time */                           \
+    X(REFUSED, "refused")         /* not: nobody asked for it again */                       \
+    X(OVER_BUDGET, "over_budget") /* not: the write budget is spent */                       \
+    X(PROMOTED, "promoted")       /* from the small log into the main log */                 \
+    X(REWRITTEN, "rewritten")     /* from the main log into it again */                      \
+    X(DROPPED, "dropped")         /* gone: not hit often enough, or the budget is spent */
+enum evict_decision {
+#define X(name, word) EVICT_##name,
+    EVICT_DECISIONS(X)
+#undef X
+        EVICT_DECISION_COUNT
+};
+/* Any thread. */
+uint64_t evict_count(const struct evict *evict, enum evict_decision decision);
+uint64_t evict_small_log_bytes(const struct evict *evict); /* its share of the room, by the border */
 
 struct evict_stats {
     uint64_t small_share_percent, ghosts, ghost_hits, promoted, rewritten, dropped, admitted, not_admitted;

@@ -18,14 +18,9 @@
 
 #define TENANT_DEFAULT      1u
 #define TENANT_DEFAULT_NAME "default"
+#define TENANT_STALE_IF_ERROR_S 86400 /* where neither a rule nor the origin says more */
 #define TENANT_IDS_MAX      65535u /* 0 is nobody */
 
-static inline uint16_t tenant_of(slice authority, slice target)
-{
-    (void)authority;
-    (void)target;
-    return TENANT_DEFAULT;
-}
 
 struct origin_group; /* origin/origin.h: above this folder */
 struct tenant_rules;
@@ -49,34 +44,34 @@ enum policy_verdict {
 uint16_t policy_verdict_status(enum policy_verdict verdict);
 const char *policy_verdict_word(enum policy_verdict verdict);
 
-#define POLICY_EDITS_MAX 16u /* rules with edits that apply to one request; more are refused with the configuration */
-#define POLICY_TIMES_MAX 32u
-
-/* Everything that the tenant's rules say of one request. Copied by a fill: pointers lead into the set of tenants, which the
+/* Everything that the tenant's rules say of one request. Copied by a fill: `tenant` leads into the set of tenants, which the
  * fill's view holds; slices lie in the arena of the request. */
 struct policy {
+    const struct tenant *tenant;
     uint8_t verdict; /* enum policy_verdict */
     uint16_t redirect_status;
-    uint32_t retry_after_s; /* of RATE, CLIENT_RATE; 0: not said */
+    uint32_t retry_after_s; /* of RATE, CLIENT_RATE */
     slice location;         /* of REDIRECT */
     slice rule;             /* the name of the rule that decided an own answer; for explain */
 
-    bool cache;             /* false: bypass */
+    bool cache; /* false: bypass */
     bool client_directives, is_static, ttl_override;
-    uint8_t set_cookie;     /* enum conf_set_cookie */
-    int32_t ttl_s;          /* -1: no rule */
-    int32_t swr_s, sie_s;   /* where the origin does not say */
-    const struct conf_status_time *times[POLICY_TIMES_MAX]; /* the latest first */
-    uint8_t time_count, request_edit_count, response_edit_count;
+    uint8_t set_cookie;        /* enum conf_set_cookie */
+    int32_t swr_s, sie_s;      /* where the origin does not say */
     uint64_t max_object_bytes; /* UINT64_MAX: no limit of the tenant's */
-    const struct conf_edit *request_edits[POLICY_EDITS_MAX], *response_edits[POLICY_EDITS_MAX]; /* in order */
 
     slice target;    /* as keyed and forwarded; data NULL: as the client wrote it */
     slice key_extra; /* further part of the key: cookies, fields, device; empty: none */
     slice device;    /* for X-Device-Class; empty: no rule asks for it */
+
+    uint32_t rule_count;              /* that match, of the next: */
+    uint64_t rules[(CONF_LIST_MAX + 63) / 64]; /* a bit per rule */
 };
-/* The lifetime that the rules give an answer of that status; -1: none. */
+/* The lifetime that the rules give an answer of that status, the latest that says one; -1: none. */
 int32_t policy_ttl_s(const struct policy *policy, unsigned status);
+/* The edits of the rules that match, in order. *at begins with 0. NULL: no more. */
+const struct conf_edit *policy_request_edit(const struct policy *policy, unsigned *at);
+const struct conf_edit *policy_response_edit(const struct policy *policy, unsigned *at);
 
 struct tenant {
     uint16_t id;
@@ -112,8 +107,10 @@ struct tenant_registry;
 
 /* Of checked settings, whose memory it uses and does not own. before: the set it takes the place of; may be NULL. Without
  * tenants in the settings: one, "default", that every host belongs to, with what the options say. */
-MUST_USE err tenants_new(const struct settings *settings, struct tenant_registry *registry, const struct tenants *before,
-                         struct tenants **ret_tenants);
+MUST_USE err tenants_new(const struct settings *settings, struct tenant_registry *registry, int64_t wall_s,
+                         const struct tenants *before, struct tenants **ret_tenants);
+/* Called once, with the last reference, before anything of the set is freed: for what its maker gave its tenants. */
+void tenants_on_release(struct tenants *tenants, void (*release)(struct tenants *tenants, void *arg), void *arg);
 struct tenants *tenants_ref(struct tenants *tenants);
 struct tenants *tenants_unref(struct tenants *tenants);
 
@@ -123,6 +120,8 @@ const struct tenant *tenants_named(const struct tenants *tenants, slice name);
 const struct tenant *tenants_of_id(const struct tenants *tenants, uint16_t id);
 unsigned tenants_count(const struct tenants *tenants);
 struct tenant *tenants_at(struct tenants *tenants, unsigned i); /* in the order of the settings */
+/* May that peer say on whose behalf it asks? IPv4 as mapped IPv6. */
+bool tenants_trusts(const struct tenants *tenants, const uint8_t address[16]);
 /* No tenant is configured by name. */
 bool tenants_is_default_only(const struct tenants *tenants);
 

@@ -25,7 +25,7 @@ static void finish_record(struct txn *txn, uint64_t now_ns)
     record->total_ns = since(txn->stream->begun_ns, now_ns);
     record->first_byte_ns = since(txn->stream->begun_ns, txn->first_byte_ns);
     record->origin_ns = txn->origin_ns;
-    record->reason = txn->end != STREAM_END_COMPLETE ? stream_end_word(txn->end) : txn->facts.reason;
+    record->reason = txn->end != STREAM_END_COMPLETE ? stream_end_word((enum stream_end)txn->end) : txn->facts.reason;
     record->tenant = txn->tenant;
     record->status = txn->status;
     record->outcome = txn->facts.outcome;
@@ -49,6 +49,7 @@ static void finish_count(struct txn *txn, uint64_t now_ns)
 
 static void txn_free(struct txn *txn)
 {
+    tenant_view_leave(txn->view);
     arena_done(&txn->arena);
     pool_put(&txn->context->pool, txn);
 }
@@ -70,6 +71,8 @@ enum step_result txn_step_finish(struct txn *txn)
     INVARIANT(txn->ended);
     if (txn->is_sliced)
         serve_slices_done(txn);
+    if (txn->is_entered)
+        tenant_leave(txn->policy->tenant);
     finish_count(txn, now_ns);
     finish_record(txn, now_ns);
     txn->stream = NULL;

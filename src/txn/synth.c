@@ -44,6 +44,21 @@ static slice synth_body(struct txn *txn, bool as_json)
                         txn->synth.word, id.data);
 }
 
+/* Of an answer that the tenant's rules have decided. */
+static err policy_fields(const struct policy *policy, struct fields *fields)
+{
+    switch ((enum policy_verdict)policy->verdict) {
+    case POLICY_REDIRECT:
+        return fields_add(fields, F_LOCATION, policy->location);
+    case POLICY_RATE:
+    case POLICY_CLIENT_RATE:
+    case POLICY_BUSY:
+        return fields_addf(fields, F_RETRY_AFTER, "%u", MAX(policy->retry_after_s, 1u));
+    default:
+        return ERR_OK;
+    }
+}
+
 static err synth_fields(struct txn *txn, bool as_json, struct fields *ret_fields)
 {
     char date[DATE_BYTES];
@@ -57,6 +72,8 @@ static err synth_fields(struct txn *txn, bool as_json, struct fields *ret_fields
     TRY(fields_add(ret_fields, F_VIA, SLICE("1.1 warp")));
     if (txn->synth.status == 405)
         TRY(fields_add(ret_fields, F_ALLOW, SLICE("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")));
+    if (txn->policy != NULL)
+        TRY(policy_fields(txn->policy, ret_fields));
     if (txn->synth.failure_type != NULL)
         TRY(fields_addf(ret_fields, F_PROXY_STATUS, "warp; error=%s", txn->synth.failure_type));
     return ERR_OK;

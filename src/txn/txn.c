@@ -28,8 +28,20 @@ void txn_context_init(struct txn_context *context)
     context->id_next = 0;
 }
 
+err txn_context_use(struct txn_context *context, struct tenants *tenants)
+{
+    struct tenant_view *view = tenant_view_new(tenants);
+
+    ENSURE(view != NULL, MEMORY);
+    tenant_view_retire(context->view);
+    context->view = view;
+    return ERR_OK;
+}
+
 void txn_context_done(struct txn_context *context)
 {
+    tenant_view_retire(context->view);
+    context->view = NULL;
     pool_done(&context->pool);
     arena_pools_done(&context->chunks);
 }
@@ -91,7 +103,8 @@ static void *txn_begin(void *user, struct server_stream *stream, struct arena **
     arena_init(&txn->arena, txn->inline_arena, TXN_BLOCK_BYTES - sizeof(*txn), ARENA_LIMIT_BYTES);
     arena_use_pools(&txn->arena, &context->chunks);
     txn->facts.age_s = -1;
-    txn->tenant = TENANT_DEFAULT;
+    txn->view = tenant_view_enter(context->view);
+    txn->tenant = txn->view->unknown;
     *ret_arena = &txn->arena;
     return txn;
 }
@@ -120,7 +133,7 @@ static void txn_ended(void *user, enum stream_end end)
     struct txn *txn = user;
 
     txn->ended = true;
-    txn->end = end;
+    txn->end = (uint8_t)end;
     INVARIANT(!txn->running);
     txn->step = STEP_FINISH;
     txn->waiting_on = txn->waiting_on == WAIT_CLIENT ? WAIT_NONE : txn->waiting_on;

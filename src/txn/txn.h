@@ -22,6 +22,7 @@
 #include "stat/access.h"
 #include "stat/metrics.h"
 #include "store/storage.h"
+#include "tenant/view.h"
 
 /* What one thread's transactions work with; outlives them. */
 struct txn_context {
@@ -30,10 +31,9 @@ struct txn_context {
     struct storage *storage;
     struct fill_context *fills;
     struct origin_pool *origins;
-    struct origin_group *group;
+    struct tenant_view *view; /* the current one: txn_context_use */
     struct metrics_block *metrics;
     struct access_log *access; /* NULL: off */
-    const struct reuse_policy *reuse;
     const char *token;         /* with the purge right, for PURGE; NULL: nobody has it */
     const char *acme_dir;      /* answers to ACME challenges; NULL: none */
     uint32_t node;
@@ -45,6 +45,8 @@ struct txn_context {
 };
 void txn_context_init(struct txn_context *context);
 void txn_context_done(struct txn_context *context);
+/* From now on, on the context's thread: transactions that begin see this set. ERR_MEMORY: they see the old one. */
+MUST_USE err txn_context_use(struct txn_context *context, struct tenants *tenants);
 
 /* The listener's events; the server's context is a struct txn_context. */
 extern const struct server_events txn_events;

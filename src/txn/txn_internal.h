@@ -45,6 +45,8 @@ struct txn_facts {
 struct txn {
     struct txn_context *context;
     struct server_stream *stream;
+    struct tenant_view *view;
+    const struct policy *policy; /* from ROUTE on */
     struct arena arena;
     struct request request;
     struct request_control control;
@@ -54,13 +56,17 @@ struct txn {
     struct txn_facts facts;
     uint64_t first_byte_ns; /* when the answer began; 0: not yet */
     uint64_t origin_ns;
-    uint16_t tenant;
+    uint16_t tenant; /* id; 0: nobody's */
     uint16_t status;
     uint8_t step, waiting_on;
     uint8_t look_again;  /* how often: bounded */
     uint8_t specs_tried; /* of the Vary marker */
-    bool running, ended, is_head, alone, soft_purged, has_marker, is_looking, is_waiting_for_fill;
-    enum stream_end end;
+    bool running, ended, is_head, alone, soft_purged, has_marker, is_looking, is_waiting_for_fill, is_entered;
+    uint8_t end; /* enum stream_end */
+    bool is_serving; /* serve.hit is open */
+    bool is_sliced;  /* serve.slices is, or was */
+    bool is_passing; /* pass.fetch is under way */
+    uint8_t tier;    /* enum tier: where a hit came from */
 
     struct {
         uint16_t status;
@@ -87,10 +93,6 @@ struct txn {
             struct fields *fields; /* of the request */
         } pass;
     };
-    bool is_serving; /* serve.hit is open */
-    bool is_sliced;  /* serve.slices is, or was */
-    bool is_passing; /* pass.fetch is under way */
-    uint8_t tier;    /* enum tier: where a hit came from */
     uint64_t inline_arena[];
 };
 static_assert(sizeof(struct txn) + 224 <= TXN_BLOCK_BYTES, "room for a short request's head");
@@ -117,6 +119,12 @@ slice txn_request_id(struct txn *txn);
  * client's conditions and Range. */
 MUST_USE err txn_forward_fields(struct txn *txn, bool is_fill, struct fields *ret_fields);
 slice txn_client_ip(struct txn *txn, char *buffer, size_t size);
+/* client.c: who asks: the peer, or whom a trusted proxy names. */
+struct tenant_client txn_client(const struct txn *txn);
+/* What trusted proxies say of the hops before them; empty: nothing, or nobody is trusted. */
+slice txn_trusted_for(const struct txn *txn);
+/* The scheme that the client used, where a trusted proxy says. */
+void txn_client_scheme(struct txn *txn);
 
 /* lookup.c: what a fetch for this transaction is started with; ip is scratch. */
 struct fill_start txn_fill_start(struct txn *txn, char *ip, size_t ip_size);
@@ -158,6 +166,6 @@ void txn_purge_label(struct txn *txn, enum store_label_kind kind, slice text);
 /* What an unsafe request's answer makes invalid. */
 void txn_invalidate(struct txn *txn, const struct response *response);
 /* purge.c: PURGE on the data listener. */
-enum step_result txn_purge(struct txn *txn);
+enum step_result txn_purge(struct txn *txn, const struct tenant *tenant);
 
 #endif

@@ -292,6 +292,10 @@ def test_a_full_store(disk, memory):
     assert wrong == []
     assert hits >= 0.6 * 240, hits
     assert warp.metric("warp_disk_segments", state="out") == 0
+    decided = {what: warp.metric("warp_disk_decisions_total", decision=what)
+               for what in ("admitted", "refused", "over_budget", "promoted", "rewritten", "dropped")}
+    assert decided["admitted"] > 0 and decided["dropped"] > 0 and decided["over_budget"] == 0, decided
+    assert 0 < warp.metric("warp_disk_small_log_bytes") < size
     assert sum(warp.metrics()[f'warp_disk_errors_total{{kind="{kind}"}}'] for kind in ("read", "write", "corrupt", "offline")) == 0
     kill(warp)
     warp = disk(size="32m", memory=memory)

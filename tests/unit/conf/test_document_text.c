@@ -11,7 +11,7 @@ static void conf_test_crc(char *bytes, size_t len)
 }
 
 static const struct conf_test_file files[] = {
-    {"t/a.yaml", "tenants:\n  a: {hosts: a.example, origin-ca: ca.pem}\n"},
+    {"t/a.yaml", "tenants:\n  a: {hosts: a.example, origins: o, origin-ca: ca.pem}\n"},
     {"t/b.yaml", "include: more/c.yaml\ntenants:\n  b: {hosts: b.example}\n"},
     {"t/more/c.yaml", "tenants:\n  c: {hosts: c.example}\n"},
     {NULL, NULL},

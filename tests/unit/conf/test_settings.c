@@ -145,7 +145,7 @@ static void test_tenant_alone(void **state)
 {
     (void)state;
     assert_tenant("{\"hosts\": [\"shop.example\"], \"rules\": [{\"ttl\": \"1h\", \"ttl-status\": {\"404\": \"1s\"}}], \"requests\": 5}", "");
-    assert_tenant("{\n\t\"hosts\": \"Shop.Example\",\n\t\"origin-http1\": true\n}", "");
+    assert_tenant("{\n\t\"hosts\": \"Shop.Example\",\n\t\"origins\": \"a:1\",\n\t\"origin-http1\": true\n}", "");
     assert_tenant("hosts: shop.example\n", "");
     assert_tenant("", "body:1:1: tenants.shop: has no value; write a mapping, such as hosts: www.example");
     assert_tenant("null", "body:1:1: tenants.shop: has no value; write names of tenants, and below each what it has, or leave the line out");

@@ -95,8 +95,8 @@ static void test_names(void **state)
 /* Beside the file; an absolute one as it is. */
 static void test_files(void **state)
 {
-    static const struct conf_test_file files[] = {{"d/e/a.yaml", "tenants: {u: {hosts: u.example, origin-ca: x/ca.pem}}"},
-                                                  {"d/e/b.yaml", "tenants: {v: {hosts: v.example, origin-ca: /ca.pem}}"},
+    static const struct conf_test_file files[] = {{"d/e/a.yaml", "tenants: {u: {hosts: u.example, origins: o, origin-ca: x/ca.pem}}"},
+                                                  {"d/e/b.yaml", "tenants: {v: {hosts: v.example, origins: o, origin-ca: /ca.pem}}"},
                                                   {NULL, NULL}};
     (void)state;
 

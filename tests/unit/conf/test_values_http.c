@@ -4,6 +4,7 @@
 static void test_paths(void **state)
 {
     const struct conf_rule *rule = rule_with("match: {path: [/, /img/**, '/*.css', /a..b, /..., /%41]}");
+    char line[320];
     (void)state;
 
     assert_int_equal(rule->match.paths.count, 6);
@@ -19,6 +20,13 @@ static void test_paths(void **state)
     refuse("rules: {match: {path: /a/./b}}", "has a dot segment");
     refuse("rules: {match: {path: /a/../b}}", "has a dot segment");
     refuse("rules: {match: {path: /a/.}}", "has a dot segment");
+    refuse("rules: {match: {path: /a//b}}", "has slashes that follow each other");
+    memset(line, 'x', sizeof(line));
+    memcpy(line, "match: {path: /", 15);
+    strcpy(line + 15 + 249, "}");
+    rule_with(line);
+    snprintf(line, sizeof(line), "rules: {match: {path: /%0250u}}", 0);
+    refuse(line, "is too long; write at most 250 bytes");
     refuse("rules: {match: {path: []}}", "is empty; write a path");
 }
 

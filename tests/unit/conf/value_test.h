@@ -12,7 +12,8 @@ static char text[8192];
 /* The tenant with one setting more. */
 static inline const struct conf_tenant *tenant_with(const char *setting)
 {
-    snprintf(text, sizeof(text), "origin: o\ntenants:\n  t:\n    hosts: t.example\n    %s\n", setting);
+    snprintf(text, sizeof(text), "tenants:\n  t:\n    hosts: t.example\n    %s\n    %s\n", strncmp(setting, "origins:", 8) == 0 ? "requests: 0" : "origins: o",
+             setting);
     conf_test_file = text;
     assert_read(&test, WORDS("--config=warp.yaml"), NO_WORDS);
     return &test.settings->tenants.items[0];
@@ -31,7 +32,8 @@ static inline void refuse(const char *setting, const char *why)
 {
     err result;
 
-    snprintf(text, sizeof(text), "origin: o\ntenants:\n  t:\n    hosts: t.example\n    %s\n", setting);
+    snprintf(text, sizeof(text), "tenants:\n  t:\n    hosts: t.example\n    %s\n    %s\n", strncmp(setting, "origins:", 8) == 0 ? "requests: 0" : "origins: o",
+             setting);
     conf_test_file = text;
     result = conf_test_read(&test, WORDS("--config=warp.yaml"), NO_WORDS);
     assert_int_equal(result.code, ERR_INVALID);

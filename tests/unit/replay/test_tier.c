@@ -49,11 +49,11 @@ static bool is_ghost(const struct plain *p, const struct object *object)
     return object->left_at != 0 && p->clocks[object->left] - object->left_at <= 2 * p->logs_bytes;
 }
 
-static void write_to(struct plain *p, struct object *object, bool to_main)
+static void write_to(struct plain *p, struct object *object, bool to_main, uint8_t hits)
 {
     object->is_on_disk = true;
     object->is_in_main = to_main;
-    object->hits = 0;
+    object->hits = hits;
     list_push_back(to_main ? &p->main : &p->small, &object->disk);
     *(to_main ? &p->main_bytes : &p->small_bytes) += object->bytes;
     p->written += object->bytes;
@@ -68,18 +68,26 @@ static void make_room(struct plain *p)
         *(from_small ? &p->small_bytes : &p->main_bytes) -= victim->bytes;
         victim->is_on_disk = false;
         if (victim->hits > 0)
-            write_to(p, victim, true);
+            write_to(p, victim, true, from_small ? 0 : (uint8_t)(victim->hits - 1));
         else
             left(p, victim, from_small ? SMALL : MAIN);
     }
 }
 
-static void plain_offer(struct plain *p, struct object *object)
+/* Of 64 ticks in which a ghost is forgotten. */
+static bool is_tick_ago(const struct plain *p, const struct object *object)
 {
-    bool to_main = is_ghost(p, object) && object->left == SMALL;
+    uint64_t tick = 2 * p->logs_bytes / 64;
+
+    return p->clocks[object->left] / tick > object->left_at / tick;
+}
+
+static void plain_offer(struct plain *p, struct object *object, bool was_used)
+{
+    bool to_main = is_ghost(p, object) && (object->left != SEEN || (was_used && is_tick_ago(p, object)));
 
     object->left_at = 0;
-    write_to(p, object, to_main);
+    write_to(p, object, to_main, 0);
     make_room(p);
 }
 
@@ -115,11 +123,11 @@ static void plain_missed(struct plain *p, struct object *object)
         double moved = (double)object->bytes / (double)p->logs_bytes;
         p->share = fmax(0.02, fmin(0.9, p->share + (object->left == SMALL ? moved : -moved)));
     }
-    if (!was_seen || object->left == SEEN)
+    if (!was_seen)
         left(p, object, SEEN);
     object->was_offered = was_seen || !p->was_full;
     if (object->was_offered)
-        plain_offer(p, object);
+        plain_offer(p, object, was_seen);
     ram_put(p, object);
 }
 
@@ -131,7 +139,7 @@ static bool plain_ask(struct plain *p, struct object *object)
         object->ram_use = (uint8_t)MIN(object->ram_use + 1, 3);
         if (!object->is_on_disk && !object->was_offered) {
             object->was_offered = true;
-            plain_offer(p, object);
+            plain_offer(p, object, true);
         }
         return true;
     }
@@ -146,7 +154,7 @@ static bool plain_ask(struct plain *p, struct object *object)
 /* Byte hit ratio of a generated trace; capacity: what the tier's logs can hold without their reserve. */
 static double plain_ratio(const struct generate_config *config, uint64_t ram_bytes, uint64_t logs_bytes, uint64_t capacity, uint64_t *ret_written)
 {
-    struct plain p = {.ram_max = ram_bytes, .disk_max = capacity, .logs_bytes = logs_bytes, .share = 0.05};
+    struct plain p = {.ram_max = ram_bytes, .disk_max = capacity, .logs_bytes = logs_bytes, .share = 0.02};
     struct key_table first = {0}; /* an object's first slice */
     struct generator *generator = generator_new(config);
     uint64_t bytes = 0, hit_bytes = 0, count = 0, room = 4 * config->requests;

@@ -5,6 +5,8 @@
 #define SEGMENT (1 * MIB)
 #define LOGS    (100 * SEGMENT)
 #define S       UINT64_C(1000000000)
+#define RATE    (1 * MIB)
+#define DEPTH   (RATE * EVICT_BUDGET_S)
 
 static uint64_t hash_of(uint64_t n)
 {
@@ -37,7 +39,7 @@ static struct evict_stats stats_of(const struct evict *evict)
 
 static enum evict_fate fate(struct evict *evict, enum evict_log log, uint64_t n, uint8_t hits)
 {
-    return evict_fate(evict, log, hash_of(n), MIB, hits, false, false);
+    return evict_fate(evict, log, hash_of(n), MIB, &hits, false, false);
 }
 
 static void test_config(void **state)
@@ -74,6 +76,9 @@ static void test_probation_is_the_filter(void **state)
     assert_int_equal(evict_admit(evict, hash_of(1), MIB, true), EVICT_ADMIT_SMALL);
     assert_int_equal(stats_of(evict).admitted, 1);
     assert_int_equal(stats_of(evict).not_admitted, 1);
+    assert_int_equal(evict_count(evict, EVICT_REFUSED), 1);
+    assert_int_equal(evict_count(evict, EVICT_OVER_BUDGET), 0);
+    assert_int_equal(evict_small_log_bytes(evict), 2 * SEGMENT);
     evict_free(evict);
 }
 
@@ -156,7 +161,31 @@ static void test_seen_again(void **state)
     evict_free(evict);
 }
 
-static void test_a_ghost_of_small_comes_into_main(void **state)
+/* It came back after more than RAM keeps: it needs no small log to tell it from what lives for a moment. */
+static void test_seen_again_later_comes_into_main(void **state)
+{
+    struct evict *evict = make(0, 0);
+
+    (void)state;
+    evict_turn(evict, S, 0);
+    assert_false(evict_missed(evict, hash_of(1), MIB));
+    assert_false(evict_missed(evict, hash_of(2), MIB));
+    assert_true(evict_missed(evict, hash_of(1), MIB));
+    assert_int_equal(evict_admit(evict, hash_of(1), MIB, true), EVICT_ADMIT_SMALL); /* at once */
+    for (unsigned i = 0; i < 4; i++) /* a tick is 2 * 100 / 64 MiB */
+        assert_false(evict_missed(evict, hash_of(100 + i), MIB));
+    assert_true(evict_missed(evict, hash_of(2), MIB));
+    assert_int_equal(evict_admit(evict, hash_of(2), MIB, true), EVICT_ADMIT_MAIN);
+    /* as long in RAM, and never asked for again: written only because admission is open */
+    evict_turn(evict, S, 50);
+    assert_false(evict_missed(evict, hash_of(3), MIB));
+    for (unsigned i = 0; i < 4; i++)
+        assert_false(evict_missed(evict, hash_of(200 + i), MIB));
+    assert_int_equal(evict_admit(evict, hash_of(3), MIB, false), EVICT_ADMIT_SMALL);
+    evict_free(evict);
+}
+
+static void test_a_ghost_of_the_logs_comes_into_main(void **state)
 {
     struct evict *evict = make(0, 0);
 
@@ -169,8 +198,8 @@ static void test_a_ghost_of_small_comes_into_main(void **state)
     assert_true(evict_missed(evict, hash_of(1), MIB));
     assert_true(evict_missed(evict, hash_of(2), MIB));
     assert_int_equal(evict_admit(evict, hash_of(1), MIB, true), EVICT_ADMIT_MAIN);
-    assert_int_equal(evict_admit(evict, hash_of(2), MIB, true), EVICT_ADMIT_SMALL);
-    assert_int_equal(evict_admit(evict, hash_of(1), MIB, true), EVICT_ADMIT_SMALL);
+    assert_int_equal(evict_admit(evict, hash_of(2), MIB, true), EVICT_ADMIT_MAIN);
+    assert_int_equal(evict_admit(evict, hash_of(1), MIB, true), EVICT_ADMIT_SMALL); /* a ghost is good for once */
     evict_free(evict);
 }
 
@@ -183,21 +212,21 @@ static void test_border(void **state)
 
     (void)state;
     evict_turn(evict, S, 0);
-    assert_int_equal(stats_of(evict).small_share_percent, 5);
+    assert_int_equal(stats_of(evict).small_share_percent, 2);
     for (unsigned i = 0; i < 5; i++) { /* a byte that comes back from SMALL moves it up by a byte */
         (void)fate(evict, EVICT_SMALL, n, 0);
         assert_true(evict_missed(evict, hash_of(n++), MIB));
     }
-    assert_int_equal(stats_of(evict).small_share_percent, 10);
+    assert_int_equal(stats_of(evict).small_share_percent, 7);
     for (unsigned i = 0; i < 3; i++) {
         (void)fate(evict, EVICT_MAIN, n, 0);
         assert_true(evict_missed(evict, hash_of(n++), MIB));
     }
-    assert_int_equal(stats_of(evict).small_share_percent, 7);
+    assert_int_equal(stats_of(evict).small_share_percent, 4);
     /* seen in probation alone: it says nothing of either log */
     (void)evict_missed(evict, hash_of(n), MIB);
     assert_true(evict_missed(evict, hash_of(n++), MIB));
-    assert_int_equal(stats_of(evict).small_share_percent, 7);
+    assert_int_equal(stats_of(evict).small_share_percent, 4);
     for (unsigned i = 0; i < 200; i++) {
         (void)fate(evict, EVICT_SMALL, n, 0);
         (void)evict_missed(evict, hash_of(n++), MIB);
@@ -222,12 +251,12 @@ static void test_the_border_takes_no_notice_of_old_ghosts(void **state)
     for (unsigned i = 0; i < 8; i++)
         (void)fate(evict, EVICT_SMALL, 100 + i, 0);
     assert_true(evict_missed(evict, hash_of(1), MIB));
-    assert_int_equal(stats_of(evict).small_share_percent, 6);
+    assert_int_equal(stats_of(evict).small_share_percent, 3);
     (void)fate(evict, EVICT_SMALL, 2, 0);
     for (unsigned i = 0; i < 13; i++)
         (void)fate(evict, EVICT_SMALL, 200 + i, 0);
     assert_true(evict_missed(evict, hash_of(2), MIB));
-    assert_int_equal(stats_of(evict).small_share_percent, 6);
+    assert_int_equal(stats_of(evict).small_share_percent, 3);
     evict_free(evict);
 }
 
@@ -239,18 +268,44 @@ static void test_victim_log(void **state)
     evict_turn(evict, S, 0);
     assert_int_equal(evict_victim_log(evict, (const uint64_t[]){1, 0}), EVICT_SMALL);
     assert_int_equal(evict_victim_log(evict, (const uint64_t[]){0, 1}), EVICT_MAIN);
-    assert_int_equal(evict_victim_log(evict, (const uint64_t[]){6, 94}), EVICT_SMALL);
-    assert_int_equal(evict_victim_log(evict, (const uint64_t[]){4, 96}), EVICT_MAIN);
-    assert_int_equal(evict_victim_log(evict, (const uint64_t[]){3, 20}), EVICT_SMALL); /* of what there is */
+    assert_int_equal(evict_victim_log(evict, (const uint64_t[]){3, 97}), EVICT_SMALL);
+    assert_int_equal(evict_victim_log(evict, (const uint64_t[]){1, 99}), EVICT_MAIN);
+    assert_int_equal(evict_victim_log(evict, (const uint64_t[]){1, 20}), EVICT_SMALL); /* of what there is */
     for (unsigned i = 0; i < 10; i++) {
         (void)fate(evict, EVICT_SMALL, i, 0);
         (void)evict_missed(evict, hash_of(i), MIB);
     }
-    assert_int_equal(evict_victim_log(evict, (const uint64_t[]){14, 86}), EVICT_MAIN);
+    assert_int_equal(evict_victim_log(evict, (const uint64_t[]){11, 89}), EVICT_MAIN);
     evict_free(evict);
 }
 
 /* ---- thresholds -------------------------------------------------------------------------------------------------- */
+
+/* A stay in MAIN costs the hits that it wants; the others are good for the next one. */
+static void test_hits_that_are_kept(void **state)
+{
+    struct evict *evict = make(RATE, 0), *free_of_budget = make(0, 0);
+    uint8_t hits = 3;
+
+    (void)state;
+    evict_turn(free_of_budget, S, 0);
+    for (uint8_t left = 3; left > 0; left--) {
+        assert_int_equal(hits, left);
+        assert_int_equal(evict_fate(free_of_budget, EVICT_MAIN, hash_of(1), MIB, &hits, false, false), EVICT_TO_MAIN);
+    }
+    assert_int_equal(evict_fate(free_of_budget, EVICT_MAIN, hash_of(1), MIB, &hits, false, false), EVICT_GONE);
+    hits = 3; /* from SMALL they are spent: it lives for itself from here on */
+    assert_int_equal(evict_fate(free_of_budget, EVICT_SMALL, hash_of(1), MIB, &hits, false, false), EVICT_TO_MAIN);
+    assert_int_equal(hits, 0);
+    evict_turn(evict, S, 0);
+    evict_wrote(evict, DEPTH / 4 + 1); /* not rich any more: a stay costs two */
+    hits = 3;
+    assert_int_equal(evict_fate(evict, EVICT_MAIN, hash_of(1), MIB, &hits, false, false), EVICT_TO_MAIN);
+    assert_int_equal(hits, 1);
+    assert_int_equal(evict_fate(evict, EVICT_MAIN, hash_of(1), MIB, &hits, false, false), EVICT_GONE);
+    evict_free(evict);
+    evict_free(free_of_budget);
+}
 
 static void test_fates(void **state)
 {
@@ -262,8 +317,8 @@ static void test_fates(void **state)
     assert_int_equal(fate(evict, EVICT_SMALL, 1, 1), EVICT_TO_MAIN);
     assert_int_equal(fate(evict, EVICT_MAIN, 1, 0), EVICT_GONE);
     assert_int_equal(fate(evict, EVICT_MAIN, 1, 1), EVICT_TO_MAIN); /* there is no budget to save for */
-    assert_int_equal(evict_fate(evict, EVICT_MAIN, hash_of(1), MIB, 0, true, false), EVICT_GONE);
-    assert_int_equal(evict_fate(evict, EVICT_SMALL, hash_of(1), MIB, 3, true, true), EVICT_GONE); /* forced */
+    assert_int_equal(evict_fate(evict, EVICT_MAIN, hash_of(1), MIB, &(uint8_t){0}, true, false), EVICT_GONE);
+    assert_int_equal(evict_fate(evict, EVICT_SMALL, hash_of(1), MIB, &(uint8_t){3}, true, true), EVICT_GONE); /* forced */
     assert_int_equal(stats_of(evict).promoted, 1);
     assert_int_equal(stats_of(evict).rewritten, 1);
     assert_int_equal(stats_of(evict).dropped, 4);
@@ -271,9 +326,6 @@ static void test_fates(void **state)
 }
 
 /* ---- the budget -------------------------------------------------------------------------------------------------- */
-
-#define RATE  (1 * MIB)
-#define DEPTH (RATE * EVICT_BUDGET_S)
 
 static void test_budget_levels(void **state)
 {
@@ -291,7 +343,7 @@ static void test_budget_levels(void **state)
     assert_int_equal(stats_of(evict).promote_hits, 1);
     assert_int_equal(fate(evict, EVICT_MAIN, 1, 1), EVICT_GONE);
     assert_int_equal(fate(evict, EVICT_MAIN, 1, 2), EVICT_TO_MAIN);
-    assert_int_equal(evict_fate(evict, EVICT_MAIN, hash_of(1), MIB, 1, true, false), EVICT_TO_MAIN); /* favoured */
+    assert_int_equal(evict_fate(evict, EVICT_MAIN, hash_of(1), MIB, &(uint8_t){1}, true, false), EVICT_TO_MAIN); /* favoured */
     evict_turn(evict, S, 50);
     assert_true(evict_is_open(evict)); /* there is room and money */
     evict_wrote(evict, DEPTH / 4);
@@ -300,11 +352,13 @@ static void test_budget_levels(void **state)
     assert_false(evict_is_open(evict)); /* room, but the money is short */
     assert_int_equal(stats_of(evict).promote_hits, 2);
     assert_int_equal(fate(evict, EVICT_SMALL, 1, 1), EVICT_GONE);
-    assert_int_equal(evict_fate(evict, EVICT_SMALL, hash_of(1), MIB, 1, true, false), EVICT_TO_MAIN);
+    assert_int_equal(evict_fate(evict, EVICT_SMALL, hash_of(1), MIB, &(uint8_t){1}, true, false), EVICT_TO_MAIN);
     assert_int_equal(evict_admit(evict, hash_of(5), MIB, true), EVICT_ADMIT_SMALL);
     evict_wrote(evict, DEPTH);
     assert_int_equal(stats_of(evict).budget_left_bytes, 0);
     assert_int_equal(evict_admit(evict, hash_of(5), MIB, true), EVICT_ADMIT_NOT);
+    assert_int_equal(evict_count(evict, EVICT_OVER_BUDGET), 1);
+    assert_int_equal(evict_count(evict, EVICT_REFUSED), 0);
     assert_int_equal(fate(evict, EVICT_SMALL, 1, 3), EVICT_GONE);
     assert_int_equal(fate(evict, EVICT_MAIN, 1, 3), EVICT_GONE);
     evict_free(evict);
@@ -390,11 +444,13 @@ int main(void)
         cmocka_unit_test(test_open_while_segments_are_free),
         cmocka_unit_test(test_open_while_probation_is_short),
         cmocka_unit_test(test_seen_again),
-        cmocka_unit_test(test_a_ghost_of_small_comes_into_main),
+        cmocka_unit_test(test_seen_again_later_comes_into_main),
+        cmocka_unit_test(test_a_ghost_of_the_logs_comes_into_main),
         cmocka_unit_test(test_border),
         cmocka_unit_test(test_the_border_takes_no_notice_of_old_ghosts),
         cmocka_unit_test(test_victim_log),
         cmocka_unit_test(test_fates),
+        cmocka_unit_test(test_hits_that_are_kept),
         cmocka_unit_test(test_budget_levels),
         cmocka_unit_test(test_budget_fills),
         cmocka_unit_test(test_the_first_filling_is_granted),
