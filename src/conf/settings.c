@@ -139,6 +139,12 @@ MUST_USE static err settings_fill(struct settings *settings, struct config_build
     return config_read_defaults(build);
 }
 
+/* The machine has memory, the limit for a configuration is reached: that is no failure but a problem of the configuration. */
+static bool is_too_much(const struct conf_document *document, err result)
+{
+    return result.code == ERR_MEMORY && document->arena->taken_bytes > document->arena->limit_bytes / 2;
+}
+
 /* build is taken over into the settings. */
 MUST_USE static err settings_make(struct config_build *build, struct conf_document *document, struct settings **ret_settings)
 {
@@ -157,6 +163,10 @@ MUST_USE static err settings_make(struct config_build *build, struct conf_docume
     /* What a cut text lacks would be missed here. */
     if (err_is_ok(result) && !document->is_cut)
         result = settings_check(settings, build->report);
+    if (is_too_much(document, result)) {
+        conf_report_add(build->report, document, document->root->mark, "yaml", "all settings together take more than 1 GiB of memory; write less");
+        result = ERR(INVALID);
+    }
     conf_report_sort(build->report);
     if (err_is_ok(result) && !conf_report_is_clean(build->report))
         result = ERR(INVALID);

@@ -120,6 +120,36 @@ static void test_lists_are_bounded(void **state)
     assert_file(text, "warp.yaml:2:47: tenants.t.rules.key.fields: has 65 entries; write at most 64");
 }
 
+/* The limit of memory is a problem of the configuration, at whatever allocation it is reached. */
+static void test_memory_is_bounded(void **state)
+{
+    static const char text[] = "origin: o\ntenants:\n  t: {hosts: [T.example, b.example], rules: [{key: {fields: A}}, {match: {path: /x}}]}\n";
+    bool is_fine = false;
+    (void)state;
+
+    for (uint32_t room = 0; !is_fine; room += 64) {
+        struct conf_document *document = NULL;
+        struct settings *settings = NULL;
+        struct conf_report *report;
+        err result;
+
+        assert_int_equal(conf_report_new(&report).code, ERR_NONE);
+        assert_int_equal(conf_document_parse("warp.yaml", slice_str(text), report, &document).code, ERR_NONE);
+        document->arena->end = document->arena->at; /* nothing is left of what it has */
+        document->arena->limit_bytes = document->arena->taken_bytes + room;
+        result = settings_of_document(0, NULL, NULL, document, report, &settings);
+        is_fine = err_is_ok(result);
+        if (!is_fine) {
+            assert_int_equal(result.code, ERR_INVALID);
+            assert_string_equal(conf_test_message(report), "warp.yaml:1:1: yaml: all settings together take more than 1 GiB of memory; write less");
+        }
+        settings_free(settings);
+        conf_report_free(report);
+        assert_true(room > 0 || !is_fine);
+        assert_true(room < 65536);
+    }
+}
+
 /* ---- one tenant ---------------------------------------------------------------------------------------------- */
 
 static void assert_tenant(const char *text, const char *expected)
@@ -205,7 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything),        cmocka_unit_test(test_nothing),      cmocka_unit_test(test_unknown_settings),
-        cmocka_unit_test(test_shapes),            cmocka_unit_test(test_lists_are_bounded), cmocka_unit_test(test_tenant_alone),
+        cmocka_unit_test(test_shapes),            cmocka_unit_test(test_lists_are_bounded), cmocka_unit_test(test_memory_is_bounded), cmocka_unit_test(test_tenant_alone),
         cmocka_unit_test(test_name_of_a_tenant), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
