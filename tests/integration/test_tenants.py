@@ -4,6 +4,7 @@ import json
 import pytest
 
 from tenants import FRESH, Site, tenant, told
+from wait import until
 
 
 @pytest.fixture
@@ -323,3 +324,13 @@ def test_requests_at_a_time(site, origins):
             assert client.read_response().status == 200
     shop.warp.counted("miss", 2)
     assert shop.get("shop.test/1").status == 200 # places are given back
+
+
+def test_the_log_names_the_client_and_the_tenant(site, teller, tmp_path):
+    path = tmp_path / "access"
+    shop = site({"trusted-proxies": ["127.0.0.1"], "tenants": {"shop": tenant(teller(), "shop.test")}}, args=("--access-log", str(path)))
+    shop.get("shop.test/", {"X-Forwarded-For": "192.0.2.7"})
+    shop.get("shop.test/", {"X-Forwarded-For": "2001:db8::1"})
+    shop.get("nobody.test/")
+    lines = until(lambda: [json.loads(line) for line in path.read_text().splitlines()] if path.exists() and path.read_text().count("\n") == 3 else None, "three lines")
+    assert [(line["client"], line["tenant"]) for line in lines] == [("192.0.2.7", "shop"), ("2001:db8::1", "shop"), ("127.0.0.1", "unknown")]
