@@ -4,6 +4,7 @@
 #ifndef WARP_ADMIN_ADMIN_H
 #define WARP_ADMIN_ADMIN_H
 
+#include "admin/control.h"
 #include "fill/refresh.h"
 #include "origin/origin.h"
 #include "proto/stream.h"
@@ -12,6 +13,7 @@
 #include "store/disk/disk.h"
 #include "store/storage.h"
 #include "tenant/tenant.h"
+#include "tenant/tokens.h"
 
 enum admin_readiness { ADMIN_STARTING, ADMIN_READY, ADMIN_DRAINING };
 
@@ -23,6 +25,9 @@ struct admin_context {
     struct metrics_block *block; /* of the loop's thread */
     struct access_log *access;   /* NULL: off */
     struct tenants *tenants; /* the current set */
+    const struct control_ops *control;
+    void *control_arg;
+    struct tokens *tokens; /* besides `token`, which may everything */
     const char *token;
     const char *version;
     struct refresher *refresher; /* for soft purges; NULL: nothing is fetched again */

@@ -2,7 +2,7 @@
 #ifndef WARP_MAIN_COMMANDS_H
 #define WARP_MAIN_COMMANDS_H
 
-#include "conf/config.h"
+#include "conf/settings.h"
 #include "os/os.h"
 
 int cmd_run(int argc, char **argv);
@@ -17,10 +17,9 @@ int cmd_not_yet(const char *name);
 /* The demo origin behind a listener, until SIGTERM; for a child process. */
 int demo_serve(struct os_listener *listener);
 /* Settings of `warp run` from argv, environment and file; says what is wrong with them. */
-int command_config(struct config *config, int argc, char **argv);
-/* Reads a settings file. It may be reached through a link, as orchestrators mount them; what that leads to is a
- * plain file. */
-MUST_USE err command_read_settings(const char *path, size_t max, char **ret_bytes, size_t *ret_len);
+int command_settings(int argc, char **argv, struct settings **ret_settings);
+/* Files of settings. They may be reached through a link, as orchestrators mount them; what that leads to is a plain file. */
+extern const struct conf_source command_source;
 /* The admin token of a server: read, or made. Without one *ret_token is "". */
 int token_prepare(const struct config *config, char *ret_token, size_t size, char *ret_path, size_t path_size);
 

@@ -2,6 +2,7 @@
 #include "main/commands.h"
 #include "net/net.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,28 +53,49 @@ static int cmd_help(int argc, char **argv)
     return 0;
 }
 
-err command_read_settings(const char *path, size_t max, char **ret_bytes, size_t *ret_len)
+MUST_USE static err source_read(const char *path, size_t max, char **ret_bytes, size_t *ret_len)
 {
     char *real = realpath(path, NULL);
-    err result = real != NULL ? os_file_read(real, max, ret_bytes, ret_len) : ERR(NOT_FOUND);
+    err result = real != NULL ? os_file_read(real, max, ret_bytes, ret_len) : errno == ENOENT ? ERR(NOT_FOUND) : ERR_SYS(errno);
 
     free(real);
     return result;
 }
 
-int command_config(struct config *config, int argc, char **argv)
+static char *source_name(const char *path)
+{
+    return realpath(path, NULL);
+}
+
+const struct conf_source command_source = {.read = source_read, .glob = os_file_glob, .name = source_name};
+
+/* Each line says whose it is: others write to the same standard error. */
+static void problems_print(struct conf_report *report)
+{
+    for (const char *line = conf_report_text(report); *line != '\0';) {
+        int len = (int)strcspn(line, "\n");
+
+        fprintf(stderr, "warp: %.*s\n", len, line);
+        line += line[len] == '\n' ? len + 1 : len;
+    }
+}
+
+int command_settings(int argc, char **argv, struct settings **ret_settings)
 {
     extern char **environ;
-    char message[CONFIG_MESSAGE_BYTES];
-    const char *unknown = NULL;
+    struct conf_report *report;
+    err result = conf_report_new(&report);
 
-    if (!err_is_ok(config_read(config, argc, argv, environ, command_read_settings, message, sizeof(message), &unknown))) {
-        fprintf(stderr, "warp: %s\n", message);
-        return 2;
+    if (err_is_ok(result)) {
+        result = settings_read(argc, argv, environ, &command_source, report, ret_settings);
+        problems_print(report);
+        conf_report_free(report);
     }
-    if (unknown != NULL)
-        log_warn("%s in the environment is no setting of WARP", unknown);
-    return 0;
+    if (!err_is_ok(result) && result.code != ERR_INVALID)
+        fprintf(stderr, "warp: %s\n", err_text(result));
+    if (err_is_ok(result) && (*ret_settings)->unknown_variable != NULL)
+        log_warn("%s in the environment is no setting of WARP", (*ret_settings)->unknown_variable);
+    return err_is_ok(result) ? 0 : 2;
 }
 
 int main(int argc, char **argv)

@@ -18,6 +18,7 @@
 #define NOTE_MS        60000
 #define AHEAD_BYTES    (UINT64_C(16) << 20) /* that a fetch runs ahead of its readers */
 #define STORE_SHARE    8u                   /* of a tier, that one body may take */
+#define SLICE_SLAB_SHARE 64u                /* of memory, that a slice may be to fill a slab */
 #define FILLS_MAX      65536u
 #define DESCRIPTORS_RESERVED 4096u
 #define ADMIN_CONNECTIONS_MAX 512u
@@ -241,10 +242,13 @@ static bool may_purge(void *arg, slice bearer, const struct tenant *tenant)
     return bearer_is(bearer, slice_str(node->plan->token));
 }
 
-/* A tier keeps whole what is at most an eighth of it; where that is less than a slice, bodies go through a window. */
-static uint32_t slice_bytes_of(uint64_t memory_bytes)
+/* A tier keeps whole what is at most an eighth of it; where that is less than a slice, bodies go through a window. Without a
+ * disk, whose records hold no more, a slice fills a slab where memory is not small. */
+static uint32_t slice_bytes_of(const struct node_store *store)
 {
-    return memory_bytes / STORE_SHARE >= STORE_SLICE_BYTES ? STORE_SLICE_BYTES : 0;
+    if (store->disk == NULL && store->ram_bytes / SLICE_SLAB_SHARE >= STORE_SLICE_SLAB_BYTES)
+        return STORE_SLICE_SLAB_BYTES;
+    return store->ram_bytes / STORE_SHARE >= STORE_SLICE_BYTES ? STORE_SLICE_BYTES : 0;
 }
 
 static err worker_contexts(struct worker *worker)
@@ -263,7 +267,7 @@ static err worker_contexts(struct worker *worker)
         .note_ms = NOTE_MS,
         .node = node->plan->node_id,
         .fills_max = FILLS_MAX,
-        .slice_bytes = slice_bytes_of(node->store.ram_bytes),
+        .slice_bytes = slice_bytes_of(&node->store),
         .ahead_bytes = MIN(AHEAD_BYTES, node->store.ram_bytes / STORE_SHARE),
         .metrics = metrics_block_of(node->metrics, worker->index),
     };
@@ -284,7 +288,9 @@ static err worker_contexts(struct worker *worker)
         .status_key = node->plan->config.cache_status_key,
     };
     txn_context_init(&worker->txns);
-    return txn_context_use(&worker->txns, node->tenants);
+    txn_context_use(&worker->txns, tenant_view_new(node->tenants));
+    ENSURE(worker->txns.view != NULL, MEMORY);
+    return ERR_OK;
 }
 
 static err worker_servers(struct worker *worker)

@@ -50,6 +50,10 @@ struct node_plan {
     int64_t started_ms;
 };
 
+/* What the options are on this machine. */
+unsigned plan_workers(const struct config *config);
+uint64_t plan_memory_bytes(const struct config *config);
+
 /* Runs a worker process to its end; returns its exit code. */
 int node_run(struct node_plan *plan);
 

@@ -113,18 +113,19 @@ static int plan_tenants(struct node_plan *plan)
     return 0;
 }
 
-static void plan_sizes(struct node_plan *plan)
+unsigned plan_workers(const struct config *config)
 {
-    const struct config *config = &plan->config;
+    unsigned workers = config_is_given(config, CONFIG_workers) ? config->workers : os_cpu_count();
 
-    plan->workers = config_is_given(config, CONFIG_workers) ? config->workers : os_cpu_count();
-    plan->workers = MAX(1u, MIN(plan->workers, NODE_WORKERS_MAX));
-    if (config_is_given(config, CONFIG_memory))
-        plan->memory_bytes = config->memory;
-    else
-        plan->memory_bytes = MIN(MIN(os_memory_bytes() / 4, MEMORY_DEFAULT), config->cache_size);
-    if (plan->memory_bytes > 0)
-        plan->memory_bytes = MAX(plan->memory_bytes, MEMORY_MIN);
+    return MAX(1u, MIN(workers, NODE_WORKERS_MAX));
+}
+
+uint64_t plan_memory_bytes(const struct config *config)
+{
+    uint64_t bytes = config_is_given(config, CONFIG_memory) ? config->memory
+                                                            : MIN(MIN(os_memory_bytes() / 4, MEMORY_DEFAULT), config->cache_size);
+
+    return bytes > 0 ? MAX(bytes, MEMORY_MIN) : 0;
 }
 
 /* ---- children --------------------------------------------------------------------------------------------------- */
@@ -322,17 +323,15 @@ static int check_io(const struct config *config)
 static int prepare(struct supervisor *supervisor, int argc, char **argv)
 {
     struct node_plan *plan = &supervisor->plan;
-    int code = command_config(&plan->config, argc, argv);
+    int code = command_settings(argc, argv, &plan->settings);
 
     if (code != 0)
         return code;
-    plan->settings = calloc(1, sizeof(*plan->settings));
-    if (plan->settings == NULL)
-        return 1;
-    plan->settings->config = plan->config;
+    plan->config = plan->settings->config;
     log_level_max = plan->config.log_level;
     warn_of_acme_dir(plan->config.acme_dir);
-    plan_sizes(plan);
+    plan->workers = plan_workers(&plan->config);
+    plan->memory_bytes = plan_memory_bytes(&plan->config);
     plan->descriptors = os_descriptor_limit_raise();
     code = check_io(&plan->config);
     if (code == 0)

@@ -37,6 +37,18 @@ static inline void op_file_begin(struct os *os, struct os_file_op *op)
     op->moved = 0;
 }
 
+/* The door has gone, and with it what was under way on files. */
+static inline void op_files_cancelled(struct list *ops)
+{
+    struct list *link;
+
+    while ((link = list_pop_front(ops)) != NULL) {
+        struct os_op *op = container_of(link, struct os_op, link);
+        op->result = -ECANCELED;
+        op->done(op);
+    }
+}
+
 /* The socket is closed and nobody will touch what its operations point to: they end with -ECANCELED, then closed() is
  * called, after which its memory may be gone. Returns the number of callbacks. */
 static inline unsigned op_end_all(struct os_socket *socket)

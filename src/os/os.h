@@ -73,6 +73,8 @@ struct os_config {
 };
 
 MUST_USE err os_new(const struct os_config *config, struct os **ret_os);
+/* Operations on files that are under way are waited for; then done() is called for each, with -ECANCELED, and must not submit
+ * another. */
 struct os *os_free(struct os *os);
 
 /* Runs the completions that are due, waiting for one until deadline_ns (0: do not wait; UINT64_MAX: for
@@ -229,6 +231,10 @@ MUST_USE err os_file_read_named(const char *path, size_t max, char **ret_bytes, 
 /* The names in a directory without those that begin with a dot, sorted; os_dir_names_free. */
 MUST_USE err os_dir_names(const char *path, char ***ret_names, unsigned *ret_count);
 void os_dir_names_free(char **names, unsigned count);
+/* The paths that match a pattern (glob(7)), sorted, NULL-terminated; none is fine. free() each, and the array. */
+MUST_USE err os_file_glob(const char *pattern, char ***ret_paths);
+/* ERR_NOT_FOUND: there is none. */
+MUST_USE err os_file_remove(const char *path);
 /* Creates or replaces by rename, with that mode, flushed to disk. */
 MUST_USE err os_file_write(const char *path, slice bytes, unsigned mode);
 
@@ -267,7 +273,7 @@ enum os_file_kind { OS_FILE_READ, OS_FILE_WRITE, OS_FILE_SYNC /* data written be
 
 /* One operation of any thread's door on a file; any number may be under way, in no order. It cannot be taken back:
  * bytes stay until done(). result: size (never short; reads beyond the end of the file bring zeros), 0 of a sync, or
- * -errno. */
+ * -errno; -ECANCELED: the door was closed meanwhile. */
 struct os_file_op {
     struct os_op op;
     struct os_file *file;

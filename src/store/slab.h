@@ -21,6 +21,7 @@
 #include "store/storage.h"
 
 #define SLAB_BYTES          OS_REGION_EXTENT_BYTES
+static_assert(STORE_SLICE_SLAB_BYTES == SLAB_BYTES, "such a slice fills a slab");
 #define SLAB_ROUNDING_SHARE 16u /* one part in that many of the budget */
 #define SLAB_READY_SHARE    64u
 #define SLAB_READY_MAX      8u

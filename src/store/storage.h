@@ -28,6 +28,7 @@
 #define STORE_PROBATION_OVER_DISK_PERCENT 75u /* of one over a disk: what leaves the rest is found there (docs/eviction.md) */
 /* Larger bodies are cut into slices of that size before they come here: no tier holds a larger piece on a device. */
 #define STORE_SLICE_BYTES (1u << 20)
+#define STORE_SLICE_SLAB_BYTES (2u << 20) /* one that fills a slab of the RAM tier: no disk holds it */
 
 struct storage;
 struct purge_log;

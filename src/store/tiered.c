@@ -53,16 +53,25 @@ static __attribute__((noinline)) void tell_hit(struct tiered *tiered, struct sto
 
 /* ---- lookup --------------------------------------------------------------------------------------------------- */
 
+static bool look_in_ram(void *host, struct store_lookup *lookup)
+{
+    struct tiered *tiered = host;
+
+    (void)tiered->ram->ops->lookup(tiered->ram, lookup);
+    if (lookup->found == STORE_MISS)
+        return false;
+    if (UNLIKELY(is_news(stored_of(lookup->object))) && !lookup->peek)
+        tell_hit(tiered, stored_of(lookup->object));
+    return true;
+}
+
 static enum store_status tiered_lookup(struct storage *storage, struct store_lookup *lookup)
 {
     struct tiered *tiered = tiered_of(storage);
 
-    (void)tiered->ram->ops->lookup(tiered->ram, lookup);
-    if (lookup->found == STORE_MISS)
-        return lookup->at_hand ? STORE_DONE : disk_lookup(tiered->disk, lookup);
-    if (UNLIKELY(is_news(stored_of(lookup->object))) && !lookup->peek)
-        tell_hit(tiered, stored_of(lookup->object));
-    return STORE_DONE;
+    if (look_in_ram(tiered, lookup) || lookup->at_hand)
+        return STORE_DONE;
+    return disk_lookup(tiered->disk, lookup);
 }
 
 static bool tiered_has(struct storage *storage, const struct store_key *key)
@@ -72,31 +81,42 @@ static bool tiered_has(struct storage *storage, const struct store_key *key)
     return storage_has(tiered->ram, key) || disk_has(tiered->disk, key->hash);
 }
 
-/* Something newer came into RAM while the disk was read. */
-static struct store_object *found_in_ram(struct tiered *tiered, const struct store_fill *fill)
+static struct store_object *found_in_ram(struct tiered *tiered, const struct store_fill *fill, enum store_found *ret_found)
 {
     struct store_lookup lookup = {.key = fill->key, .peek = true};
 
     (void)tiered->ram->ops->lookup(tiered->ram, &lookup);
+    *ret_found = lookup.found;
     return lookup.object;
 }
 
-/* A complete object of RAM; where RAM has no room for it, one for this reader alone. */
-static struct store_object *found_put(struct tiered *tiered, struct store_fill *fill, slice body)
+/* Kinds without a body are in RAM at once, and have to be looked for there: this one, or what has come since. */
+static struct store_object *found_whole(struct tiered *tiered, const struct store_fill *fill, enum store_found *ret_above)
+{
+    struct store_object *object = found_in_ram(tiered, fill, ret_above);
+
+    if (object != NULL && object->seq == fill->seq && stored_has_flag(stored_of(object), STORED_ON_DISK))
+        *ret_above = STORE_MISS;
+    return object;
+}
+
+/* A complete object of RAM; where RAM has no room for it, one for this reader alone; where something came into RAM while the
+ * disk was read (newer, or by another's read), that. */
+static struct store_object *found_put(struct tiered *tiered, struct store_fill *fill, slice body, enum store_found *ret_above)
 {
     struct store_object *object;
 
     (void)storage_get_miss_handler(tiered->ram, fill);
     if (fill->result.code == ERR_EXISTS)
-        return found_in_ram(tiered, fill);
+        return found_in_ram(tiered, fill, ret_above);
     if (fill->result.code == ERR_LIMIT && !fill->private_copy) {
         fill->private_copy = true;
-        return found_put(tiered, fill, body);
+        return found_put(tiered, fill, body, ret_above);
     }
     if (!err_is_ok(fill->result))
         return NULL;
     if (fill->miss_handler == NULL)
-        return found_in_ram(tiered, fill);
+        return found_whole(tiered, fill, ret_above);
     object = miss_handler_object(fill->miss_handler);
     if (miss_handler_write(fill->miss_handler, body) == body.len) {
         miss_handler_finish(fill->miss_handler);
@@ -107,7 +127,7 @@ static struct store_object *found_put(struct tiered *tiered, struct store_fill *
     return NULL;
 }
 
-static struct store_object *tiered_found(void *host, const struct disk_found *found)
+static struct store_object *tiered_found(void *host, const struct disk_found *found, enum store_found *ret_above)
 {
     struct tiered *tiered = host;
     struct store_fill fill = {.key = storage_key(&tiered->storage, found->key),
@@ -124,7 +144,7 @@ static struct store_object *tiered_found(void *host, const struct disk_found *fo
                               .is_soft = found->is_soft,
                               .is_below = true};
 
-    return found_put(tiered, &fill, found->body);
+    return found_put(tiered, &fill, found->body, ret_above);
 }
 
 static void tiered_not_found(void *host, struct store_object *object)
@@ -345,7 +365,7 @@ err store_tiered_new(struct storage *ram, struct disk *disk, bool is_ram_off, st
     tiered->below.ops = &below_ops;
     tiered->below.name = "disk";
     tiered->below.purges = ram->purges;
-    disk_set_host(disk, &(struct disk_host){tiered_found, tiered_not_found, disk_settled, disk_moved, tiered});
+    disk_set_host(disk, &(struct disk_host){tiered_found, tiered_not_found, disk_settled, disk_moved, is_ram_off ? NULL : look_in_ram, tiered});
     ram_watch(ram, &(struct ram_watch){ram_stored, ram_updated, ram_over, tiered});
     *ret_storage = &tiered->storage;
     return ERR_OK;

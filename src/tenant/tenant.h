@@ -65,7 +65,7 @@ struct policy {
     slice device;    /* for X-Device-Class; empty: no rule asks for it */
 
     uint32_t rule_count;              /* that match, of the next: */
-    uint64_t rules[CONF_RULES_MAX / 64]; /* a bit per rule */
+    uint64_t rules[(CONF_LIST_MAX + 63) / 64]; /* a bit per rule */
 };
 /* The lifetime that the rules give an answer of that status, the latest that says one; -1: none. */
 int32_t policy_ttl_s(const struct policy *policy, unsigned status);

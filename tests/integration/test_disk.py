@@ -1,7 +1,8 @@
 """The disk tier: what is stored is there again after any end, and what was purged is not."""
 import pytest
 
-from disk import HOST, check, fill, kill, recovered, stored
+from disk import HOST, MIB, check, fill, kill, recovered, stored
+from wait import until
 
 pytestmark = pytest.mark.threads
 
@@ -63,3 +64,23 @@ def test_all_purged_stays_purged(disk, what):
     warp = disk()
     recovered(warp)
     assert not any(check(warp, target) for target in TARGETS)
+
+
+@pytest.mark.parametrize("size", ["16m", "32m"])
+def test_a_store_too_small_for_slices(disk, size):
+    """Bodies in slices are served from RAM, and cost the disk nothing; what is small is kept."""
+    large = f"/{10 * MIB}/large"
+    warp = disk(size=size, memory="128m")
+    assert not check(warp, large) and check(warp, large)
+    until(lambda: warp.metric("warp_disk_too_large_total") >= 10, "ten slices that do not fit")
+    fill(warp, ["/1000/small"])
+    stored(warp, 2)  # and the large one's head
+    assert warp.metric("warp_disk_segments", state="used") <= 2
+    assert all(check(warp, large) for _ in range(3))
+    assert warp.metric("warp_disk_too_large_total") == 10
+    warp.stop()
+    warp = disk(size=size, memory="128m")
+    recovered(warp)
+    assert check(warp, "/1000/small")
+    check(warp, large)
+    assert check(warp, large)

@@ -46,6 +46,25 @@ def test_sizes_round_the_limit(warp, origin, size):
     assert warp.metric("warp_cache_slices", tier="ram") == (0 if size == MIB else 2)
 
 
+@pytest.mark.parametrize("memory,has_disk,slice_bytes", [("127m", False, MIB), ("128m", False, 2 * MIB), ("256m", False, 2 * MIB), ("256m", True, MIB)])
+def test_the_size_of_a_slice(start_warp, origin, tmp_path, memory, has_disk, slice_bytes):
+    """Without a disk a slice fills a slab, unless memory is small."""
+    film = Film(origin, 10 * MIB + 12345)
+    cache = ["--cache-dir", str(tmp_path / "cache"), "--cache-size", "256m"] if has_disk else ["--cache-dir", "none"]
+    warp = start_warp(origin, workers=2, args=["--memory", memory], cache=cache)
+    first = 5 * MIB + 10
+    check(film, warp.get("/film", {"Range": f"bytes={first}-{first + 9}"}), first, first + 10)
+    at = first - first % slice_bytes
+    assert film.asked == [f"bytes={at}-{at + slice_bytes - 1}"]
+    for _ in range(2):
+        check(film, warp.get("/film"), 0, film.size)
+    assert warp.metric("warp_cache_slices", tier="ram") == -(-film.size // slice_bytes)
+    count = len(film.asked)
+    for first, last in ((0, 0), (slice_bytes - 1, slice_bytes), (3 * slice_bytes, 4 * slice_bytes - 1), (film.size - 1, film.size - 1)):
+        check(film, warp.get("/film", {"Range": f"bytes={first}-{last}"}), first, last + 1)
+    assert len(film.asked) == count
+
+
 def test_a_head_request(warp, origin):
     film = Film(origin, 3 * MIB)
     warp.get("/film")

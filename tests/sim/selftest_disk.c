@@ -203,7 +203,7 @@ static void done_at_once(void)
     free(call.bytes);
 }
 
-/* A door that goes lets what it has asked for happen, and calls nobody. */
+/* A door that goes lets what it has asked for happen, and tells all who wait that it has gone. */
 static void freed_door_waits(void)
 {
     struct call calls[2];
@@ -214,7 +214,8 @@ static void freed_door_waits(void)
         call_start(&calls[i], i == 0 ? OS_FILE_WRITE : OS_FILE_READ, 0, SLOT_BYTES);
     }
     os = os_free(os);
-    CHECK(calls_done == 0);
+    CHECK(calls_done == 2);
+    CHECK(calls[0].file.op.result == -ECANCELED && calls[1].file.op.result == -ECANCELED);
     CHECK(version_at(0) == 5 && stamp_of(calls[1].bytes, 0) == 5);
     free(calls[0].bytes);
     free(calls[1].bytes);

@@ -145,14 +145,20 @@ unsigned epoll_files_run(struct epoll_files *files)
 
 void epoll_files_done(struct epoll_files *files)
 {
+    struct list ended = LIST_INIT(ended);
+    struct list *link;
+
     pthread_mutex_lock(&files->lock);
     while (files->under_way > 0) {
-        if (list_pop_front(&files->ended) != NULL)
-            files->under_way--;
-        else
+        if ((link = list_pop_front(&files->ended)) == NULL) {
             pthread_cond_wait(&files->changed, &files->lock);
+            continue;
+        }
+        list_push_back(&ended, link);
+        files->under_way--;
     }
     pthread_mutex_unlock(&files->lock);
+    op_files_cancelled(&ended);
     if (files->in_pool)
         pool_leave();
     pthread_cond_destroy(&files->changed);

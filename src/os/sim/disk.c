@@ -392,23 +392,28 @@ err os_file_now(struct os_file *file, enum os_file_kind what, void *bytes, uint3
     return file_op.op.result < 0 ? ERR_SYS(-file_op.op.result) : ERR_OK;
 }
 
+/* Those of a process that has stopped end with sim_disk_crash, which says what became of them. */
 void disk_ops_drop(struct os *os)
 {
+    struct list ended = LIST_INIT(ended);
+
     LIST_FOREACH (&world->disks, disk_link) {
         struct sim_disk *disk = container_of(disk_link, struct sim_disk, link);
         LIST_FOREACH_SAFE (&disk->under_way, link) {
             struct disk_op *op = container_of(link, struct disk_op, link);
             if (op->os != os)
                 continue;
-            if (!op->has_happened && !disks_have_stopped())
-                op_happens(op);
-            if (!disks_have_stopped()) {
-                disk_op_forget(op);
+            if (disks_have_stopped()) {
+                list_remove(&op->due);
+                op->op = NULL;
+                op->os = NULL;
                 continue;
             }
-            list_remove(&op->due); /* sim_disk_crash says what became of it */
-            op->op = NULL;
-            op->os = NULL;
+            if (!op->has_happened)
+                op_happens(op);
+            list_push_back(&ended, &op->op->op.link);
+            disk_op_forget(op);
         }
     }
+    op_files_cancelled(&ended);
 }

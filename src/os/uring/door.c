@@ -190,6 +190,7 @@ static struct os *uring_close(struct os *os)
         cancel_all(door);
         io_uring_queue_exit(&door->ring);
     }
+    op_files_cancelled(&door->files);
     listens_free(door);
     pages_free(door->buffer_ring, BUFFER_RING_BYTES);
     pages_free(door->buffers, (size_t)BUFFERS_MAX * BUFFER_BYTES);
@@ -208,6 +209,7 @@ static err uring_open(const struct os_config *config, int wake_fd, struct os **r
     door->os.door = &door_uring;
     door->os.wake_fd = wake_fd;
     list_init(&door->due);
+    list_init(&door->files);
     list_init(&door->listens);
     list_init(&door->watches);
     opened = door_open(door);

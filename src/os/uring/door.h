@@ -43,7 +43,7 @@ struct uring {
     struct list due;              /* os_socket.link: something to run that the kernel will not tell of */
     struct list listens, watches; /* struct uring_listen, struct uring_watch */
     uint64_t accept_resume_ns;    /* 0: none is paused */
-    unsigned files_under_way;     /* struct os_file_op */
+    struct list files;            /* struct os_file_op.op.link: under way */
 };
 
 static inline struct uring *uring_of(struct os *os)
@@ -105,7 +105,7 @@ unsigned file_completed(struct uring *door, struct os_file_op *op, int32_t resul
 unsigned uring_sockets_run(struct uring *door);
 void listens_resume(struct uring *door, uint64_t now_ns);
 void listens_free(struct uring *door);
-/* The kernel no longer touches any operation on a file; none is called back. */
+/* The kernel no longer touches any operation on a file. */
 void uring_files_wait(struct uring *door);
 
 #endif

@@ -25,7 +25,7 @@ void uring_file_submit(struct os_file_op *op)
 {
     struct uring *door = uring_of(op->os);
 
-    door->files_under_way++;
+    list_push_back(&door->files, &op->op.link);
     file_ask(door, op);
 }
 
@@ -35,20 +35,26 @@ unsigned file_completed(struct uring *door, struct os_file_op *op, int32_t resul
         file_ask(door, op);
         return 0;
     }
-    door->files_under_way--;
+    list_remove(&op->op.link);
     op->op.done(&op->op);
     return 1;
 }
 
 void uring_files_wait(struct uring *door)
 {
+    struct list ended = LIST_INIT(ended);
     struct io_uring_cqe *cqe;
 
-    while (door->files_under_way > 0) {
+    while (!list_is_empty(&door->files)) {
         (void)io_uring_submit_and_wait(&door->ring, 1);
         while (io_uring_peek_cqe(&door->ring, &cqe) == 0) {
-            door->files_under_way -= cqe->user_data != 0 && (cqe->user_data & TAG_MASK) == TAG_FILE;
+            if (cqe->user_data != 0 && (cqe->user_data & TAG_MASK) == TAG_FILE) {
+                struct os_file_op *op = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)TAG_MASK);
+                list_remove(&op->op.link);
+                list_push_back(&ended, &op->op.link);
+            }
             io_uring_cqe_seen(&door->ring, cqe);
         }
     }
+    list_splice_back(&door->files, &ended);
 }

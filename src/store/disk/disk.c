@@ -49,25 +49,58 @@ static uint32_t failures_max(const struct disk_device *device)
     return MIN(FAILURES_MAX, MAX(FAILURES_MIN, device->super.segments / FAILURES_SHARE));
 }
 
-static void device_offline(struct disk_device *device)
+void disk_device_out(struct disk_device *device, const char *why)
 {
+    struct disk *disk = device->disk;
+
     if (atomic_exchange(&device->is_offline, true))
         return;
-    disk_count(device->disk, DISK_ERROR_OFFLINE);
-    disk_note_add(device->disk, "%s: failed %u times and is out of use until WARP is started again: look at the device, the rest serves on",
-                  device->path, failures_max(device));
-    disk_keeper_wake(device); /* its entries leave the index there */
+    disk_count(disk, DISK_ERROR_OFFLINE);
+    disk_note_add(disk, "%s: %s and is out of use until WARP is started again: look at the device, the rest serves on", device->path, why);
+    for (unsigned i = 0; i < disk->device_count; i++)
+        disk_keeper_wake(&disk->devices[i]); /* its entries leave the index there; the others' superblocks name it */
+}
+
+uint64_t disk_devices_out(const struct disk *disk)
+{
+    uint64_t out = 0;
+
+    for (unsigned i = 0; i < disk->device_count; i++)
+        if (atomic_load(&disk->devices[i].is_offline))
+            out |= UINT64_C(1) << disk->devices[i].number;
+    return out;
+}
+
+bool disk_is_in_use(const struct disk *disk)
+{
+    for (unsigned i = 0; i < disk->device_count; i++)
+        if (!atomic_load(&disk->devices[i].is_offline))
+            return true;
+    return false;
+}
+
+void disk_memory_short(struct disk_device *device, const char *what)
+{
+    if (!atomic_exchange(&device->was_memory_short, true))
+        log_warn("%s: %s must wait, or is left out: memory is short; give WARP less of it (--memory), or the machine more", device->path, what);
 }
 
 void disk_failed(struct disk_device *device, enum disk_error kind, const char *what, err e)
 {
+    if (disk_is_memory(e)) {
+        disk_memory_short(device, what);
+        return;
+    }
     uint32_t failures = atomic_fetch_add_explicit(&device->failures, 1, memory_order_relaxed) + 1;
 
     disk_count(device->disk, kind);
     if (failures <= 3 || (failures & (failures - 1)) == 0)
         log_warn("%s: %s failed (%s), for the %uth time: look at the device", device->path, what, err_text(e), failures);
-    if (failures >= failures_max(device))
-        device_offline(device);
+    if (failures >= failures_max(device)) {
+        char why[64];
+        snprintf(why, sizeof(why), "failed %u times", failures_max(device));
+        disk_device_out(device, why);
+    }
 }
 
 void disk_settle(struct disk *disk, struct stored *stored)
@@ -116,18 +149,20 @@ static bool is_head(uint8_t kind)
     return kind == DISK_HEAD || kind == DISK_HEAD_SOFT;
 }
 
+static void become_body(struct disk *disk, uint64_t hash)
+{
+    struct disk_gone gone;
+
+    disk_index_become_body(disk->index, hash, &gone);
+    all_gone(disk, &gone);
+}
+
 void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry)
 {
-    struct disk_entry old[DISK_INDEX_FIND_MAX];
     struct disk_gone gone;
-    unsigned count = 0;
 
     if (is_head(entry->kind))
-        count = disk_index_find(disk->index, hash, 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
-    for (unsigned i = 0; i < count; i++) {
-        old[i].kind = DISK_BODY;
-        disk_entry_put(disk, hash, &old[i]);
-    }
+        become_body(disk, hash);
     disk_entry_put(disk, hash, entry);
     if (is_head(entry->kind) || entry->kind == DISK_BODY)
         return;
@@ -330,10 +365,12 @@ static err disk_prepare(struct disk *disk)
     disk->tenant_bytes = calloc(STORE_TENANTS, sizeof(*disk->tenant_bytes));
     ENSURE(disk->segments != NULL && disk->tenant_bytes != NULL, MEMORY);
     TRY(disk_index_open(disk));
+    TRY(disk_changed_open(disk));
     for (unsigned i = 0; i < disk->device_count; i++)
         TRY(device_prepare(&disk->devices[i]));
     TRY(disk_journals_open(disk));
-    disk_snapshot_find(&disk->devices[0]);
+    if (!atomic_load(&disk->devices[0].is_offline))
+        disk_snapshot_find(&disk->devices[0]);
     return ERR_OK;
 }
 
@@ -378,6 +415,7 @@ err disk_open(const struct disk_config *config, struct disk **ret_disk)
     disk->config = *config;
     disk->purges = config->purges;
     pthread_mutex_init(&disk->note_mutex, NULL);
+    pthread_mutex_init(&disk->changed_mutex, NULL);
     devices_open(disk);
     set_choose(disk);
     devices_take(disk);
@@ -402,11 +440,13 @@ struct disk *disk_free(struct disk *disk)
         device_done(&disk->devices[i]);
     for (unsigned i = 0; i < disk->note_count; i++)
         free(disk->notes[i]);
+    disk_changed_close(disk);
     disk_index_free(disk->index);
     free(disk->words);
     free(disk->segments);
     free(disk->tenant_bytes);
     pthread_mutex_destroy(&disk->note_mutex);
+    pthread_mutex_destroy(&disk->changed_mutex);
     free(disk);
     return NULL;
 }
@@ -459,12 +499,14 @@ bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is
 {
     struct disk_device *device = device_for(disk, stored->seen.hash);
     uint64_t bytes = (uint64_t)MAX(store_object_length(&stored->seen), 0) + sizeof(*stored);
-    bool is_taken, wakes;
+    bool is_taken, wakes, is_full;
 
     if (device == NULL || atomic_load_explicit(&disk->is_off, memory_order_relaxed))
         return false;
     pthread_mutex_lock(&device->mutex);
-    is_taken = device->offer_count < OFFERS_MAX && device->offer_bytes + bytes <= OFFER_BYTES_MAX;
+    is_full = device->offer_count == OFFERS_MAX || device->offer_bytes + bytes > OFFER_BYTES_MAX;
+    /* Under the lock: the keeper drops what was offered once, after the device went offline. */
+    is_taken = !is_full && !atomic_load_explicit(&device->is_offline, memory_order_relaxed);
     if (is_taken) {
         stored_ref(stored, 1);
         device->offers[(device->offer_first + device->offer_count++) % OFFERS_MAX] =
@@ -473,7 +515,7 @@ bool disk_offer(struct disk *disk, struct stored *stored, bool was_used, bool is
     }
     wakes = device->offer_bytes > OFFER_BYTES_MAX / 8 || device->offer_count > OFFERS_MAX / 8;
     pthread_mutex_unlock(&device->mutex);
-    if (!is_taken)
+    if (is_full)
         atomic_fetch_add_explicit(&disk->offers_refused, 1, memory_order_relaxed);
     if (wakes)
         disk_keeper_wake(device);
@@ -486,23 +528,19 @@ void disk_forget(struct disk *disk, hash128 hash)
 
     if (disk->device_count == 0)
         return;
+    disk_changed(disk, disk_hash(hash));
     disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY | 1u << DISK_BODY, &gone);
     all_gone(disk, &gone);
 }
 
 void disk_renew(struct disk *disk, hash128 hash)
 {
-    struct disk_entry old[DISK_INDEX_FIND_MAX];
     struct disk_gone gone;
-    unsigned count;
 
     if (disk->device_count == 0)
         return;
-    count = disk_index_find(disk->index, disk_hash(hash), 1u << DISK_WHOLE | 1u << DISK_WHOLE_SOFT, old);
-    for (unsigned i = 0; i < count; i++) {
-        old[i].kind = DISK_BODY;
-        disk_entry_put(disk, disk_hash(hash), &old[i]);
-    }
+    disk_changed(disk, disk_hash(hash));
+    become_body(disk, disk_hash(hash));
     disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY, &gone);
     all_gone(disk, &gone);
 }
@@ -566,6 +604,7 @@ void disk_stats(const struct disk *disk, struct disk_stats *ret_stats)
     stats.reads = LOAD(reads);
     stats.reads_false = LOAD(reads_false);
     stats.offers_refused = LOAD(offers_refused);
+    stats.too_large = LOAD(too_large);
 #undef LOAD
     stats.store.objects = index.entries;
     stats.store.index_bytes = index.bytes;

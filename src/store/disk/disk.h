@@ -91,7 +91,7 @@ const uint8_t *disk_secret(const struct disk *disk);
 /* ---- keepers: one a device; each has a loop of its own, which runs from begin until is_ended ---------------------- */
 
 unsigned disk_device_count(const struct disk *disk);
-/* On the loop's thread (or before it runs). Begins to recover at once. */
+/* All of them before the first of the loops runs. Begins to recover at once. */
 void disk_keeper_begin(struct disk *disk, unsigned device, struct loop *loop);
 /* Any thread: writes what was offered, the snapshot, closes in order; then loop_stop. */
 void disk_keeper_end(struct disk *disk, unsigned device);
@@ -114,15 +114,18 @@ struct disk_found {
 
 /* The tier above: keeps what was found. On lookup's thread. */
 struct disk_host {
-    /* Returns a reference to the object made of it, or NULL. */
-    struct store_object *(*found)(void *host, const struct disk_found *found);
-    /* It is not to be kept after all: it left the index meanwhile. */
+    /* Returns a reference to the object made of it, or NULL. *ret_above: STORE_MISS; or, where the tier above has an object
+     * of that key by now, which is returned then, how it is found there. */
+    struct store_object *(*found)(void *host, const struct disk_found *found, enum store_found *ret_above);
+    /* What was made of it is not to be kept after all: it left the index meanwhile. */
     void (*not_found)(void *host, struct store_object *object);
     /* The disk is done with what was offered: it has it now, or does not want it. On a keeper's thread; may be NULL. */
     void (*settled)(void *host, struct stored *stored);
     /* The record of a key with that half of its hash was copied (is_gone false: its hits count anew), or left the
      * disk. On a keeper's thread; may be NULL. */
     void (*moved)(void *host, uint64_t hash, bool is_gone);
+    /* Finds it in the tier above. NULL: what it makes of a record is for one reader. */
+    bool (*look)(void *host, struct store_lookup *lookup);
     void *host;
 };
 void disk_set_host(struct disk *disk, const struct disk_host *host);
@@ -150,7 +153,7 @@ void disk_hit(struct disk *disk, hash128 hash);
 /* May the disk have it? (cheap, may be wrong either way) */
 bool disk_has(const struct disk *disk, hash128 hash);
 
-/* Writes the purge (in effect already: purge->seq) to every journal: PENDING until it is durable, then purge->durable
+/* Writes the purge (in effect already: purge->seq) to the journal of every device in use: PENDING until it is durable, then purge->durable
  * says whether it is. Cancelled: it is written all the same. */
 enum store_status disk_purge(struct disk *disk, struct store_purge *purge);
 
@@ -162,6 +165,7 @@ struct disk_stats {
     uint64_t written_bytes[DISK_CAUSE_COUNT];
     uint64_t segments, segments_free, segments_bad;
     uint64_t offers_refused; /* the queue was full */
+    uint64_t too_large;      /* no segment holds them */
     uint64_t reads, reads_false; /* reads of the device; those that brought another key's record */
     uint64_t index_lost;
     uint64_t decisions[EVICT_DECISION_COUNT];

@@ -9,12 +9,15 @@
 #include "store/object.h"
 #include "store/purge.h"
 
+#include <errno.h>
 #include <pthread.h>
 
 #define DISK_BUFFER_BYTES   (2u << 20) /* the largest write, and room for any record */
 #define DISK_FLUSH_NS       UINT64_C(400000000)
 #define DISK_NO_SEGMENT     UINT32_MAX
 #define DISK_PATH_MAX       4096u
+#define DISK_DESKS          64u
+#define DISK_DESK_LISTS     32u
 
 static_assert(DISK_BUFFER_BYTES >= STORE_SLICE_BYTES + DISK_META_BYTES_MAX + DISK_KEY_BYTES_MAX + 8192, "room for any record");
 
@@ -37,6 +40,28 @@ struct disk_segment {
     uint64_t purge_seq_min; /* the oldest check against the purge log of any record in it */
 };
 
+#ifndef DISK_LOOK_STEP /* a test's: where its keeper may come between */
+#define DISK_LOOK_STEP() ((void)0)
+#endif
+
+/* State and generation as they were at one moment, for threads that are not its keeper: it opens a segment between two looks.
+ * Generations only rise, and a new one is there before the state that comes with it. */
+static inline enum segment_state disk_segment_look(const struct disk_segment *segment, uint64_t *ret_generation)
+{
+    uint64_t generation = atomic_load(&segment->generation), before;
+    enum segment_state state;
+
+    do {
+        before = generation;
+        DISK_LOOK_STEP();
+        state = (enum segment_state)atomic_load(&segment->state);
+        DISK_LOOK_STEP();
+        generation = atomic_load(&segment->generation);
+    } while (generation != before);
+    *ret_generation = generation;
+    return state;
+}
+
 /* ---- one open segment of a log ---------------------------------------------------------------------------------- */
 
 /* A record that lies in a buffer and is not in the index yet. */
@@ -50,7 +75,7 @@ struct disk_pending {
 #define DISK_PENDING_BITS 4096u
 
 struct disk_footer {
-    char *bytes;
+    char *bytes; /* os_file_memory: room for what a seal writes */
     uint32_t size, room, entries;
     uint64_t last_wseq, purge_seq_min, purge_seq_max;
 };
@@ -104,6 +129,7 @@ struct disk_device {
     bool is_cleared; /* offline, and none of its entries is left */
     _Atomic uint8_t keeper_state;
     _Atomic bool are_heads_known, has_recovered;
+    _Atomic bool was_memory_short;
     _Atomic uint32_t failures; /* of the device itself: with too many it goes offline */
     struct loop *loop;
     struct timer timer;
@@ -138,8 +164,15 @@ struct disk_device {
     _Atomic uint64_t swept_seq; /* purges up to it have left the index */
     uint64_t swept_at_ns;
     /* of the first device: */
-    uint64_t snapshot_number, snapshot_swept; /* of the last one that is durable: its number and swept_seq */
+    uint64_t snapshot_number, snapshot_swept; /* the highest number there is; swept_seq of the last one that is whole */
+    unsigned snapshot_area; /* where that one lies: the next one goes into the other area */
     uint64_t snapshot_at_ns;
+};
+
+/* A worker's reads under way, by their keys' hashes: a lookup of a key that is being read waits for that read. */
+struct disk_desk {
+    struct loop *_Atomic loop; /* the worker's */
+    struct list reads[DISK_DESK_LISTS];
 };
 
 struct disk {
@@ -162,12 +195,17 @@ struct disk {
     struct disk_snapshot_head snapshot;
     uint64_t snapshot_at; /* on the first device */
     _Atomic bool is_loaded;
+    /* changed.c */
+    _Atomic bool notes_changes;
+    pthread_mutex_t changed_mutex;
+    uint64_t *changed;
     _Atomic bool is_off;
     _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them */
     _Atomic uint64_t live_bytes;
     _Atomic uint64_t errors[DISK_ERROR_COUNT], written[DISK_CAUSE_COUNT];
     _Atomic uint64_t lookup_hits, misses, inserts, evictions, evicted_bytes, purge_attempts;
-    _Atomic uint64_t reads, reads_false, offers_refused;
+    _Atomic uint64_t reads, reads_false, offers_refused, too_large;
+    struct disk_desk desks[DISK_DESKS];
     pthread_mutex_t note_mutex;
     char *notes[2 * DISK_DEVICES_MAX];
     unsigned note_count;
@@ -198,13 +236,24 @@ struct disk_place disk_place_of(const struct disk_device *device, uint32_t segme
 /* The tier above hears that it is done with, and the reference goes. */
 void disk_settle(struct disk *disk, struct stored *stored);
 void disk_count(struct disk *disk, enum disk_error kind);
-/* The device itself failed (I/O error): counts, logs, takes it offline when that happens too often. */
+/* Memory is short, WARP's or the kernel's: no fault of a device. */
+static inline bool disk_is_memory(err e)
+{
+    return e.code == ERR_MEMORY || (e.code == ERR_SYSTEM && e.sys == ENOMEM);
+}
+/* What could not be done for it, and is done later, or not at all; logs the first time. */
+void disk_memory_short(struct disk_device *device, const char *what);
+/* The device itself failed (I/O error): counts, logs, takes it offline when that happens too often; not where memory is short. */
 void disk_failed(struct disk_device *device, enum disk_error kind, const char *what, err e);
+/* Out of use from now on; why: "failed 4 times". Any thread. */
+void disk_device_out(struct disk_device *device, const char *why);
+uint64_t disk_devices_out(const struct disk *disk); /* those that were opened and are out of use, a bit each */
+bool disk_is_in_use(const struct disk *disk);       /* at least one of them is */
 void disk_note_add(struct disk *disk, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Index and accounts together. */
 void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
-/* A record newer than what the key has. A new head leaves the body where it is: a whole record becomes one, and is put
- * before the head can be found. What is whole needs no other body. */
+/* A record newer than what the key has. A new head leaves the body where it is: a whole record becomes one, before the head
+ * can be found. What is whole needs no other body. */
 void disk_entry_take_place(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
 /* What the index has at that place; false: it has nothing of that key there any more. */
 bool disk_entry_find(const struct disk *disk, uint64_t hash, uint32_t segment, uint32_t offset, struct disk_entry *ret_entry);
@@ -227,7 +276,7 @@ MUST_USE err disk_super_store(struct disk_device *device);
 MUST_USE err disk_device_wipe(struct disk_device *device);
 
 /* log.c; the keeper's thread */
-/* Where a record for that log goes: at ret_at, and its place. False: no segment to be had, or the write failed. */
+/* Where a record for that log goes: its metadata and its body. False: no segment to be had, none that holds it, or the write failed. */
 struct disk_append {
     enum evict_log log;
     uint64_t hash;
@@ -247,7 +296,6 @@ void disk_seal(struct disk_device *device, enum evict_log log);
 MUST_USE err disk_footer_add(struct disk_footer *footer, const struct disk_record *record, uint64_t hash, uint32_t offset_bytes, uint64_t bytes,
                              uint64_t first_wseq);
 void disk_chain_push(struct disk *disk, struct disk_chain *chain, uint32_t segment);
-uint32_t disk_chain_pop(struct disk *disk, struct disk_chain *chain);
 void disk_segment_free_push(struct disk_device *device, uint32_t segment);
 void disk_pending_drop(struct disk_stream *stream); /* records on their way are not written */
 MUST_USE err disk_streams_open(struct disk_device *device);
@@ -261,7 +309,9 @@ void disk_offers_drop(struct disk_device *device);
 /* reclaim.c: one step; true: more to do. */
 bool disk_reclaim_step(struct disk_device *device);
 void disk_reclaim_close(struct disk_device *device);
-/* The checked footer of a sealed segment, to be freed; NULL where it cannot be read. */
+/* The checked footer of a sealed segment, to be freed. ERR_MEMORY: not now; else it cannot be read, and was counted. */
+MUST_USE err disk_segment_footer_read(struct disk_device *device, uint32_t segment, struct disk_trailer *ret_trailer, char **ret_footer);
+/* The same; NULL on any error. */
 char *disk_segment_footer(struct disk_device *device, uint32_t segment, struct disk_trailer *ret_trailer);
 /* The device is offline: its entries leave the index, once. */
 bool disk_offline_step(struct disk_device *device);
@@ -274,7 +324,6 @@ void disk_segment_bad(struct disk_device *device, uint32_t segment);
 
 /* recover.c, snapshot.c, sweep.c: one step each; true: call again soon. */
 void disk_snapshot_find(struct disk_device *device); /* when it is opened */
-MUST_USE err disk_recover_begin(struct disk_device *device);
 bool disk_recover_step(struct disk_device *device);
 void disk_recover_close(struct disk_device *device);
 bool disk_snapshot_step(struct disk_device *device, bool wanted);
@@ -284,6 +333,16 @@ bool disk_sweep_step(struct disk_device *device);
 void disk_sweep_close(struct disk_device *device);
 /* Entries of all devices are there, or will not come. */
 bool disk_all_recovered(const struct disk *disk);
+
+/* changed.c: what was changed while the index is recovered. */
+MUST_USE err disk_changed_open(struct disk *disk);
+void disk_changed_close(struct disk *disk); /* every device has recovered */
+/* What older records say of that key does not count any more. Before the index is changed; any thread. */
+void disk_changed(struct disk *disk, uint64_t hash);
+/* Recovery's: locked while it asks and puts. */
+void disk_changed_lock(struct disk *disk);
+void disk_changed_unlock(struct disk *disk);
+bool disk_was_changed(const struct disk *disk, uint64_t sight);
 
 /* commit.c: purges to the journal. */
 void disk_commit_step(struct disk_device *device);

@@ -294,7 +294,8 @@ void disk_footer_write(char *room_at, uint32_t segment_bytes, const char *footer
     uint32_t room = disk_footer_room(trailer->footer_bytes);
     char *last = room_at + room - sizeof(*trailer);
 
-    copy_to(room_at, footer, trailer->footer_bytes);
+    if (room_at != footer)
+        copy_to(room_at, footer, trailer->footer_bytes);
     memset(room_at + trailer->footer_bytes, 0, room - trailer->footer_bytes);
     trailer->magic = TRAILER_MAGIC;
     trailer->footer_at = segment_bytes - room;

@@ -176,7 +176,7 @@ static_assert(sizeof(struct disk_trailer) == DISK_TRAILER_BYTES, "docs/formats/d
 
 /* Bytes at a segment's end for a footer of that size with its trailer: whole blocks. */
 uint32_t disk_footer_room(uint64_t footer_bytes);
-/* Into room bytes (disk_footer_room) that end where the segment ends. */
+/* Into room bytes (disk_footer_room) that end where the segment ends; footer may be where they begin. */
 void disk_footer_write(char *room_at, uint32_t segment_bytes, const char *footer, struct disk_trailer *trailer,
                        const struct disk_place *place);
 /* last: the segment's last DISK_BLOCK. */

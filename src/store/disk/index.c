@@ -338,6 +338,35 @@ bool disk_index_move(struct disk_index *index, uint64_t hash, uint32_t segment, 
     return is_there;
 }
 
+/* False: there is none to become it. */
+static bool become_body_locked(struct disk_index *index, const struct disk_pair *pair, uint32_t tag, struct disk_gone *ret_gone)
+{
+    struct place whole = {.bucket = NULL}, place;
+
+    for (unsigned at = 0; pair_next(index, pair, tag, &at, &place);)
+        if (words_kind(&place.words) == DISK_WHOLE || words_kind(&place.words) == DISK_WHOLE_SOFT)
+            whole = place;
+    if (whole.bucket == NULL)
+        return false;
+    for (unsigned at = 0; pair_next(index, pair, tag, &at, &place);)
+        if (is_body(&place.words))
+            ret_gone->entries[ret_gone->count++] = place_clear(index, &place);
+    struct disk_entry entry = words_entry(&whole.words);
+    entry.kind = DISK_BODY;
+    struct disk_words words = words_of(&entry, tag);
+    place_write(&whole, &words);
+    return true;
+}
+
+void disk_index_become_body(struct disk_index *index, uint64_t hash, struct disk_gone *ret_gone)
+{
+    struct disk_home home = home_of_hash(index, hash);
+    struct disk_pair pair = home_lock(index, home);
+
+    *ret_gone = (struct disk_gone){.count = 0};
+    pair_unlock(index, &pair, become_body_locked(index, &pair, home.tag, ret_gone));
+}
+
 /* Without the lock: so that what is hot and has all its hits is only read. */
 static bool has_all_hits(const struct disk_index *index, uint64_t hash, uint32_t segment, uint32_t offset)
 {

@@ -93,6 +93,9 @@ void disk_index_remove_all(struct disk_index *index, uint64_t hash, unsigned kin
 /* What is still at that place becomes *entry (a record was copied; its hits may have changed meanwhile: they are taken
  * as given). False: it is not there any more, or has become a DISK_BODY, or *entry is one and it is not. */
 bool disk_index_move(struct disk_index *index, uint64_t hash, uint32_t segment, uint32_t offset, const struct disk_entry *entry);
+/* The key's whole record becomes the body of a head that is to come: where it is, with the hits it has. A body that was there
+ * goes. Nothing happens where it has no whole one. */
+void disk_index_become_body(struct disk_index *index, uint64_t hash, struct disk_gone *ret_gone);
 /* One hit more, up to DISK_HITS_MAX; writes nothing where it has as many. */
 void disk_index_hit(struct disk_index *index, uint64_t hash, uint32_t segment, uint32_t offset);
 
@@ -126,6 +129,10 @@ uint64_t disk_index_copy(struct disk_index *index, struct disk_walk *walk, uint6
  * lost meanwhile); release lets it again. */
 void disk_index_hold(struct disk_index *index);
 void disk_index_release(struct disk_index *index);
+/* All that the index tells keys apart by: keys of the same sight are one to it. As long as its shape is not changed. */
+uint64_t disk_index_sight(const struct disk_index *index, uint64_t hash);
+/* Clears what of a snapshot's bucket keep does not want; before it is loaded. */
+void disk_index_filter(const struct disk_index *index, uint64_t bucket, void *bytes, bool (*keep)(void *arg, uint64_t sight), void *arg);
 /* The shape a snapshot was taken in, and taking it on: only where the index is empty and nobody else uses it. ERR_LIMIT: it
  * has no such room; ERR_CORRUPT: no such shape. It then grows to at most 256 times that shape's first buckets. */
 struct disk_index_shape {

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define PENDING_FIRST 256u
+#define FOOTER_FIRST  65536u
 
 static uint32_t block_up(uint32_t bytes)
 {
@@ -29,16 +30,6 @@ void disk_chain_push(struct disk *disk, struct disk_chain *chain, uint32_t segme
     else
         disk->segments[chain->last].next = segment;
     chain->last = segment;
-}
-
-uint32_t disk_chain_pop(struct disk *disk, struct disk_chain *chain)
-{
-    uint32_t segment = chain->first;
-
-    INVARIANT(chain->count > 0);
-    chain->first = disk->segments[segment].next;
-    chain->count--;
-    return segment;
 }
 
 void disk_segment_free_push(struct disk_device *device, uint32_t segment)
@@ -110,13 +101,19 @@ void disk_streams_close(struct disk_device *device)
 
 /* ---- footers -------------------------------------------------------------------------------------------------- */
 
-MUST_USE static err footer_room(struct disk_footer *footer, uint32_t bytes)
+/* For as many bytes more, and for what else is written with them: a seal takes no memory, and so cannot fail for it. */
+MUST_USE static err footer_make_room(struct disk_footer *footer, uint32_t bytes)
 {
-    if (footer->size + bytes <= footer->room)
+    uint32_t needed = disk_footer_room((uint64_t)footer->size + bytes);
+
+    if (needed <= footer->room)
         return ERR_OK;
-    uint32_t room = MAX(footer->room * 2, footer->size + bytes + 65536);
-    char *grown = realloc(footer->bytes, room);
+    uint32_t room = MAX(footer->room * 2, needed + FOOTER_FIRST);
+    char *grown = os_file_memory(room);
     ENSURE(grown != NULL, MEMORY);
+    if (footer->size > 0)
+        memcpy(grown, footer->bytes, footer->size);
+    free(footer->bytes);
     footer->bytes = grown;
     footer->room = room;
     return ERR_OK;
@@ -139,7 +136,7 @@ err disk_footer_add(struct disk_footer *footer, const struct disk_record *record
                                       .label_count = (uint16_t)record->label_count,
                                       .kind = (uint8_t)record->kind};
 
-    TRY(footer_room(footer, footer_bytes_of(record->label_count)));
+    TRY(footer_make_room(footer, footer_bytes_of(record->label_count)));
     memcpy(footer->bytes + footer->size, &entry, sizeof(entry));
     if (record->label_count > 0)
         memcpy(footer->bytes + footer->size + sizeof(entry), record->labels, record->label_count * sizeof(struct store_label));
@@ -163,9 +160,10 @@ static bool stream_open(struct disk_stream *stream)
 {
     struct disk_device *device = stream->device;
     struct disk *disk = device->disk;
-    uint32_t number = free_pop(device);
+    uint32_t number;
 
-    if (number == DISK_NO_SEGMENT)
+    footer_clear(&stream->footer);
+    if (!err_is_ok(footer_make_room(&stream->footer, 0)) || (number = free_pop(device)) == DISK_NO_SEGMENT)
         return false;
     struct disk_segment *segment = &disk->segments[number];
     struct disk_segment_head head = {.store = device->super.store,
@@ -179,7 +177,6 @@ static bool stream_open(struct disk_stream *stream)
     stream->flushed = 0;
     stream->filled = sizeof(head);
     stream->copied = stream->updated = 0;
-    footer_clear(&stream->footer);
     segment->log = head.log;
     segment->is_new = true;
     segment->errors = 0;
@@ -199,6 +196,14 @@ static void stream_abandon(struct disk_stream *stream)
     disk_segment_bad(stream->device, segment);
 }
 
+/* Nothing was written to it: not even its head is there. */
+static void stream_give_back(struct disk_stream *stream)
+{
+    disk_segment_free_push(stream->device, stream->segment);
+    stream->segment = DISK_NO_SEGMENT;
+    stream->filled = 0;
+}
+
 void disk_seal(struct disk_device *device, enum evict_log log)
 {
     struct disk_stream *stream = &device->streams[log];
@@ -206,6 +211,10 @@ void disk_seal(struct disk_device *device, enum evict_log log)
 
     if (stream->segment == DISK_NO_SEGMENT || !disk_flush(device, log))
         return;
+    if (stream->flushed == 0) {
+        stream_give_back(stream);
+        return;
+    }
     struct disk_segment *segment = &disk->segments[stream->segment];
     uint32_t bytes = device->super.segment_bytes, room = disk_footer_room(stream->footer.size);
     struct disk_trailer trailer = {.footer_bytes = stream->footer.size,
@@ -214,16 +223,11 @@ void disk_seal(struct disk_device *device, enum evict_log log)
                                    .purge_seq_min = stream->footer.purge_seq_min,
                                    .purge_seq_max = stream->footer.purge_seq_max};
     struct disk_place place = disk_place_of(device, stream->segment, atomic_load(&segment->generation), bytes - DISK_TRAILER_BYTES);
-    char *memory = os_file_memory(room);
-    err e = memory != NULL ? ERR_OK : ERR(MEMORY);
 
-    INVARIANT(stream->flushed + room <= bytes);
-    if (err_is_ok(e)) {
-        disk_footer_write(memory, bytes, stream->footer.bytes, &trailer, &place);
-        e = disk_write_now(device, memory, room, disk_at(device, stream->segment, bytes - room), DISK_CAUSE_FOOTERS);
-        evict_wrote(device->evict, room);
-    }
-    free(memory);
+    INVARIANT(stream->flushed + room <= bytes && room <= stream->footer.room);
+    disk_footer_write(stream->footer.bytes, bytes, stream->footer.bytes, &trailer, &place);
+    err e = disk_write_now(device, stream->footer.bytes, room, disk_at(device, stream->segment, bytes - room), DISK_CAUSE_FOOTERS);
+    evict_wrote(device->evict, room);
     if (!err_is_ok(e)) {
         disk_failed(device, DISK_ERROR_WRITE, "writing a segment's footer", e);
         stream_abandon(stream);
@@ -237,12 +241,24 @@ void disk_seal(struct disk_device *device, enum evict_log log)
 
 /* ---- appending ------------------------------------------------------------------------------------------------ */
 
+static bool fits(const struct disk_device *device, uint32_t flushed, uint64_t filled, uint64_t footer_bytes)
+{
+    /* one block more: a flush may come between */
+    return flushed + block_up((uint32_t)filled) + DISK_BLOCK + disk_footer_room(footer_bytes) <= device->super.segment_bytes;
+}
+
 static bool stream_fits(const struct disk_stream *stream, uint64_t bytes, unsigned labels)
 {
-    uint64_t footer = disk_footer_room((uint64_t)stream->footer.size + footer_bytes_of(labels));
+    return fits(stream->device, stream->flushed, stream->filled + bytes, (uint64_t)stream->footer.size + footer_bytes_of(labels));
+}
 
-    /* one block more: a flush may come between */
-    return stream->flushed + block_up((uint32_t)(stream->filled + bytes)) + DISK_BLOCK + footer <= stream->device->super.segment_bytes;
+/* Into an empty segment. Looked at first: else one after the other would be closed for a record that none can take. */
+static bool ever_fits(struct disk_device *device, uint64_t bytes, unsigned labels)
+{
+    if (fits(device, 0, DISK_SEGMENT_HEAD_BYTES + bytes, footer_bytes_of(labels)))
+        return true;
+    atomic_fetch_add_explicit(&device->disk->too_large, 1, memory_order_relaxed);
+    return false;
 }
 
 MUST_USE static bool stream_make_room(struct disk_stream *stream, uint64_t bytes, unsigned labels)
@@ -287,7 +303,8 @@ bool disk_append_begin(struct disk_device *device, struct disk_append *append, c
     struct disk_record *record = &append->record;
     uint64_t bytes = disk_record_bytes(record->key.len, record->label_count, record->meta.len, record->body_bytes);
 
-    if (bytes == 0 || atomic_load_explicit(&device->is_offline, memory_order_relaxed) || !pending_room(stream) ||
+    if (bytes == 0 || atomic_load_explicit(&device->is_offline, memory_order_relaxed) ||
+        !ever_fits(device, bytes, record->label_count) || !pending_room(stream) ||
         !stream_make_room(stream, bytes, record->label_count))
         return false;
     record->wseq = atomic_fetch_add_explicit(&device->disk->next_wseq, 1, memory_order_relaxed);
@@ -342,20 +359,22 @@ static void publish_new(struct disk *disk, const struct disk_pending *pending)
     atomic_fetch_add_explicit(&disk->inserts, 1, memory_order_relaxed);
 }
 
-/* In the place of what it is a copy of, while that is there; of another size where it went without its metadata. */
+/* In the place of what it is a copy of, while that is there; of another size where it went without its metadata. Where a head
+ * was written meanwhile, the record is its body from now on; that may happen between look and move, once. */
 static void publish_copy(struct disk *disk, const struct disk_pending *pending)
 {
     struct disk_entry old, entry = pending->entry;
 
-    if (!disk_entry_find(disk, pending->hash, pending->from_segment, pending->from_offset, &old))
-        return;
-    if (old.kind == DISK_BODY) /* a head was written meanwhile: the record is its body from now on */
-        entry.kind = DISK_BODY;
-    disk_entry_came(disk, &entry);
-    if (disk_index_move(disk->index, pending->hash, pending->from_segment, pending->from_offset, &entry))
-        disk_entry_gone(disk, &old);
-    else
+    for (unsigned i = 0; i < 2 && disk_entry_find(disk, pending->hash, pending->from_segment, pending->from_offset, &old); i++) {
+        if (old.kind == DISK_BODY)
+            entry.kind = DISK_BODY;
+        disk_entry_came(disk, &entry);
+        if (disk_index_move(disk->index, pending->hash, pending->from_segment, pending->from_offset, &entry)) {
+            disk_entry_gone(disk, &old);
+            return;
+        }
         disk_entry_gone(disk, &entry);
+    }
 }
 
 static void publish(struct disk_stream *stream)

@@ -5,16 +5,22 @@
  *                +------------------- another key's, damaged, unreadable <------+      none left: miss
  *
  * What was found is handed to the tier above inside the epoch and under the pin; then the index is asked once more: an
- * entry that has gone meanwhile (purged and swept, replaced) takes the object with it. */
+ * entry that has gone meanwhile (purged and swept, replaced) takes the object with it. An object that the tier above has by
+ * then is none of the disk's: it is found as a lookup there would find it.
+ *
+ * Lookups of one key by one worker wait for one read. */
 #include "store/disk/disk_own.h"
 
 #include "base/log.h"
 #include "store/storage_ops.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 struct disk_read {
     struct store_pending pending;
+    struct list link;      /* of its desk */
+    struct list followers; /* struct disk_follower; while there is one, there is a lookup */
     struct os_file_op io;
     struct disk *disk;
     struct store_lookup *lookup; /* NULL: nobody waits any more */
@@ -34,6 +40,13 @@ struct disk_read {
     unsigned bodies;
 };
 
+struct disk_follower {
+    struct store_pending pending;
+    struct list link;
+    struct disk *disk;
+    struct store_lookup *lookup;
+};
+
 /* ---- epochs and pins ------------------------------------------------------------------------------------------ */
 
 static unsigned epoch_enter(struct disk_device *device)
@@ -47,10 +60,8 @@ static unsigned epoch_enter(struct disk_device *device)
     }
 }
 
-static bool is_readable(const struct disk_segment *segment)
+static bool is_readable(enum segment_state state)
 {
-    uint8_t state = atomic_load(&segment->state);
-
     return state == SEGMENT_FILLING || state == SEGMENT_SEALED;
 }
 
@@ -65,8 +76,7 @@ static bool candidate_enter(struct disk_read *read)
         return false;
     read->epoch = epoch_enter(read->device);
     atomic_fetch_add(&segment->pins, 1);
-    read->generation = atomic_load(&segment->generation);
-    if (is_readable(segment))
+    if (is_readable(disk_segment_look(segment, &read->generation)))
         return true;
     atomic_fetch_sub(&segment->pins, 1);
     atomic_fetch_sub(&read->device->reading[read->epoch], 1);
@@ -185,7 +195,8 @@ static bool hand_over(struct disk_read *read, const struct disk_entry *entry, co
         return false;
     switch (purge_log_check(disk->purges, found.seq, found.tenant, found.labels, found.label_count)) {
     case PURGE_HARD:
-        (void)disk_entry_remove(disk, read->hash, entry->segment, entry->offset);
+        if (disk_all_recovered(disk)) /* else recovery could put an older record there that the purge does not name */
+            (void)disk_entry_remove(disk, read->hash, entry->segment, entry->offset);
         free(memory);
         return false;
     case PURGE_SOFT:
@@ -195,11 +206,12 @@ static bool hand_over(struct disk_read *read, const struct disk_entry *entry, co
         break;
     }
     /* Before it can be found above, and after: what was purged and swept left the index first. */
-    struct store_object *object = has_left(read, entry, found.is_soft) ? NULL : disk->host.found(disk->host.host, &found);
+    enum store_found above = STORE_MISS;
+    struct store_object *object = has_left(read, entry, found.is_soft) ? NULL : disk->host.found(disk->host.host, &found, &above);
     free(memory);
     if (object == NULL)
         return false;
-    if (has_left(read, entry, found.is_soft)) {
+    if (above == STORE_MISS && has_left(read, entry, found.is_soft)) {
         disk->host.not_found(disk->host.host, object);
         store_object_unref(object);
         return false;
@@ -207,17 +219,20 @@ static bool hand_over(struct disk_read *read, const struct disk_entry *entry, co
     if (!lookup->peek)
         disk_index_hit(disk->index, read->hash, entry->segment, entry->offset);
     lookup->object = object;
-    lookup->is_below = true;
-    lookup->found = found.is_soft ? STORE_HIT_SOFT : STORE_HIT;
+    lookup->is_below = above == STORE_MISS;
+    lookup->found = above != STORE_MISS ? above : found.is_soft ? STORE_HIT_SOFT : STORE_HIT;
     return true;
 }
 
-/* What cannot be read is not asked for again. */
+/* What cannot be read is not asked for again. What has left the index since it was found there is not damaged: something
+ * else may lie there by now. */
 static void candidate_bad(struct disk_read *read, enum disk_error kind, err e)
 {
     const struct disk_entry *entry = &read->entries[read->at];
+    bool was_there = disk_entry_remove(read->disk, read->hash, entry->segment, entry->offset);
 
-    (void)disk_entry_remove(read->disk, read->hash, entry->segment, entry->offset);
+    if (kind == DISK_ERROR_CORRUPT && !was_there)
+        return;
     if (kind == DISK_ERROR_READ) {
         disk_failed(read->device, kind, "reading an object", e);
         return;
@@ -267,6 +282,8 @@ static bool candidate_take(struct disk_read *read)
     uint64_t bytes;
     err e = read->io.op.result < 0 ? ERR_SYS(-read->io.op.result) : ERR_OK;
 
+    if (e.sys == ENOMEM)
+        return false; /* the kernel's: a miss, and nothing wrong with the device */
     if (!err_is_ok(e)) {
         candidate_bad(read, DISK_ERROR_READ, e);
         return false;
@@ -289,20 +306,119 @@ static bool candidate_take(struct disk_read *read)
 
 static void read_free(struct disk_read *read)
 {
+    list_remove(&read->link);
     free(read->buffer);
     free(read->head);
     free(read);
 }
 
-static void read_finish(struct disk_read *read, bool is_found)
+static void lookup_complete(struct disk *disk, struct store_lookup *lookup)
+{
+    if (!lookup->peek)
+        atomic_fetch_add_explicit(lookup->object != NULL ? &disk->lookup_hits : &disk->misses, 1, memory_order_relaxed);
+    storage_complete(&lookup->op);
+}
+
+/* ---- followers -------------------------------------------------------------------------------------------------- */
+
+static enum store_status lookup_alone(struct disk *disk, struct store_lookup *lookup, struct disk_desk *desk);
+
+static struct store_lookup *follower_free(struct disk_follower *follower)
+{
+    struct store_lookup *lookup = follower->lookup;
+
+    list_remove(&follower->link);
+    free(follower);
+    return lookup;
+}
+
+static void follower_cancel(struct store_pending *pending)
+{
+    (void)follower_free(container_of(pending, struct disk_follower, pending));
+}
+
+/* As if it began now: in the tier above, where the read has put what it found, if somebody else has not done more to it since;
+ * and here. */
+static void follower_end(struct disk_follower *follower)
+{
+    struct disk *disk = follower->disk;
+    struct store_lookup *lookup = follower_free(follower);
+
+    if (disk->host.look(disk->host.host, lookup))
+        storage_complete(&lookup->op);
+    else if (lookup_alone(disk, lookup, NULL) == STORE_DONE)
+        lookup_complete(disk, lookup);
+}
+
+/* One that is cancelled by the end of another is no more in the list. */
+static void followers_end(struct list *followers)
+{
+    struct list *link;
+
+    while ((link = list_first(followers)) != NULL)
+        follower_end(container_of(link, struct disk_follower, link));
+}
+
+MUST_USE static bool follow(struct disk_read *read, struct store_lookup *lookup)
+{
+    struct disk_follower *follower = malloc(sizeof(*follower));
+
+    if (follower == NULL)
+        return false;
+    *follower = (struct disk_follower){.pending = {follower_cancel}, .disk = read->disk, .lookup = lookup};
+    list_push_back(&read->followers, &follower->link);
+    lookup->op.tier = &follower->pending;
+    return true;
+}
+
+/* ---- desks ------------------------------------------------------------------------------------------------------ */
+
+/* The first loop with its number has it. NULL: the others' lookups wait for none. */
+static struct disk_desk *desk_of(struct disk *disk, struct loop *loop)
+{
+    unsigned number = loop_index(loop);
+    struct disk_desk *desk = &disk->desks[number % DISK_DESKS];
+    struct loop *owner = atomic_load_explicit(&desk->loop, memory_order_relaxed);
+
+    if (number >= DISK_DESKS || disk->host.look == NULL)
+        return NULL;
+    if (owner == NULL && atomic_compare_exchange_strong(&desk->loop, &owner, loop)) {
+        for (unsigned i = 0; i < DISK_DESK_LISTS; i++)
+            list_init(&desk->reads[i]);
+        return desk;
+    }
+    return owner == loop ? desk : NULL;
+}
+
+static struct list *desk_list(struct disk_desk *desk, uint64_t hash)
+{
+    return &desk->reads[hash % DISK_DESK_LISTS];
+}
+
+static struct disk_read *desk_find(struct disk_desk *desk, const struct store_lookup *lookup)
+{
+    uint64_t hash = disk_hash(lookup->key.hash);
+
+    LIST_FOREACH (desk_list(desk, hash), link) {
+        struct disk_read *read = container_of(link, struct disk_read, link);
+        if (read->hash == hash && read->lookup != NULL && slice_eq(read->lookup->key.full, lookup->key.full))
+            return read;
+    }
+    return NULL;
+}
+
+/* ---- the end of a read ------------------------------------------------------------------------------------------ */
+
+static void read_finish(struct disk_read *read)
 {
     struct store_lookup *lookup = read->lookup;
     struct disk *disk = read->disk;
+    struct list followers = LIST_INIT(followers);
 
+    list_splice_back(&followers, &read->followers);
     read_free(read);
-    if (!lookup->peek)
-        atomic_fetch_add_explicit(is_found ? &disk->lookup_hits : &disk->misses, 1, memory_order_relaxed);
-    storage_complete(&lookup->op);
+    lookup_complete(disk, lookup);
+    followers_end(&followers);
 }
 
 static void bodies_begin(struct disk_read *read)
@@ -313,9 +429,24 @@ static void bodies_begin(struct disk_read *read)
     read->bodies = 0;
 }
 
+/* The worker has ended: whoever still waits there hears no more. */
+static void read_abandon(struct disk_read *read)
+{
+    struct list *link;
+
+    if (read->lookup != NULL)
+        read->lookup->op.pending = false;
+    while ((link = list_first(&read->followers)) != NULL)
+        follower_free(container_of(link, struct disk_follower, link))->op.pending = false;
+    read->lookup = NULL;
+}
+
 static void read_done(struct os_op *op)
 {
     struct disk_read *read = container_of(op, struct disk_read, io.op);
+
+    if (op->result == -ECANCELED)
+        read_abandon(read);
     bool is_found = read->lookup != NULL && candidate_take(read);
 
     candidate_leave(read);
@@ -329,37 +460,57 @@ static void read_done(struct os_op *op)
             bodies_begin(read);
         if (read_next(read, read->lookup->op.loop))
             return;
-        if (read->head != NULL) /* its body is gone */
+        if (read->head != NULL && disk_all_recovered(read->disk)) /* its body is gone; else it may still be found */
             (void)disk_entry_remove(read->disk, read->hash, read->head_entry.segment, read->head_entry.offset);
     }
-    read_finish(read, is_found);
+    read_finish(read);
 }
 
+/* The read goes on for the first of those that wait for it. */
 static void read_cancel(struct store_pending *pending)
 {
-    container_of(pending, struct disk_read, pending)->lookup = NULL;
+    struct disk_read *read = container_of(pending, struct disk_read, pending);
+    struct list *link = list_first(&read->followers);
+
+    read->lookup = link != NULL ? follower_free(container_of(link, struct disk_follower, link)) : NULL;
+    if (read->lookup != NULL)
+        read->lookup->op.tier = &read->pending;
 }
 
 /* ---- lookup --------------------------------------------------------------------------------------------------- */
 
-enum store_status disk_lookup(struct disk *disk, struct store_lookup *lookup)
+/* DONE: a miss. desk: where others may find the read; NULL: nowhere. */
+static enum store_status lookup_alone(struct disk *disk, struct store_lookup *lookup, struct disk_desk *desk)
 {
     struct disk_entry entries[DISK_INDEX_FIND_MAX];
     uint64_t hash = disk_hash(lookup->key.hash);
-    unsigned count = 0;
-    struct disk_read *read = NULL;
+    bool is_off = atomic_load_explicit(&disk->is_off, memory_order_relaxed);
+    unsigned count = is_off ? 0 : disk_index_find(disk->index, hash, DISK_KINDS_BUT_BODY, entries);
+    struct disk_read *read = count > 0 ? malloc(sizeof(*read)) : NULL;
 
-    if (!atomic_load_explicit(&disk->is_off, memory_order_relaxed))
-        count = disk_index_find(disk->index, hash, DISK_KINDS_BUT_BODY, entries);
-    if (count > 0 && lookup->op.loop != NULL)
-        read = malloc(sizeof(*read));
-    if (read != NULL) {
-        *read = (struct disk_read){.pending = {read_cancel}, .disk = disk, .lookup = lookup, .hash = hash, .count = count};
-        memcpy(read->entries, entries, count * sizeof(*entries));
-        lookup->op.tier = &read->pending;
-        if (read_next(read, lookup->op.loop))
-            return STORE_PENDING;
+    if (read == NULL)
+        return STORE_DONE;
+    *read = (struct disk_read){.pending = {read_cancel}, .disk = disk, .lookup = lookup, .hash = hash, .count = count};
+    memcpy(read->entries, entries, count * sizeof(*entries));
+    list_init(&read->link);
+    list_init(&read->followers);
+    lookup->op.tier = &read->pending;
+    if (!read_next(read, lookup->op.loop)) {
         read_free(read);
+        return STORE_DONE;
+    }
+    if (desk != NULL)
+        list_push_back(desk_list(desk, hash), &read->link);
+    return STORE_PENDING;
+}
+
+enum store_status disk_lookup(struct disk *disk, struct store_lookup *lookup)
+{
+    if (lookup->op.loop != NULL) {
+        struct disk_desk *desk = desk_of(disk, lookup->op.loop);
+        struct disk_read *read = desk != NULL ? desk_find(desk, lookup) : NULL;
+        if ((read != NULL && follow(read, lookup)) || lookup_alone(disk, lookup, desk) == STORE_PENDING)
+            return STORE_PENDING;
     }
     if (!lookup->peek)
         atomic_fetch_add_explicit(&disk->misses, 1, memory_order_relaxed);

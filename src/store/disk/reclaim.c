@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #define RESERVE        3u /* free segments wanted at least */
@@ -16,31 +17,56 @@
 
 /* ---- what lies in a segment ----------------------------------------------------------------------------------- */
 
-char *disk_segment_footer(struct disk_device *device, uint32_t number, struct disk_trailer *ret_trailer)
+MUST_USE static err trailer_read(struct disk_device *device, uint32_t number, struct disk_trailer *ret_trailer)
 {
-    char *memory = os_file_memory(DISK_BLOCK), *footer = NULL;
     uint32_t bytes = device->super.segment_bytes;
     struct disk_place place = disk_place_of(device, number, atomic_load(&device->disk->segments[number].generation), bytes - DISK_TRAILER_BYTES);
-    err e = memory != NULL ? os_file_now(&device->file, OS_FILE_READ, memory, DISK_BLOCK, disk_at(device, number, bytes - DISK_BLOCK)) : ERR(MEMORY);
+    char *block = os_file_memory(DISK_BLOCK);
+
+    ENSURE(block != NULL, MEMORY);
+    err e = os_file_now(&device->file, OS_FILE_READ, block, DISK_BLOCK, disk_at(device, number, bytes - DISK_BLOCK));
+    if (err_is_ok(e))
+        e = disk_trailer_read(block, bytes, &place, ret_trailer);
+    free(block);
+    return e;
+}
+
+MUST_USE static err footer_read(struct disk_device *device, uint32_t number, const struct disk_trailer *trailer, char **ret_footer)
+{
+    uint32_t bytes = device->super.segment_bytes - trailer->footer_at;
+    char *footer = os_file_memory(bytes);
+
+    ENSURE(footer != NULL, MEMORY);
+    err e = os_file_now(&device->file, OS_FILE_READ, footer, bytes, disk_at(device, number, trailer->footer_at));
+    if (err_is_ok(e))
+        e = disk_footer_check(footer, trailer);
+    if (err_is_ok(e))
+        *ret_footer = footer;
+    else
+        free(footer);
+    return e;
+}
+
+err disk_segment_footer_read(struct disk_device *device, uint32_t number, struct disk_trailer *ret_trailer, char **ret_footer)
+{
+    err e = trailer_read(device, number, ret_trailer);
 
     if (err_is_ok(e))
-        e = disk_trailer_read(memory, bytes, &place, ret_trailer);
-    free(memory);
-    if (err_is_ok(e)) {
-        footer = os_file_memory(bytes - ret_trailer->footer_at);
-        e = footer != NULL ? os_file_now(&device->file, OS_FILE_READ, footer, bytes - ret_trailer->footer_at, disk_at(device, number, ret_trailer->footer_at))
-                           : ERR(MEMORY);
-    }
-    if (err_is_ok(e))
-        e = disk_footer_check(footer, ret_trailer);
-    if (err_is_ok(e))
-        return footer;
+        e = footer_read(device, number, ret_trailer, ret_footer);
+    if (e.sys == ENOMEM)
+        return ERR(MEMORY); /* the kernel's: the device did not fail */
     if (e.code == ERR_SYSTEM)
         disk_failed(device, DISK_ERROR_READ, "reading a segment's footer", e);
-    else if (e.code != ERR_MEMORY)
+    else if (!err_is_ok(e) && e.code != ERR_MEMORY)
         disk_count(device->disk, DISK_ERROR_CORRUPT);
-    free(footer);
-    return NULL;
+    return e;
+}
+
+char *disk_segment_footer(struct disk_device *device, uint32_t number, struct disk_trailer *ret_trailer)
+{
+    char *footer = NULL;
+
+    return err_is_ok(disk_segment_footer_read(device, number, ret_trailer, &footer)) ? footer : NULL;
 }
 
 /* ---- entries without a footer ----------------------------------------------------------------------------------- */
@@ -269,40 +295,44 @@ static void reclaim_end(struct disk_device *device)
 }
 
 /* The first segment of a log that is mostly dead goes before its turn. */
-static uint32_t dead_segment(struct disk_device *device, enum evict_log *ret_log)
+static uint32_t dead_segment(const struct disk_device *device)
 {
     uint32_t units = device->super.segment_bytes / DISK_OFFSET_UNIT / DEAD_SHARE;
     struct disk *disk = device->disk;
 
     for (unsigned i = 0; i < EVICT_LOGS; i++) {
-        struct disk_chain *chain = &device->chains[i];
-        for (uint32_t at = chain->count > 0 ? chain->first : DISK_NO_SEGMENT; at != DISK_NO_SEGMENT; at = disk->segments[at].next) {
-            if (atomic_load_explicit(&disk->segments[at].live_units, memory_order_relaxed) >= units)
-                continue;
-            (void)chain_remove(disk, chain, at);
-            *ret_log = (enum evict_log)i;
-            return at;
-        }
+        const struct disk_chain *chain = &device->chains[i];
+        for (uint32_t at = chain->count > 0 ? chain->first : DISK_NO_SEGMENT; at != DISK_NO_SEGMENT; at = disk->segments[at].next)
+            if (atomic_load_explicit(&disk->segments[at].live_units, memory_order_relaxed) < units)
+                return at;
     }
     return DISK_NO_SEGMENT;
 }
 
-static bool reclaim_begin(struct disk_device *device)
+static uint32_t victim(struct disk_device *device)
 {
     uint64_t segments[EVICT_LOGS] = {device->chains[EVICT_SMALL].count, device->chains[EVICT_MAIN].count};
-    enum evict_log log;
-    uint32_t number;
+    uint32_t dead = dead_segment(device);
 
-    if (atomic_load_explicit(&device->free_count, memory_order_relaxed) >= RESERVE || segments[EVICT_SMALL] + segments[EVICT_MAIN] == 0)
+    return dead != DISK_NO_SEGMENT ? dead : device->chains[evict_victim_log(device->evict, segments)].first;
+}
+
+/* Nothing is taken before the footer is there, or known to be unreadable. */
+static bool reclaim_begin(struct disk_device *device)
+{
+    if (atomic_load_explicit(&device->free_count, memory_order_relaxed) >= RESERVE ||
+        device->chains[EVICT_SMALL].count + device->chains[EVICT_MAIN].count == 0)
         return false;
     struct disk_reclaim *reclaim = calloc(1, sizeof(*reclaim));
     if (reclaim == NULL)
         return false;
-    number = dead_segment(device, &log);
-    if (number == DISK_NO_SEGMENT)
-        number = disk_chain_pop(device->disk, &device->chains[evict_victim_log(device->evict, segments)]);
-    reclaim->segment = number;
-    reclaim->footer = disk_segment_footer(device, number, &reclaim->trailer);
+    reclaim->segment = victim(device);
+    if (disk_segment_footer_read(device, reclaim->segment, &reclaim->trailer, &reclaim->footer).code == ERR_MEMORY) {
+        free(reclaim);
+        return false; /* again with the next tick: what lies there is good */
+    }
+    bool was_there = chain_remove(device->disk, &device->chains[device->disk->segments[reclaim->segment].log], reclaim->segment);
+    INVARIANT(was_there);
     device->reclaim = reclaim;
     return true;
 }

@@ -19,6 +19,7 @@
  *   a split counts the new bucket before it is filled                      reader_and_split
  *   a split does not lock                                                  writer_and_split
  *   a writer does not look at the count again once it has its locks        writer_and_split
+ *   what becomes a body is found, and put as one                           reader_and_body, body_and_reclaim
  *   a put looks for its like before it locks                               two_puts_of_a_key
  *   a walk says where it is before it locks, or behind its unlock          walk_and_move
  *   moves do not look at walks                                             walk_and_move
@@ -276,12 +277,13 @@ static struct disk_entry entry_at(uint32_t place)
                                .expiry = (uint8_t)~place, .kind = DISK_WHOLE, .hits = place & 3};
 }
 
+/* Whole, or the body it has become. */
 static bool is_entry_at(const struct disk_entry *entry, uint32_t place)
 {
     struct disk_entry expected = entry_at(place);
 
     return entry->segment == expected.segment && entry->offset == expected.offset && entry->tenant == expected.tenant &&
-           entry->size_class == expected.size_class && entry->expiry == expected.expiry && entry->kind == expected.kind;
+           entry->size_class == expected.size_class && entry->expiry == expected.expiry && (entry->kind == expected.kind || entry->kind == DISK_BODY);
 }
 
 /* Straight into a bucket. */
@@ -558,6 +560,74 @@ static void reader_and_replacement(void **state)
         key_begin(1, 2, in);
         RUN_ALL(4, old_or_new_is_found, find_key, replace_key);
         RUN_ALL(4, old_or_new_is_found, find_key, move_record);
+        scene_end();
+    }
+}
+
+static void become_body(void)
+{
+    disk_index_become_body(scene.index, now.hash, &now.gone);
+}
+
+static void key_is_found_as_body(void)
+{
+    struct disk_entry found[DISK_INDEX_FIND_MAX];
+
+    key_is_found();
+    assert_int_equal(now.gone.count, 0);
+    assert_int_equal(times_there(1), 1);
+    assert_int_equal(disk_index_find(scene.index, now.hash, 1u << DISK_BODY, found), 1);
+}
+
+static void reader_and_body(void **state)
+{
+    (void)state;
+    for (unsigned in = 1; in <= 2; in++) {
+        scene_begin(4);
+        key_begin(1, 2, in);
+        RUN_ALL(4, key_is_found_as_body, find_key, become_body);
+        scene_end();
+    }
+}
+
+static void try_remove_key(void)
+{
+    now.was_there = disk_index_remove(scene.index, now.hash, 1, 0xff001, &now.other_gone.entries[0]);
+}
+
+static void key_is_nowhere(void)
+{
+    assert_true(now.was_there);
+    assert_int_equal(times_there(1), 0);
+}
+
+static void try_move_record(void)
+{
+    struct disk_entry entry = entry_at(2);
+
+    scene.hash_of_place[2] = now.hash;
+    now.was_there = disk_index_move(scene.index, now.hash, 1, 0xff001, &entry);
+}
+
+/* Moved first, or refused since it was the body by then. */
+static void body_is_in_one_place(void)
+{
+    struct disk_entry found[DISK_INDEX_FIND_MAX];
+
+    assert_int_equal(times_there(1), now.was_there ? 0 : 1);
+    assert_int_equal(times_there(2), now.was_there ? 1 : 0);
+    assert_int_equal(disk_index_find(scene.index, now.hash, 1u << DISK_BODY, found), 1);
+}
+
+/* What is being reclaimed becomes a body. */
+static void body_and_reclaim(void **state)
+{
+    (void)state;
+    for (unsigned in = 1; in <= 2; in++) {
+        scene_begin(4);
+        key_begin(1, 2, in);
+        RUN_ALL(4, key_is_nowhere, become_body, try_remove_key);
+        RUN_ALL(4, body_is_in_one_place, become_body, try_move_record);
         scene_end();
     }
 }
@@ -939,6 +1009,8 @@ int main(void)
         cmocka_unit_test(remove_and_move),
         cmocka_unit_test(hits_and_move),
         cmocka_unit_test(writer_and_split),
+        cmocka_unit_test(reader_and_body),
+        cmocka_unit_test(body_and_reclaim),
         cmocka_unit_test(moves_and_split),
         cmocka_unit_test(two_chains),
         cmocka_unit_test(walk_and_move),
