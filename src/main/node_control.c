@@ -54,8 +54,8 @@ struct node_control {
     uint64_t audit_number;
     /* the thread's */
     struct tenants *tenants;
-    struct config listeners; /* listen and listen_tls in force, whose strings are `own` */
-    struct settings *listeners_own;
+    struct config listeners; /* listen and listen_tls in force; their strings are those of the set's settings */
+    char shown_note[NOTE_BYTES]; /* worker 0's copy of note */
 };
 
 /* ---- jobs ----------------------------------------------------------------------------------------------------------- */
@@ -110,6 +110,9 @@ static void job_finished(struct mail *mail)
     struct job *job = container_of(mail, struct job, mail);
     struct control_change *change = job->change;
 
+    pthread_mutex_lock(&job->control->lock);
+    memcpy(job->control->shown_note, job->control->note, sizeof(job->control->shown_note));
+    pthread_mutex_unlock(&job->control->lock);
     if (job->gone_id != 0)
         tenant_purge(job->control, job->gone_id);
     if (change != NULL) {
@@ -202,8 +205,8 @@ static bool version_parse(slice text, struct control_version *ret_version, slice
 }
 
 /* text is malloc's, *ret_bundle lies in it. */
-MUST_USE static err version_read(const struct state *state, uint64_t number, char **ret_text, struct control_version *ret_version,
-                                 slice *ret_bundle)
+err node_control_version_read(const struct state *state, uint64_t number, char **ret_text, struct control_version *ret_version,
+                              slice *ret_bundle)
 {
     char file[PATH_BYTES], *text;
     size_t len;
@@ -244,7 +247,7 @@ static void versions_load(struct node_control *control)
         return;
     for (unsigned i = 0; i < count; i++) {
         uint64_t number;
-        if (!slice_to_u64(slice_str(names[i]), &number) || !err_is_ok(version_read(&control->state, number, &text, &version, &bundle)))
+        if (!slice_to_u64(slice_str(names[i]), &number) || !err_is_ok(node_control_version_read(&control->state, number, &text, &version, &bundle)))
             continue;
         free(text);
         version_enter(control, &version);
@@ -328,7 +331,7 @@ static enum control_result candidate_of_version(struct node_control *control, st
     struct control_version version;
     char *text;
     slice bundle;
-    err read = version_read(&control->state, job->version, &text, &version, &bundle);
+    err read = node_control_version_read(&control->state, job->version, &text, &version, &bundle);
 
     if (read.code == ERR_NOT_FOUND)
         return job_say(job, CONTROL_NOT_FOUND, "there is no version %llu; the last %u are kept", (unsigned long long)job->version,
@@ -654,18 +657,17 @@ static enum control_result making_prepare(struct node_control *control, struct j
 }
 
 /* Ids are written down before anything can be stored under them. */
-static enum control_result registry_keep(struct node_control *control)
+static void registry_keep(struct node_control *control)
 {
     struct tenant_registry *registry = control->config.plan->registry;
     char *text;
     size_t len;
 
     if (!tenant_registry_is_changed(registry) || !err_is_ok(tenant_registry_write(registry, &text, &len)))
-        return CONTROL_DONE;
+        return;
     err written = state_write(&control->state, STATE_REGISTRY, slice_of(text, len));
     (void)written; /* generations keep apart what ids no longer do */
     free(text);
-    return CONTROL_DONE;
 }
 
 /* The old set's view of what the API made is kept as texts; what is in force is the new one's. */
@@ -683,7 +685,7 @@ static void making_settle(struct node_control *control, struct job *job, struct 
         const struct tenant *gone = tenants_named(control->tenants, slice_str(job->tenant));
         job->gone_id = gone != NULL ? gone->id : 0;
         tenant_registry_forget(control->config.plan->registry, slice_str(job->tenant));
-        (void)registry_keep(control);
+        registry_keep(control);
     }
     tenants_unref(control->tenants);
     control->tenants = tenants_ref(making->tenants);
@@ -712,7 +714,7 @@ static enum control_result making_publish(struct node_control *control, struct j
         listeners_settle(control, &making->change, false);
         return result;
     }
-    (void)registry_keep(control);
+    registry_keep(control);
     making->change.tenants = tenants_ref(making->tenants);
     taken = node_tls_hand(control->config.tls, making->identity, making->admin_identity);
     if (err_is_ok(taken))
@@ -740,7 +742,7 @@ static enum control_result job_put_into_force(struct node_control *control, stru
     struct making making = {0};
     enum control_result result;
     bool unchanged;
-    char what[64];
+    char what[128];
 
     if (job->expected_version != 0 && job->expected_version != atomic_load(&control->version))
         return job_say(job, CONTROL_CONFLICT, "version %llu is in force, not %llu", (unsigned long long)atomic_load(&control->version),
@@ -780,7 +782,7 @@ static void lines_log(const char *text)
 static void job_tell(struct node_control *control, const struct job *job)
 {
     bool is_good = job->result == CONTROL_DONE || job->result == CONTROL_UNCHANGED;
-    char what[64];
+    char what[128];
 
     if (job->kind == CONTROL_CHECK)
         return;
@@ -904,7 +906,7 @@ static err ops_version_text(void *arg, uint64_t number, char **ret_text, size_t 
     slice bundle;
     err read;
 
-    TRY(version_read(&control->state, number, &text, &version, &bundle));
+    TRY(node_control_version_read(&control->state, number, &text, &version, &bundle));
     read = conf_report_new(&report);
     if (err_is_ok(read)) {
         read = conf_bundle_read(bundle, report, &document);
@@ -1066,7 +1068,7 @@ void node_control_collect(void *arg, enum metric metric, struct metrics_writer *
 
 const char *node_control_note(struct node_control *control)
 {
-    return control->note[0] != '\0' ? control->note : NULL;
+    return control->shown_note[0] != '\0' ? control->shown_note : NULL;
 }
 
 /* ---- life ----------------------------------------------------------------------------------------------------------- */
@@ -1080,7 +1082,7 @@ static void version_begin(struct node_control *control)
     slice kept = SLICE_NONE;
     size_t len = 0;
 
-    if (control->version_count > 0 && err_is_ok(version_read(&control->state, control->versions[0].number, &text, &last, &kept)) &&
+    if (control->version_count > 0 && err_is_ok(node_control_version_read(&control->state, control->versions[0].number, &text, &last, &kept)) &&
         err_is_ok(config_text_write(plan->settings, &bundle, &len)) && slice_eq(kept, slice_of(bundle, len))) {
         atomic_store(&control->version, last.number);
         version_tell(control, last.number);

@@ -67,6 +67,9 @@ void node_control_stop(struct node_control *control);
 struct node_control *node_control_free(struct node_control *control);
 MUST_USE err node_control_start(struct node_control *control);
 
+/* A version that is kept: its text (free() it), and what lies in it. */
+MUST_USE err node_control_version_read(const struct state *state, uint64_t number, char **ret_text, struct control_version *ret_version,
+                                       slice *ret_bundle);
 extern const struct control_ops node_control_ops; /* arg: the control */
 /* On worker 0: a reload that nobody waits for. */
 void node_control_reload(struct node_control *control, const char *who);

@@ -15,6 +15,8 @@
 #include "base/slice.h"
 #include "conf/config.h"
 
+#define STATE_REGISTRY  "tenants.registry"
+#define STATE_CURRENT   "current"
 #define STATE_DIR_BYTES  512u
 #define STATE_FILE_BYTES_MAX (256u << 20)
 
