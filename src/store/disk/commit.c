@@ -92,7 +92,8 @@ enum store_status disk_purge(struct disk *disk, struct store_purge *purge)
                                          .label = purge->kind == STORE_LABEL_TENANT ? 0 : purge->label.hash,
                                          .tenant = purge->tenant,
                                          .kind = (uint8_t)purge->kind,
-                                         .soft = purge->soft};
+                                         .soft = purge->soft,
+                                         .matched_is_exact = purge->matched_is_exact};
     commit->purges = disk->purges;
     commit->purge = purge;
     commit->loop = purge->op.loop;
