@@ -550,6 +550,7 @@ static err node_start(struct node *node)
     node->signals = (struct os_watch){
         .os = loop_os(node->workers[0].loop), .fd = os_signals_open(), .want = 1, .ready = signals_ready};
     TRY(os_watch_start(loop_os(node->workers[0].loop), &node->signals));
+    TRY(admin_open(&node->admin));
     TRY(node_start_slabs(node));
     TRY(node_store_start(&node->store));
     if (node->tls != NULL)
@@ -575,6 +576,7 @@ static void node_close(struct node *node)
     for (unsigned i = 0; i < node->plan->workers; i++)
         worker_done(&node->workers[i]);
     free(node->workers);
+    admin_close(&node->admin);
     node_tls_free(node->tls);
     if (node->access != NULL)
         access_close(node);
