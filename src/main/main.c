@@ -17,7 +17,7 @@ static int cmd_version(int argc, char **argv)
 
 static int cmd_help(int argc, char **argv);
 
-/* name, function (NULL: a later version's), what it does */
+/* name, function (NULL: a later version's), what it does (NULL: not shown) */
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
@@ -30,6 +30,7 @@ static const struct command {
     {"stats", cmd_stats, "numbers of a running WARP"},
     {"version", cmd_version, "print the version"},
     {"help", cmd_help, "this text"},
+    {"reference", cmd_reference, NULL},
     {"explain", NULL, NULL},
     {"top", NULL, NULL},
     {"log", NULL, NULL},
@@ -45,7 +46,7 @@ static int cmd_help(int argc, char **argv)
     (void)argv;
     printf("usage: warp COMMAND [options]\n\ncommands:\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        if (commands[i].run != NULL)
+        if (commands[i].text != NULL)
             printf("  %-10s %s\n", commands[i].name, commands[i].text);
     printf("\noptions of warp run, also as WARP_NAME in the environment and as name: in a file:\n");
     config_print_options();
@@ -69,7 +70,7 @@ static char *source_name(const char *path)
 const struct conf_source command_source = {.read = source_read, .glob = os_file_glob, .name = source_name};
 
 /* Each line says whose it is: others write to the same standard error. */
-static void problems_print(struct conf_report *report)
+void command_problems_print(struct conf_report *report)
 {
     for (const char *line = conf_report_text(report); *line != '\0';) {
         int len = (int)strcspn(line, "\n");
@@ -87,7 +88,7 @@ int command_settings(int argc, char **argv, struct settings **ret_settings)
 
     if (err_is_ok(result)) {
         result = settings_read(argc, argv, environ, &command_source, report, ret_settings);
-        problems_print(report);
+        command_problems_print(report);
         conf_report_free(report);
     }
     if (!err_is_ok(result) && result.code != ERR_INVALID)

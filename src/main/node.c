@@ -1,5 +1,6 @@
 /* The worker process: its threads, their start, drain and end. */
 #include "main/node.h"
+#include "main/node_control.h"
 #include "main/node_store.h"
 #include "main/node_tenants.h"
 #include "main/node_tls.h"
@@ -25,6 +26,14 @@
 
 struct node;
 
+/* What a worker accepts on. */
+struct worker_listener {
+    struct os_acceptor acceptor;
+    struct os_listener shard; /* the worker's own; fd -1: none */
+    char text[LISTENER_TEXT_BYTES]; /* as configured */
+    bool is_tls;
+};
+
 /* Apart by whole cache lines: what one thread writes, its neighbour does not read. */
 struct worker {
     _Alignas(64) struct node *node;
@@ -37,7 +46,7 @@ struct worker {
     struct txn_context txns;
     struct server *server;
     struct server *admin_server; /* worker 0 */
-    struct os_acceptor acceptors[NODE_LISTENERS_MAX];
+    struct worker_listener listeners[NODE_LISTENERS_MAX];
     struct os_acceptor admin_acceptor;
     struct os_thread *thread;
     struct mail drain_mail;
@@ -52,9 +61,12 @@ struct node {
     struct storage *storage; /* the store's */
     struct fill_table *fills;
     struct peers *peers;
-    struct node_tls *tls; /* NULL: no listener has TLS */
+    struct node_tls *tls;
     struct server_limits limits, admin_limits;
     struct tenants *tenants; /* the current set; worker 0 */
+    struct node_control *control;
+    struct taking *taking; /* under way */
+    _Atomic bool is_over;  /* the workers' loops have ended */
     struct metrics *metrics;
     struct access_log *access;
     struct os_event *access_event;
@@ -87,7 +99,7 @@ static void accepted_tls(struct os_acceptor *acceptor, int fd, const struct os_p
 static void admin_accepted(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
 {
     struct worker *worker = acceptor->owner;
-    struct net_acceptor *tls = worker->node->tls != NULL ? node_tls_admin_acceptor(worker->node->tls) : NULL;
+    struct net_acceptor *tls = node_tls_admin_acceptor(worker->node->tls);
 
     if (tls != NULL)
         server_accept_tls(worker->admin_server, tls, fd, peer);
@@ -102,22 +114,149 @@ static void accept_failed(struct os_acceptor *acceptor, int error)
     log_warn("worker %u cannot accept a connection: %s; trying again in 100 ms", worker->index, err_text(ERR_SYS(error)));
 }
 
+/* Takes the shard over. */
+MUST_USE static err worker_listener_open(struct worker *worker, const char *text, bool is_tls, struct os_listener *shard)
+{
+    struct worker_listener *listener = worker->listeners;
+
+    while (listener->shard.fd >= 0)
+        INVARIANT(++listener < worker->listeners + NODE_LISTENERS_MAX);
+    *listener = (struct worker_listener){.shard = *shard, .is_tls = is_tls};
+    shard->fd = -1;
+    snprintf(listener->text, sizeof(listener->text), "%s", text);
+    listener->acceptor = (struct os_acceptor){.listener = &listener->shard,
+                                              .owner = worker,
+                                              .accepted = is_tls ? accepted_tls : accepted,
+                                              .failed = accept_failed};
+    return os_accept_start(loop_os(worker->loop), &listener->acceptor);
+}
+
+static void worker_listener_close(struct worker_listener *listener)
+{
+    os_accept_stop(&listener->acceptor);
+    os_listener_close(&listener->shard); /* refused is better than never answered */
+}
+
 static err worker_listen(struct worker *worker)
 {
     struct node_plan *plan = worker->node->plan;
 
-    for (unsigned i = 0; i < plan->listener_count; i++) {
-        worker->acceptors[i] = (struct os_acceptor){.listener = &plan->listeners[i].shards[worker->index],
-                                                    .owner = worker,
-                                                    .accepted = plan->listeners[i].is_tls ? accepted_tls : accepted,
-                                                    .failed = accept_failed};
-        TRY(os_accept_start(loop_os(worker->loop), &worker->acceptors[i]));
-    }
+    for (unsigned i = 0; i < NODE_LISTENERS_MAX; i++)
+        worker->listeners[i].shard.fd = -1;
+    for (unsigned i = 0; i < plan->listener_count; i++)
+        TRY(worker_listener_open(worker, plan->listeners[i].text, plan->listeners[i].is_tls, &plan->listeners[i].shards[worker->index]));
     if (worker->index > 0)
         return ERR_OK;
     worker->admin_acceptor = (struct os_acceptor){
         .listener = &plan->admin, .owner = worker, .accepted = admin_accepted, .failed = accept_failed};
     return os_accept_start(loop_os(worker->loop), &worker->admin_acceptor);
+}
+
+/* ---- a change of the configuration ---------------------------------------------------------------------------------- */
+
+/* What each worker takes at its next turn. */
+struct worker_change {
+    struct mail mail;
+    struct worker *worker;
+    struct taking *taking;
+    struct tenant_view *view; /* NULL: taken */
+};
+
+struct taking {
+    struct node_change *change;
+    struct os_event *event;
+    _Atomic unsigned left; /* workers that have not taken it */
+    struct worker_change workers[];
+};
+
+static void worker_close_listener(struct worker *worker, const struct listener_change *change)
+{
+    for (unsigned i = 0; i < NODE_LISTENERS_MAX; i++) {
+        struct worker_listener *listener = &worker->listeners[i];
+        if (listener->shard.fd >= 0 && listener->is_tls == change->is_tls && strcmp(listener->text, change->text) == 0)
+            worker_listener_close(listener);
+    }
+}
+
+static void worker_take_listeners(struct worker *worker, struct node_change *change)
+{
+    for (unsigned i = 0; i < change->listener_count && !worker->draining; i++) {
+        struct listener_change *one = &change->listeners[i];
+        if (!one->is_opened) {
+            worker_close_listener(worker, one);
+            continue;
+        }
+        err opened = worker_listener_open(worker, one->text, one->is_tls, &one->shards[worker->index]);
+        if (!err_is_ok(opened))
+            log_error("%s: worker %u cannot accept there: %s", one->text, worker->index, err_text(opened));
+    }
+}
+
+static void worker_take(struct mail *mail)
+{
+    struct worker_change *own = container_of(mail, struct worker_change, mail);
+    struct worker *worker = own->worker;
+    struct taking *taking = own->taking;
+
+    txn_context_use(&worker->txns, own->view);
+    own->view = NULL;
+    worker_take_listeners(worker, taking->change);
+    if (worker->index == 0) {
+        tenants_unref(worker->node->tenants);
+        worker->node->tenants = worker->node->admin.tenants = tenants_ref(taking->change->tenants);
+    }
+    if (atomic_fetch_sub(&taking->left, 1) == 1)
+        os_event_set(taking->event);
+}
+
+static struct taking *taking_free(struct taking *taking, unsigned workers)
+{
+    if (taking == NULL)
+        return NULL;
+    for (unsigned i = 0; i < workers; i++)
+        tenant_view_retire(taking->workers[i].view);
+    os_event_free(taking->event);
+    free(taking);
+    return NULL;
+}
+
+MUST_USE static err taking_new(struct node *node, struct node_change *change, struct taking **ret_taking)
+{
+    unsigned workers = node->plan->workers;
+    struct taking *taking = calloc(1, sizeof(*taking) + workers * sizeof(taking->workers[0]));
+
+    ENSURE(taking != NULL, MEMORY);
+    taking->change = change;
+    taking->event = os_event_new();
+    atomic_init(&taking->left, workers);
+    for (unsigned i = 0; i < workers; i++)
+        taking->workers[i] = (struct worker_change){
+            .mail.run = worker_take, .worker = &node->workers[i], .taking = taking, .view = tenant_view_new(change->tenants)};
+    for (unsigned i = 0; i < workers; i++) {
+        if (taking->workers[i].view == NULL || taking->event == NULL) {
+            taking_free(taking, workers);
+            return ERR(MEMORY);
+        }
+    }
+    *ret_taking = taking;
+    return ERR_OK;
+}
+
+/* Where the loops end first, what they have not taken goes with the node. */
+err node_take(struct node *node, struct node_change *change)
+{
+    unsigned workers = node->plan->workers;
+
+    TRY(taking_new(node, change, &node->taking));
+    for (unsigned i = 0; i < workers; i++)
+        loop_post(node->workers[i].loop, &node->taking->workers[i].mail);
+    while (atomic_load(&node->taking->left) > 0) {
+        if (atomic_load(&node->is_over))
+            return ERR(CANCELLED);
+        os_event_wait(node->taking->event, HOUSEKEEP_NS);
+    }
+    node->taking = taking_free(node->taking, workers);
+    return ERR_OK;
 }
 
 /* ---- draining --------------------------------------------------------------------------------------------------- */
@@ -169,10 +308,9 @@ static void worker_drain(struct mail *mail)
     if (worker->draining)
         return;
     worker->draining = true;
-    for (unsigned i = 0; i < worker->node->plan->listener_count; i++) {
-        os_accept_stop(&worker->acceptors[i]);
-        os_listener_close(worker->acceptors[i].listener); /* refused is better than never answered */
-    }
+    for (unsigned i = 0; i < NODE_LISTENERS_MAX; i++)
+        if (worker->listeners[i].shard.fd >= 0)
+            worker_listener_close(&worker->listeners[i]);
     worker->drain_until_ns = now_ns + worker->node->plan->config.drain_timeout_ms * MS;
     server_drain(worker->server, NULL, NULL);
     if (worker->index == 0) {
@@ -210,10 +348,7 @@ static void signals_ready(struct os_watch *watch, uint32_t which)
             node_drain(node);
             break;
         case SIGHUP:
-            if (node->tls != NULL)
-                node_tls_reload(node->tls);
-            else
-                log_info("there are no certificates to read again; settings given by flags stay");
+            node_control_reload(node->control, "SIGHUP");
             break;
         case SIGUSR1:
             if (node->access != NULL)
@@ -275,7 +410,9 @@ static err worker_contexts(struct worker *worker)
         .status_key = node->plan->config.cache_status_key,
     };
     txn_context_init(&worker->txns);
-    return txn_context_use(&worker->txns, node->tenants);
+    txn_context_use(&worker->txns, tenant_view_new(node->tenants));
+    ENSURE(worker->txns.view != NULL, MEMORY);
+    return ERR_OK;
 }
 
 static err worker_servers(struct worker *worker)
@@ -336,8 +473,7 @@ static err worker_init(struct worker *worker, struct node *node, unsigned index)
     TRY(resolver_new(worker->loop, &worker->resolver));
     TRY(worker_contexts(worker));
     TRY(worker_servers(worker));
-    if (node->tls != NULL)
-        TRY(node_tls_enter(node->tls, index, worker->loop));
+    TRY(node_tls_enter(node->tls, index, worker->loop));
     return worker_listen(worker);
 }
 
@@ -355,7 +491,7 @@ static void worker_done(struct worker *worker)
 {
     worker->server = server_free(worker->server);
     worker->admin_server = server_free(worker->admin_server);
-    if (worker->node != NULL && worker->node->tls != NULL)
+    if (worker->node != NULL)
         node_tls_leave(worker->node->tls, worker->index);
     txn_context_done(&worker->txns);
     fill_context_done(&worker->fills);
@@ -485,8 +621,7 @@ static err node_open_metrics(struct node *node)
         not_stored[i] = not_stored_word((enum not_stored)i);
     TRY(metrics_new(&config, &node->metrics));
     TRY(node_tenants_metrics(node->tenants, node->metrics));
-    if (node->tls != NULL)
-        TRY(metrics_collect(node->metrics, node_tls_collect, node->tls));
+    TRY(metrics_collect(node->metrics, node_tls_collect, node->tls));
     return metrics_collect(node->metrics, admin_collect, &node->admin);
 }
 
@@ -537,6 +672,23 @@ static void node_tell_refused(const struct node *node)
                  node->admin.uring_refused, node->plan->workers);
 }
 
+static err node_start_control(struct node *node)
+{
+    const struct node_control_config config = {.plan = node->plan,
+                                               .node = node,
+                                               .loop = node->workers[0].loop,
+                                               .storage = node->storage,
+                                               .metrics = node->metrics,
+                                               .tls = node->tls,
+                                               .tenants = node->tenants};
+
+    TRY(node_control_new(&config, &node->control));
+    node->admin.control = &node_control_ops;
+    node->admin.control_arg = node->control;
+    TRY(metrics_collect(node->metrics, node_control_collect, node->control));
+    return node_control_start(node->control);
+}
+
 static err node_start(struct node *node)
 {
     unsigned count = node->plan->workers;
@@ -550,11 +702,11 @@ static err node_start(struct node *node)
     node->signals = (struct os_watch){
         .os = loop_os(node->workers[0].loop), .fd = os_signals_open(), .want = 1, .ready = signals_ready};
     TRY(os_watch_start(loop_os(node->workers[0].loop), &node->signals));
-    TRY(admin_open(&node->admin));
     TRY(node_start_slabs(node));
     TRY(node_store_start(&node->store));
-    if (node->tls != NULL)
-        TRY(node_tls_start(node->tls));
+    node_tls_started(node->tls);
+    TRY(node_start_control(node));
+    TRY(admin_open(&node->admin)); /* what the control keeps is there */
     for (unsigned i = 1; i < count; i++) {
         char name[16];
         snprintf(name, sizeof(name), "warp-%u", i);
@@ -570,14 +722,17 @@ static void node_close(struct node *node)
         if (node->workers[i].thread != NULL)
             os_thread_join(node->workers[i].thread);
     os_watch_stop(&node->signals);
+    atomic_store(&node->is_over, true);
+    if (node->control != NULL)
+        node_control_stop(node->control);
+    node->taking = taking_free(node->taking, node->plan->workers);
     node_store_stop(&node->store);
-    if (node->tls != NULL)
-        node_tls_stop(node->tls);
     for (unsigned i = 0; i < node->plan->workers; i++)
         worker_done(&node->workers[i]);
     free(node->workers);
     admin_close(&node->admin);
     node_tls_free(node->tls);
+    node_control_free(node->control);
     if (node->access != NULL)
         access_close(node);
     metrics_free(node->metrics);

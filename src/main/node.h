@@ -7,6 +7,7 @@
 
 #include "admin/admin.h"
 #include "conf/settings.h"
+#include "main/config_text.h"
 #include "fill/fill.h"
 #include "origin/origin.h"
 #include "proto/server.h"
@@ -23,6 +24,7 @@
 
 /* Opened by the supervisor, inherited by every child. shard[i] is worker i's. */
 struct node_listener {
+    const char *text; /* as configured; malloc */
     struct os_listener *shards;
     bool is_tls;
 };
@@ -31,6 +33,9 @@ struct node_listener {
 struct node_plan {
     struct settings *settings;
     struct config config; /* of the settings */
+    struct config_start start; /* what the process was started with */
+    struct config_text text;   /* what the settings were made of */
+    struct state state;
     struct tenant_registry *registry;
     struct tenants *tenants; /* the first set, made before the first worker process */
     unsigned workers;
@@ -48,11 +53,10 @@ struct node_plan {
     char token_path[512];
     uint32_t node_id;
     int64_t started_ms;
+    int channel;      /* to the supervisor, in a worker process; -1 else */
+    uint64_t version; /* of the configuration that a worker process before this one had in force; 0: none was told */
+    bool is_restarted;
 };
-
-/* What the options are on this machine. */
-unsigned plan_workers(const struct config *config);
-uint64_t plan_memory_bytes(const struct config *config);
 
 /* Runs a worker process to its end; returns its exit code. */
 int node_run(struct node_plan *plan);

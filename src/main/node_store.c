@@ -104,22 +104,31 @@ static void keeper_run(void *arg)
 }
 
 /* One that waits for its device most of the time: the plainest door does. */
-MUST_USE static err keeper_start(struct node_store *store, unsigned i)
+MUST_USE static err keeper_begin(struct node_store *store, unsigned i)
 {
     struct loop_config config = {.index = i, .os.io = OS_IO_EPOLL};
-    struct node_keeper *keeper = &store->keepers[i];
+
+    TRY(loop_new(&config, &store->keepers[i].loop));
+    disk_keeper_begin(store->disk, i, store->keepers[i].loop);
+    return ERR_OK;
+}
+
+MUST_USE static err keeper_start(struct node_keeper *keeper, unsigned i)
+{
     char name[16];
 
-    TRY(loop_new(&config, &keeper->loop));
-    disk_keeper_begin(store->disk, i, keeper->loop);
     snprintf(name, sizeof(name), "warp-disk%u", i % 100);
     return os_thread_start(name, keeper_run, keeper->loop, &keeper->thread);
 }
 
 err node_store_start(struct node_store *store)
 {
-    for (unsigned i = 0; store->disk != NULL && i < disk_device_count(store->disk); i++)
-        TRY(keeper_start(store, i));
+    unsigned count = store->disk != NULL ? disk_device_count(store->disk) : 0;
+
+    for (unsigned i = 0; i < count; i++)
+        TRY(keeper_begin(store, i));
+    for (unsigned i = 0; i < count; i++) /* they wake each other */
+        TRY(keeper_start(&store->keepers[i], i));
     return ERR_OK;
 }
 

@@ -241,6 +241,13 @@ err os_file_write(const char *path, slice bytes, unsigned mode)
     return dir_sync(path);
 }
 
+err os_file_remove(const char *path)
+{
+    if (unlink(path) == 0)
+        return ERR_OK;
+    return errno == ENOENT ? ERR(NOT_FOUND) : ERR_SYS(errno);
+}
+
 void *os_file_memory(size_t size)
 {
     void *memory = NULL;

@@ -233,6 +233,8 @@ MUST_USE err os_dir_names(const char *path, char ***ret_names, unsigned *ret_cou
 void os_dir_names_free(char **names, unsigned count);
 /* The paths that match a pattern (glob(7)), sorted, NULL-terminated; none is fine. free() each, and the array. */
 MUST_USE err os_file_glob(const char *pattern, char ***ret_paths);
+/* ERR_NOT_FOUND: there is none. */
+MUST_USE err os_file_remove(const char *path);
 /* Creates or replaces by rename, with that mode, flushed to disk. */
 MUST_USE err os_file_write(const char *path, slice bytes, unsigned mode);
 

@@ -28,14 +28,10 @@ void txn_context_init(struct txn_context *context)
     context->id_next = 0;
 }
 
-err txn_context_use(struct txn_context *context, struct tenants *tenants)
+void txn_context_use(struct txn_context *context, struct tenant_view *view)
 {
-    struct tenant_view *view = tenant_view_new(tenants);
-
-    ENSURE(view != NULL, MEMORY);
     tenant_view_retire(context->view);
     context->view = view;
-    return ERR_OK;
 }
 
 void txn_context_done(struct txn_context *context)

@@ -45,8 +45,8 @@ struct txn_context {
 };
 void txn_context_init(struct txn_context *context);
 void txn_context_done(struct txn_context *context);
-/* From now on, on the context's thread: transactions that begin see this set. ERR_MEMORY: they see the old one. */
-MUST_USE err txn_context_use(struct txn_context *context, struct tenants *tenants);
+/* On the context's thread: transactions that begin from now on see this one, which is the context's then. */
+void txn_context_use(struct txn_context *context, struct tenant_view *view);
 
 /* The listener's events; the server's context is a struct txn_context. */
 extern const struct server_events txn_events;

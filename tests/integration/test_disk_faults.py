@@ -605,3 +605,33 @@ def test_a_device_that_fails(disk, mount, loop_device, memory):
     answer = warp.admin("POST", "/api/v1/purge", token=True, body=b'{"everything": true}')
     assert answer.status == 503 and b'"durable":false' in answer.body.replace(b" ", b"")
     assert not check(warp, "/1000/new")
+
+
+@is_root
+def test_one_of_two_devices_fails(disk, mount, loop_device):
+    """A purge finds out: that device is out of use, which the other one has on record; the purge is durable, the rest serves on."""
+    place = mount("40m")
+    device = loop_device(place / "disk.img", 32 * MIB)
+    dirs = [disk.path / "one", device]
+    warp = disk(directories=dirs)
+    fill(warp, TARGETS)
+    stored(warp, len(TARGETS))
+    run("fallocate", "-p", "-o", "0", "-l", str(32 * MIB), str(place / "disk.img"))
+    with contextlib.suppress(OSError), open(place / "ballast", "wb", buffering=0) as file:
+        while file.write(bytes(BLOCK)):  # to the last block
+            pass
+    warp.purge(url=f"http://a.test{TARGETS[0]}")
+    until(lambda: warp.metric("warp_disk_devices", state="out") == 1, "it is out of use")
+    answer = warp.admin("POST", "/api/v1/purge", token=True, body=b'{"url": "http://a.test/1000/0"}')
+    assert answer.status == 200 and b'"durable":true' in answer.body.replace(b" ", b"")
+    assert warp.metric("warp_disk_off") == 0
+    said = reasons(warp)
+    assert len(said) == 1 and device in said[0] and "purge journal" in said[0] and "look at the device" in said[0]
+    fill(warp, ["/1000/new"])
+    kill(warp)
+    (place / "ballast").unlink()
+    warp = disk(directories=dirs)
+    recovered(warp)
+    assert reasons(warp) == [] and warp.metric("warp_disk_devices", state="in") == 2
+    assert not check(warp, TARGETS[0]) and not check(warp, "/1000/0")
+    assert 0 < hits(warp) < len(TARGETS)

@@ -269,6 +269,7 @@ static void draw_run(uint64_t seed, bool tracing)
     run.block_devices = chance(70) ? 0 : (unsigned)sim_random(1u << run.devices);
     run.write_bytes_per_s = chance(80) ? 0 : 1u << between(8, 20);
     run.is_harmed = chance(50);
+    run.recovery_step_ns = chance(50) ? 0 : between(NS_MS, 500 * NS_MS);
 }
 
 static uint64_t run_seed(uint64_t seed, bool tracing)

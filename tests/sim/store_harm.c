@@ -15,6 +15,7 @@ enum harm {
     HARM_CLOSED_FLIPS, /* while nobody has it open */
     HARM_SUPERS,
     HARM_JOURNAL,
+    HARM_BAD_SECTORS,
     HARM_LOST_FILE,
     HARM_RESIZED,
     HARM_REFUSED,
@@ -96,6 +97,22 @@ static void journal_flip(struct sim_disk *disk, struct device_harm *harm)
     flips(disk, super.journal_at + (chance(50) ? 0 : super.journal_bytes / 2), super.journal_bytes / 2, (unsigned)between(1, 300));
 }
 
+/* Of a superblock or the journal, from before it is opened on. Counts as a silent fault: the other copy must be right. */
+static void sectors_spoil(struct sim_disk *disk, struct device_harm *harm)
+{
+    bool is_there;
+    struct disk_super super = super_of(disk, &is_there);
+    unsigned kinds = chance(60) ? SIM_DISK_READS : (unsigned)between(1, 3);
+
+    if (!is_there || harm->was_silent || sim_disk_size(disk) < super.snapshot_at[0])
+        return;
+    harm->was_silent = true;
+    if (chance(20))
+        sim_disk_set_bad(disk, chance(50) ? DISK_SUPER_A : DISK_SUPER_B, DISK_BLOCK, kinds);
+    else
+        sim_disk_set_bad(disk, super.journal_at + between(0, super.journal_bytes - 1), between(1, chance(50) ? DISK_BLOCK : super.journal_bytes), kinds);
+}
+
 static void set_mounts(struct sim_disk *disk)
 {
     bool is_there;
@@ -150,6 +167,9 @@ static void harm_closed(unsigned i)
         break;
     case HARM_JOURNAL:
         journal_flip(disk, harm);
+        break;
+    case HARM_BAD_SECTORS:
+        sectors_spoil(disk, harm);
         break;
     case HARM_LOST_FILE:
         sim_disk_remove(disk);

@@ -238,8 +238,7 @@ void model_published(uint32_t number)
     made[number].published = ++run.event;
     key->now = number;
     key->kept = MADE_NONE; /* what was there is replaced */
-    if (node.was_recovered) /* else an older one may still be found by its records */
-        key->least = made[number].published;
+    key->least = made[number].published;
 }
 
 void model_dropped(uint32_t key, uint32_t number)
@@ -247,8 +246,7 @@ void model_dropped(uint32_t key, uint32_t number)
     uint64_t event = number != MADE_NONE ? made[number].published + 1 : ++run.event;
 
     model_keys[key].kept = MADE_NONE;
-    if (node.was_recovered)
-        model_keys[key].least = MAX(model_keys[key].least, event);
+    model_keys[key].least = MAX(model_keys[key].least, event);
 }
 
 static void label_text(char *text, enum store_label_kind kind, uint32_t what)

@@ -17,6 +17,7 @@
 struct node node;
 
 static struct timer housekeeper;
+static uint64_t keepers_busy_ns[DEVICES_MAX];
 static char paths[DEVICES_MAX][32];
 
 /* ---- disks ------------------------------------------------------------------------------------------------------ */
@@ -58,14 +59,23 @@ static uint64_t worker_next_ns(void *arg)
     return loop_next_timer_ns(node.loops[(uintptr_t)arg]);
 }
 
+/* Reading takes a simulated device no time where its keeper waits for it: so the keeper does nothing for a while. */
 static bool keeper_turn(void *arg)
 {
-    return loop_turn(arg, 0);
+    unsigned i = (unsigned)(uintptr_t)arg;
+    bool ran;
+
+    if (os_clock_ns() < keepers_busy_ns[i])
+        return false;
+    ran = loop_turn(node.keeper_loops[i], 0);
+    if (run.recovery_step_ns > 0 && atomic_load(&node.disk->devices[i].keeper_state) == KEEPER_RECOVERING)
+        keepers_busy_ns[i] = os_clock_ns() + sim_random(run.recovery_step_ns);
+    return ran;
 }
 
 static uint64_t keeper_next_ns(void *arg)
 {
-    return loop_next_timer_ns(arg);
+    return MAX(loop_next_timer_ns(node.keeper_loops[(uintptr_t)arg]), keepers_busy_ns[(uintptr_t)arg]);
 }
 
 static void housekeep(struct timer *timer)
@@ -90,7 +100,8 @@ static void loops_begin(void)
         struct loop_config config = {.index = run.workers + i};
         INVARIANT(err_is_ok(loop_new(&config, &node.keeper_loops[i])));
         disk_keeper_begin(node.disk, i, node.keeper_loops[i]);
-        node.threads[node.thread_count++] = (struct sim_thread){keeper_turn, keeper_next_ns, node.keeper_loops[i]};
+        node.threads[node.thread_count++] = (struct sim_thread){keeper_turn, keeper_next_ns, (void *)(uintptr_t)i};
+        keepers_busy_ns[i] = 0;
     }
     timer_init(&housekeeper, housekeep);
     loop_timer_set(node.loops[0], &housekeeper, os_clock_ns() + HOUSEKEEP_NS);

@@ -37,6 +37,7 @@ struct run {
     unsigned workers, devices, lives;
     unsigned block_devices; /* a bit each; others are files */
     uint64_t device_bytes, ram_bytes, snapshot_ns, write_bytes_per_s;
+    uint64_t recovery_step_ns; /* what a step of recovery may take */
     bool is_buffered, is_ram_off, is_harmed;
     unsigned life;    /* from 1 */
     uint64_t event;   /* counts what the model orders */
@@ -78,7 +79,7 @@ struct model_key {
     uint8_t kind;       /* enum store_kind */
     uint32_t url;       /* keys of one URL are variants of it */
     uint32_t now;       /* the newest object that was stored under it; MADE_NONE */
-    uint64_t least;     /* what was stored before this event was replaced or dropped in this life, when the index knew all */
+    uint64_t least;     /* what was stored before this event was replaced or dropped in this life */
     bool is_twin;       /* the index cannot tell it from another key */
     uint32_t kept;      /* what was on the disk when the life before ended, and must be found; MADE_NONE: nothing need be */
 };

@@ -140,6 +140,7 @@ static void fill_answered(struct act *act)
     if (!err_is_ok(act->fill.result)) {
         counts.fills_refused += act->fill.result.code == ERR_REFUSED;
         run_trace("object %u: %s", act->number, err_text(act->fill.result));
+        model_keys[act->key].kept = MADE_NONE; /* what was there is out of date all the same */
         if (act->fill.result.code != ERR_REFUSED && act->fill.result.code != ERR_LIMIT)
             run_failed("I8: a fill fails: %s", err_text(act->fill.result));
         act_free(act);

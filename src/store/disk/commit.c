@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "store/storage_ops.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define SEQS_RESERVED (1u << 20)
@@ -114,13 +115,12 @@ enum store_status disk_purge(struct disk *disk, struct store_purge *purge)
 
 /* ---- the keeper's side ------------------------------------------------------------------------------------------ */
 
-/* The purge acts, but is not durable: what lies on the disks could come back after a restart, so nothing of them is served
+/* The purge acts, but no device has it: what lies on them could come back after a restart, so nothing of them is served
  * until then. */
-static void journal_failed(struct disk_device *device, err e)
+static void journals_failed(struct disk_device *device, err e)
 {
     struct disk *disk = device->disk;
 
-    disk_failed(device, DISK_ERROR_JOURNAL, "writing the purge journal", e);
     if (!atomic_exchange(&disk->is_off, true))
         disk_note_add(disk,
                       "%s: a purge could not be written to the journal (%s): the disk tier is off until WARP is started again; purge again then",
@@ -160,12 +160,14 @@ void disk_journal_reserve(struct disk_device *device)
         journal_reserve(device->journal, seq + SEQS_RESERVED);
 }
 
-static err commits_write(struct disk_device *device, struct list *parts)
+/* ERR_MEMORY: nothing was done. */
+MUST_USE static err commits_write(struct disk_device *device, struct list *parts)
 {
-    if (atomic_load(&device->disk->is_off))
-        return ERR(CLOSED);
-    if (atomic_load(&device->is_offline)) /* else it could come back with what is purged now */
-        return (atomic_load(&device->disk->out_now) >> device->number & 1) ? ERR_OK : ERR(CLOSED);
+    unsigned count = 0;
+
+    LIST_FOREACH(parts, it)
+        count += 2; /* its tenant's, if that is what it comes to */
+    TRY(journal_expect(device->journal, count));
     LIST_FOREACH(parts, it)
     {
         struct disk_commit *commit = container_of(it, struct disk_commit_part, link)->commit;
@@ -176,31 +178,96 @@ static err commits_write(struct disk_device *device, struct list *parts)
     return disk_journal_flush(device);
 }
 
-void disk_commit_step(struct disk_device *device)
+static void parts_take(struct disk_device *device, struct list *parts)
 {
-    struct list parts = LIST_INIT(parts), *link;
-
-    journal_forget(device->journal, atomic_load(&device->disk->forget_seq));
     pthread_mutex_lock(&device->mutex);
-    list_splice_back(&parts, &device->commits);
+    list_splice_back(parts, &device->commits);
     pthread_mutex_unlock(&device->mutex);
+}
+
+static void parts_give_back(struct disk_device *device, struct list *parts)
+{
+    pthread_mutex_lock(&device->mutex);
+    list_splice_back(&device->commits, parts);
+    pthread_mutex_unlock(&device->mutex);
+}
+
+static void parts_done(struct list *parts, bool is_durable)
+{
+    struct list *link;
+
+    while ((link = list_pop_front(parts)) != NULL)
+        part_done(container_of(link, struct disk_commit_part, link)->commit, is_durable);
+}
+
+/* Of a device that is out of use. It needs no purge once another one has on record that it is not to be trusted when it comes
+ * back; until then they wait. */
+static void commits_of_the_lost(struct disk_device *device)
+{
+    struct disk *disk = device->disk;
+    bool is_told = (atomic_load(&disk->out_now) >> device->number & 1) != 0;
+    struct list parts = LIST_INIT(parts);
+
+    if (!is_told && disk_is_in_use(disk))
+        return;
+    parts_take(device, &parts);
     if (list_is_empty(&parts))
         return;
+    if (!disk_is_in_use(disk))
+        journals_failed(device, ERR(CLOSED));
+    parts_done(&parts, is_told && !atomic_load(&disk->is_off));
+}
+
+/* The device alone is lost, where there is another one to say so. */
+static void journal_failed(struct disk_device *device, struct list *parts, err e)
+{
+    char why[256];
+
+    disk_count(device->disk, DISK_ERROR_JOURNAL);
+    snprintf(why, sizeof(why), "cannot write its purge journal (%s)", err_text(e));
+    disk_device_out(device, why);
+    if (!disk_is_in_use(device->disk)) {
+        journals_failed(device, e);
+        parts_done(parts, false);
+        return;
+    }
+    parts_give_back(device, parts);
+}
+
+void disk_commit_step(struct disk_device *device)
+{
+    struct list parts = LIST_INIT(parts);
+
+    if (atomic_load(&device->is_offline)) {
+        commits_of_the_lost(device);
+        return;
+    }
+    journal_forget(device->journal, atomic_load(&device->disk->forget_seq));
+    parts_take(device, &parts);
+    if (list_is_empty(&parts))
+        return;
+    if (atomic_load(&device->disk->is_off)) {
+        parts_done(&parts, false);
+        return;
+    }
     err e = commits_write(device, &parts);
-    if (!err_is_ok(e) && !atomic_load(&device->disk->is_off))
-        journal_failed(device, e);
-    while ((link = list_pop_front(&parts)) != NULL)
-        part_done(container_of(link, struct disk_commit_part, link)->commit, err_is_ok(e));
+    if (err_is_ok(e)) {
+        parts_done(&parts, true);
+    } else if (e.code == ERR_MEMORY) {
+        disk_memory_short(device, "writing purges to the journal");
+        parts_give_back(device, &parts); /* again with the next tick */
+    } else {
+        journal_failed(device, &parts, e);
+    }
 }
 
 void disk_commits_fail(struct disk_device *device)
 {
-    struct list parts = LIST_INIT(parts), *link;
+    struct list parts = LIST_INIT(parts);
 
     pthread_mutex_lock(&device->mutex);
     device->commits_closed = true;
     list_splice_back(&parts, &device->commits);
     pthread_mutex_unlock(&device->mutex);
-    while ((link = list_pop_front(&parts)) != NULL)
-        part_done(container_of(link, struct disk_commit_part, link)->commit, false);
+    parts_done(&parts, false);
 }

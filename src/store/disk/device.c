@@ -218,11 +218,43 @@ err disk_device_tell(struct disk_device *device, uint64_t missing)
     return err_is_ok(e) ? ERR_OK : device_refused(device, e);
 }
 
+/* A block that holds no superblock is none of WARP's, if all before the areas is not zero either. */
+MUST_USE static err strange_look(struct disk_device *device, char *head, bool is_device)
+{
+    TRY(os_file_now(&device->file, OS_FILE_READ, head, DISK_AREAS_AT, 0));
+    bool is_empty = slice_is_zero(slice_of(head, DISK_AREAS_AT));
+    ENSURE(is_empty || (!is_device && device->file.size_bytes % DISK_BLOCK == 0), REFUSED);
+    return ERR_OK;
+}
+
+/* Each copy by itself: where one cannot be read the other may say whose it is. ERR_NOT_FOUND: neither is WARP's. */
+MUST_USE static err supers_look(struct disk_device *device, char *head)
+{
+    static const uint64_t places[2] = {DISK_SUPER_A, DISK_SUPER_B};
+    struct disk_super super;
+    err unread = ERR_OK;
+    bool is_ours = false;
+
+    for (unsigned i = 0; i < 2; i++) {
+        err e = os_file_now(&device->file, OS_FILE_READ, head, DISK_BLOCK, places[i]); /* zeros behind the end */
+        if (!err_is_ok(e)) {
+            unread = e;
+            continue;
+        }
+        e = disk_super_read(head, &super);
+        if (e.code == ERR_UNSUPPORTED)
+            return e;
+        is_ours |= e.code != ERR_NOT_FOUND;
+    }
+    if (is_ours)
+        return ERR_OK;
+    return err_is_ok(unread) ? ERR(NOT_FOUND) : unread;
+}
+
 /* Before anything is changed: what lies there, as it is, may be somebody else's. ERR_REFUSED: it is. */
 MUST_USE static err device_look(struct disk_device *device, bool is_device, unsigned wishes)
 {
     char *head = os_file_memory(DISK_AREAS_AT);
-    struct disk_super super;
     err e = head != NULL ? os_file_open(device->path, 0, wishes | OS_FILE_EXISTING | OS_FILE_PATIENT, &device->file) : ERR(MEMORY);
 
     if (e.code == ERR_SYSTEM && e.sys == ENOENT) {
@@ -231,16 +263,9 @@ MUST_USE static err device_look(struct disk_device *device, bool is_device, unsi
     }
     if (err_is_ok(e) && is_device && device->file.size_bytes < DISK_AREAS_AT)
         e = ERR(LIMIT);
-    if (err_is_ok(e))
-        e = os_file_now(&device->file, OS_FILE_READ, head, DISK_AREAS_AT, 0); /* zeros behind the end */
     if (err_is_ok(e)) {
-        bool is_empty = slice_is_zero(slice_of(head, DISK_AREAS_AT));
-        err a = disk_super_read(head + DISK_SUPER_A, &super), b = disk_super_read(head + DISK_SUPER_B, &super);
-        bool is_ours = a.code != ERR_NOT_FOUND || b.code != ERR_NOT_FOUND;
-        if (a.code == ERR_UNSUPPORTED || b.code == ERR_UNSUPPORTED)
-            e = ERR(UNSUPPORTED);
-        else if (!is_ours && !is_empty && (is_device || device->file.size_bytes % DISK_BLOCK != 0))
-            e = ERR(REFUSED);
+        e = supers_look(device, head);
+        e = e.code == ERR_NOT_FOUND ? strange_look(device, head, is_device) : e;
     }
     os_file_close(&device->file);
     free(head);

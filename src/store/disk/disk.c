@@ -49,25 +49,58 @@ static uint32_t failures_max(const struct disk_device *device)
     return MIN(FAILURES_MAX, MAX(FAILURES_MIN, device->super.segments / FAILURES_SHARE));
 }
 
-static void device_offline(struct disk_device *device)
+void disk_device_out(struct disk_device *device, const char *why)
 {
+    struct disk *disk = device->disk;
+
     if (atomic_exchange(&device->is_offline, true))
         return;
-    disk_count(device->disk, DISK_ERROR_OFFLINE);
-    disk_note_add(device->disk, "%s: failed %u times and is out of use until WARP is started again: look at the device, the rest serves on",
-                  device->path, failures_max(device));
-    disk_keeper_wake(device); /* its entries leave the index there */
+    disk_count(disk, DISK_ERROR_OFFLINE);
+    disk_note_add(disk, "%s: %s and is out of use until WARP is started again: look at the device, the rest serves on", device->path, why);
+    for (unsigned i = 0; i < disk->device_count; i++)
+        disk_keeper_wake(&disk->devices[i]); /* its entries leave the index there; the others' superblocks name it */
+}
+
+uint64_t disk_devices_out(const struct disk *disk)
+{
+    uint64_t out = 0;
+
+    for (unsigned i = 0; i < disk->device_count; i++)
+        if (atomic_load(&disk->devices[i].is_offline))
+            out |= UINT64_C(1) << disk->devices[i].number;
+    return out;
+}
+
+bool disk_is_in_use(const struct disk *disk)
+{
+    for (unsigned i = 0; i < disk->device_count; i++)
+        if (!atomic_load(&disk->devices[i].is_offline))
+            return true;
+    return false;
+}
+
+void disk_memory_short(struct disk_device *device, const char *what)
+{
+    if (!atomic_exchange(&device->was_memory_short, true))
+        log_warn("%s: %s must wait, or is left out: memory is short; give WARP less of it (--memory), or the machine more", device->path, what);
 }
 
 void disk_failed(struct disk_device *device, enum disk_error kind, const char *what, err e)
 {
+    if (disk_is_memory(e)) {
+        disk_memory_short(device, what);
+        return;
+    }
     uint32_t failures = atomic_fetch_add_explicit(&device->failures, 1, memory_order_relaxed) + 1;
 
     disk_count(device->disk, kind);
     if (failures <= 3 || (failures & (failures - 1)) == 0)
         log_warn("%s: %s failed (%s), for the %uth time: look at the device", device->path, what, err_text(e), failures);
-    if (failures >= failures_max(device))
-        device_offline(device);
+    if (failures >= failures_max(device)) {
+        char why[64];
+        snprintf(why, sizeof(why), "failed %u times", failures_max(device));
+        disk_device_out(device, why);
+    }
 }
 
 void disk_settle(struct disk *disk, struct stored *stored)
@@ -332,10 +365,12 @@ static err disk_prepare(struct disk *disk)
     disk->tenant_bytes = calloc(STORE_TENANTS, sizeof(*disk->tenant_bytes));
     ENSURE(disk->segments != NULL && disk->tenant_bytes != NULL, MEMORY);
     TRY(disk_index_open(disk));
+    TRY(disk_changed_open(disk));
     for (unsigned i = 0; i < disk->device_count; i++)
         TRY(device_prepare(&disk->devices[i]));
     TRY(disk_journals_open(disk));
-    disk_snapshot_find(&disk->devices[0]);
+    if (!atomic_load(&disk->devices[0].is_offline))
+        disk_snapshot_find(&disk->devices[0]);
     return ERR_OK;
 }
 
@@ -380,6 +415,7 @@ err disk_open(const struct disk_config *config, struct disk **ret_disk)
     disk->config = *config;
     disk->purges = config->purges;
     pthread_mutex_init(&disk->note_mutex, NULL);
+    pthread_mutex_init(&disk->changed_mutex, NULL);
     devices_open(disk);
     set_choose(disk);
     devices_take(disk);
@@ -404,11 +440,13 @@ struct disk *disk_free(struct disk *disk)
         device_done(&disk->devices[i]);
     for (unsigned i = 0; i < disk->note_count; i++)
         free(disk->notes[i]);
+    disk_changed_close(disk);
     disk_index_free(disk->index);
     free(disk->words);
     free(disk->segments);
     free(disk->tenant_bytes);
     pthread_mutex_destroy(&disk->note_mutex);
+    pthread_mutex_destroy(&disk->changed_mutex);
     free(disk);
     return NULL;
 }
@@ -490,6 +528,7 @@ void disk_forget(struct disk *disk, hash128 hash)
 
     if (disk->device_count == 0)
         return;
+    disk_changed(disk, disk_hash(hash));
     disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY | 1u << DISK_BODY, &gone);
     all_gone(disk, &gone);
 }
@@ -500,6 +539,7 @@ void disk_renew(struct disk *disk, hash128 hash)
 
     if (disk->device_count == 0)
         return;
+    disk_changed(disk, disk_hash(hash));
     become_body(disk, disk_hash(hash));
     disk_index_remove_all(disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY, &gone);
     all_gone(disk, &gone);

@@ -91,7 +91,7 @@ const uint8_t *disk_secret(const struct disk *disk);
 /* ---- keepers: one a device; each has a loop of its own, which runs from begin until is_ended ---------------------- */
 
 unsigned disk_device_count(const struct disk *disk);
-/* On the loop's thread (or before it runs). Begins to recover at once. */
+/* All of them before the first of the loops runs. Begins to recover at once. */
 void disk_keeper_begin(struct disk *disk, unsigned device, struct loop *loop);
 /* Any thread: writes what was offered, the snapshot, closes in order; then loop_stop. */
 void disk_keeper_end(struct disk *disk, unsigned device);
@@ -153,7 +153,7 @@ void disk_hit(struct disk *disk, hash128 hash);
 /* May the disk have it? (cheap, may be wrong either way) */
 bool disk_has(const struct disk *disk, hash128 hash);
 
-/* Writes the purge (in effect already: purge->seq) to every journal: PENDING until it is durable, then purge->durable
+/* Writes the purge (in effect already: purge->seq) to the journal of every device in use: PENDING until it is durable, then purge->durable
  * says whether it is. Cancelled: it is written all the same. */
 enum store_status disk_purge(struct disk *disk, struct store_purge *purge);
 

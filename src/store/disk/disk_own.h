@@ -9,6 +9,7 @@
 #include "store/object.h"
 #include "store/purge.h"
 
+#include <errno.h>
 #include <pthread.h>
 
 #define DISK_BUFFER_BYTES   (2u << 20) /* the largest write, and room for any record */
@@ -128,6 +129,7 @@ struct disk_device {
     bool is_cleared; /* offline, and none of its entries is left */
     _Atomic uint8_t keeper_state;
     _Atomic bool are_heads_known, has_recovered;
+    _Atomic bool was_memory_short;
     _Atomic uint32_t failures; /* of the device itself: with too many it goes offline */
     struct loop *loop;
     struct timer timer;
@@ -162,7 +164,8 @@ struct disk_device {
     _Atomic uint64_t swept_seq; /* purges up to it have left the index */
     uint64_t swept_at_ns;
     /* of the first device: */
-    uint64_t snapshot_number, snapshot_swept; /* of the last one that is durable: its number and swept_seq */
+    uint64_t snapshot_number, snapshot_swept; /* the highest number there is; swept_seq of the last one that is whole */
+    unsigned snapshot_area; /* where that one lies: the next one goes into the other area */
     uint64_t snapshot_at_ns;
 };
 
@@ -192,6 +195,10 @@ struct disk {
     struct disk_snapshot_head snapshot;
     uint64_t snapshot_at; /* on the first device */
     _Atomic bool is_loaded;
+    /* changed.c */
+    _Atomic bool notes_changes;
+    pthread_mutex_t changed_mutex;
+    uint64_t *changed;
     _Atomic bool is_off;
     _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them */
     _Atomic uint64_t live_bytes;
@@ -229,8 +236,19 @@ struct disk_place disk_place_of(const struct disk_device *device, uint32_t segme
 /* The tier above hears that it is done with, and the reference goes. */
 void disk_settle(struct disk *disk, struct stored *stored);
 void disk_count(struct disk *disk, enum disk_error kind);
-/* The device itself failed (I/O error): counts, logs, takes it offline when that happens too often. */
+/* Memory is short, WARP's or the kernel's: no fault of a device. */
+static inline bool disk_is_memory(err e)
+{
+    return e.code == ERR_MEMORY || (e.code == ERR_SYSTEM && e.sys == ENOMEM);
+}
+/* What could not be done for it, and is done later, or not at all; logs the first time. */
+void disk_memory_short(struct disk_device *device, const char *what);
+/* The device itself failed (I/O error): counts, logs, takes it offline when that happens too often; not where memory is short. */
 void disk_failed(struct disk_device *device, enum disk_error kind, const char *what, err e);
+/* Out of use from now on; why: "failed 4 times". Any thread. */
+void disk_device_out(struct disk_device *device, const char *why);
+uint64_t disk_devices_out(const struct disk *disk); /* those that were opened and are out of use, a bit each */
+bool disk_is_in_use(const struct disk *disk);       /* at least one of them is */
 void disk_note_add(struct disk *disk, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Index and accounts together. */
 void disk_entry_put(struct disk *disk, uint64_t hash, const struct disk_entry *entry);
@@ -306,7 +324,6 @@ void disk_segment_bad(struct disk_device *device, uint32_t segment);
 
 /* recover.c, snapshot.c, sweep.c: one step each; true: call again soon. */
 void disk_snapshot_find(struct disk_device *device); /* when it is opened */
-MUST_USE err disk_recover_begin(struct disk_device *device);
 bool disk_recover_step(struct disk_device *device);
 void disk_recover_close(struct disk_device *device);
 bool disk_snapshot_step(struct disk_device *device, bool wanted);
@@ -316,6 +333,16 @@ bool disk_sweep_step(struct disk_device *device);
 void disk_sweep_close(struct disk_device *device);
 /* Entries of all devices are there, or will not come. */
 bool disk_all_recovered(const struct disk *disk);
+
+/* changed.c: what was changed while the index is recovered. */
+MUST_USE err disk_changed_open(struct disk *disk);
+void disk_changed_close(struct disk *disk); /* every device has recovered */
+/* What older records say of that key does not count any more. Before the index is changed; any thread. */
+void disk_changed(struct disk *disk, uint64_t hash);
+/* Recovery's: locked while it asks and puts. */
+void disk_changed_lock(struct disk *disk);
+void disk_changed_unlock(struct disk *disk);
+bool disk_was_changed(const struct disk *disk, uint64_t sight);
 
 /* commit.c: purges to the journal. */
 void disk_commit_step(struct disk_device *device);

@@ -129,6 +129,10 @@ uint64_t disk_index_copy(struct disk_index *index, struct disk_walk *walk, uint6
  * lost meanwhile); release lets it again. */
 void disk_index_hold(struct disk_index *index);
 void disk_index_release(struct disk_index *index);
+/* All that the index tells keys apart by: keys of the same sight are one to it. As long as its shape is not changed. */
+uint64_t disk_index_sight(const struct disk_index *index, uint64_t hash);
+/* Clears what of a snapshot's bucket keep does not want; before it is loaded. */
+void disk_index_filter(const struct disk_index *index, uint64_t bucket, void *bytes, bool (*keep)(void *arg, uint64_t sight), void *arg);
 /* The shape a snapshot was taken in, and taking it on: only where the index is empty and nobody else uses it. ERR_LIMIT: it
  * has no such room; ERR_CORRUPT: no such shape. It then grows to at most 256 times that shape's first buckets. */
 struct disk_index_shape {

@@ -110,6 +110,31 @@ uint64_t disk_index_copy(struct disk_index *index, struct disk_walk *walk, uint6
     return copied;
 }
 
+/* ---- what it tells keys apart by ------------------------------------------------------------------------------------------- */
+
+/* Both groups of a key give the same. */
+static uint64_t home_sight(const struct disk_index *index, struct disk_home home)
+{
+    return MIN(home.group, group_other(index, home.group, home.tag)) << TAG_BITS | home.tag;
+}
+
+uint64_t disk_index_sight(const struct disk_index *index, uint64_t hash)
+{
+    return home_sight(index, home_of_hash(index, hash));
+}
+
+void disk_index_filter(const struct disk_index *index, uint64_t bucket, void *bytes, bool (*keep)(void *arg, uint64_t sight), void *arg)
+{
+    static const struct disk_words nothing;
+
+    for (unsigned slot = 0; slot < DISK_INDEX_BUCKET_ENTRIES; slot++) {
+        struct disk_words words = disk_bucket_words(bytes, slot);
+        struct disk_home home = {group_of(index, bucket), words_tag(&words)};
+        if (words_kind(&words) != DISK_NONE && !keep(arg, home_sight(index, home)))
+            bucket_words_write(bytes, slot, nothing);
+    }
+}
+
 /* ---- size and shape -------------------------------------------------------------------------------------------------------- */
 
 uint64_t disk_index_buckets(const struct disk_index *index)

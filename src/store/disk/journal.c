@@ -22,6 +22,7 @@ struct journal {
     uint64_t durable_next;  /* the next number when all before it was durable */
     uint64_t forgotten, reserved;
     uint64_t *last_seqs;    /* by number % blocks: the newest sequence in the block */
+    bool was_short;         /* of memory, while it was taken */
     bool has_bytes;         /* found, that are no block of a journal */
     bool needs_head;        /* something but entries is to be written */
     bool is_rewriting;      /* all entries are to be written again, from first on; until that is durable the old ones count */
@@ -29,6 +30,7 @@ struct journal {
     struct taken {
         struct journal_head head;
         struct journal_entry *list;
+        uint8_t unread; /* halves whose copy could not be read */
     } *taken;
 };
 
@@ -154,6 +156,11 @@ void journal_take(struct journal *journal, const void *block, uint64_t at)
 
     if (at / DISK_BLOCK >= 2 * journal->blocks)
         return;
+    if (block == NULL) {
+        taken->unread++;
+        journal->has_bytes = true;
+        return;
+    }
     if (!head_read(journal, block, place, &head)) {
         journal->has_bytes |= !is_blank(block);
         return;
@@ -161,11 +168,13 @@ void journal_take(struct journal *journal, const void *block, uint64_t at)
     if (head.number <= taken->head.number)
         return;
     list = malloc(JOURNAL_BLOCK_ENTRIES * sizeof(*list));
+    journal->was_short |= list == NULL;
     if (list == NULL)
-        return; /* as if it were damaged */
+        return;
     memcpy(list, (const char *)block + sizeof(head), JOURNAL_BLOCK_ENTRIES * sizeof(*list));
     free(taken->list);
-    *taken = (struct taken){head, list};
+    taken->head = head;
+    taken->list = list;
 }
 
 MUST_USE static err entries_room(struct journal *journal, unsigned count)
@@ -183,8 +192,10 @@ MUST_USE static err entries_room(struct journal *journal, unsigned count)
 /* Entries of one block; false: they are not what a journal writes. */
 static bool block_restore(struct journal *journal, const struct taken *taken)
 {
-    if (!err_is_ok(entries_room(journal, journal->count + taken->head.count)))
+    if (!err_is_ok(entries_room(journal, journal->count + taken->head.count))) {
+        journal->was_short = true;
         return false;
+    }
     for (unsigned i = 0; i < taken->head.count; i++) {
         struct purge_entry entry = entry_unpack(&taken->list[i]);
         if (entry.kind > STORE_LABEL_GROUP)
@@ -214,6 +225,12 @@ static void rewrite(struct journal *journal)
     journal->needs_head = journal->is_rewriting = true;
 }
 
+/* Nobody knows what lies there, nor whether it was durable. */
+static bool is_unread(const struct journal *journal, uint64_t number)
+{
+    return journal->taken[number % journal->blocks].unread == 2;
+}
+
 enum journal_state journal_taken(struct journal *journal)
 {
     const struct taken *newest = NULL;
@@ -224,7 +241,7 @@ enum journal_state journal_taken(struct journal *journal)
             newest = &journal->taken[i];
     if (newest == NULL) {
         taken_free(journal);
-        return journal->has_bytes ? JOURNAL_EMPTY : JOURNAL_BLANK;
+        return journal->was_short ? JOURNAL_UNKNOWN : journal->has_bytes ? JOURNAL_EMPTY : JOURNAL_BLANK;
     }
     journal->first = journal->durable_first = newest->head.first;
     journal->next = newest->head.number + 1;
@@ -235,14 +252,15 @@ enum journal_state journal_taken(struct journal *journal)
         const struct taken *taken = &journal->taken[number % journal->blocks];
         bool is_there = taken->head.number == number && block_restore(journal, taken);
         has_hole |= !is_there;
-        is_broken |= !is_there && number < newest->head.durable;
+        is_broken |= !is_there && (number < newest->head.durable || is_unread(journal, number));
     }
+    is_broken |= is_unread(journal, journal->next); /* a newer one may lie there */
     entries_sort(journal);
     journal->written = journal->count;
     taken_free(journal);
     if (has_hole)
         rewrite(journal); /* the hole must not count as durable */
-    return is_broken ? JOURNAL_BROKEN : JOURNAL_INTACT;
+    return journal->was_short ? JOURNAL_UNKNOWN : is_broken ? JOURNAL_BROKEN : JOURNAL_INTACT;
 }
 
 /* ---- what it holds -------------------------------------------------------------------------------------------------- */
@@ -372,6 +390,11 @@ err journal_set(struct journal *journal, const struct purge_entry *entries, unsi
 }
 
 /* ---- changes -------------------------------------------------------------------------------------------------------- */
+
+err journal_expect(struct journal *journal, unsigned count)
+{
+    return entries_room(journal, journal->count + count);
+}
 
 bool journal_append(struct journal *journal, const struct purge_entry *entry)
 {

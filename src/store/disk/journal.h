@@ -52,13 +52,14 @@ struct journal *journal_free(struct journal *journal);
 
 /* ---- at the start: every block of the area, in any order, then journal_taken ---------------------------------------- */
 
-/* at: its place in the area. */
+/* at: its place in the area. NULL: it cannot be read. */
 void journal_take(struct journal *journal, const void *block, uint64_t at);
 enum journal_state {
     JOURNAL_INTACT,
     JOURNAL_BLANK,  /* all zeros, as formatting leaves it: none was ever written */
     JOURNAL_EMPTY,  /* no block is one, but something is there */
     JOURNAL_BROKEN, /* blocks that count are missing: what is there is given, the rest is not known */
+    JOURNAL_UNKNOWN, /* memory was short: nothing is known of it */
 };
 enum journal_state journal_taken(struct journal *journal);
 
@@ -74,6 +75,8 @@ uint64_t journal_reserved(const struct journal *journal);
 /* It holds these from now on, in the place of what it held; written with the next write. entries: ascending. ERR_LIMIT: there
  * is no room for them, and it holds nothing; none at all, with the newest sequence forgotten, always fit. */
 MUST_USE err journal_set(struct journal *journal, const struct purge_entry *entries, unsigned count, uint64_t forgotten);
+/* Memory for so many more: what is appended then does not fail for want of it. */
+MUST_USE err journal_expect(struct journal *journal, unsigned count);
 /* In any order of sequences. False: no room even when it is written densely. */
 MUST_USE bool journal_append(struct journal *journal, const struct purge_entry *entry);
 /* Sequences up to it may be given out once that is written. */

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* What all journals hold together, ascending, each once. */
@@ -14,19 +15,54 @@ struct remembered {
     bool is_blank; /* all are: the power failed between the formatting and the first block */
 };
 
+/* What cannot be read in one go is read block by block; one that cannot be read may be in the other half. */
+static unsigned blocks_read(struct disk_device *device, uint64_t at, uint32_t size)
+{
+    uint64_t from = device->super.journal_at + at;
+    bool is_read = err_is_ok(os_file_now(&device->file, OS_FILE_READ, device->scratch, size, from));
+    unsigned unread = 0;
+
+    for (uint32_t i = 0; i < size; i += DISK_BLOCK) {
+        char *block = device->scratch + i;
+        bool is_there = is_read || err_is_ok(os_file_now(&device->file, OS_FILE_READ, block, DISK_BLOCK, from + i));
+        journal_take(device->journal, is_there ? block : NULL, at + i);
+        unread += !is_there;
+    }
+    return unread;
+}
+
 MUST_USE static err journal_read(struct disk_device *device)
 {
     uint64_t bytes = device->super.journal_bytes;
+    unsigned unread = 0;
 
     TRY(journal_new(&device->super.store, bytes, &device->journal));
-    for (uint64_t at = 0; at < bytes; at += DISK_BUFFER_BYTES) {
-        uint32_t size = (uint32_t)MIN(bytes - at, DISK_BUFFER_BYTES);
-        TRY(os_file_now(&device->file, OS_FILE_READ, device->scratch, size, device->super.journal_at + at));
-        for (uint32_t i = 0; i < size; i += DISK_BLOCK)
-            journal_take(device->journal, device->scratch + i, at + i);
-    }
+    for (uint64_t at = 0; at < bytes; at += DISK_BUFFER_BYTES)
+        unread += blocks_read(device, at, (uint32_t)MIN(bytes - at, DISK_BUFFER_BYTES));
     device->journal_state = journal_taken(device->journal);
+    ENSURE(device->journal_state != JOURNAL_UNKNOWN, MEMORY); /* not damage: what lies there stays */
+    if (unread > 0) {
+        disk_count(device->disk, DISK_ERROR_READ);
+        log_warn("%s: %u blocks of the purge journal cannot be read: look at the device", device->path, unread);
+    }
     return ERR_OK;
+}
+
+/* Only memory is everybody's: a device that cannot be written goes, and the others go on. */
+MUST_USE static err device_wrote(struct disk_device *device, const char *what, err e)
+{
+    char why[256];
+
+    if (err_is_ok(e) || e.code != ERR_SYSTEM || disk_is_memory(e))
+        return e;
+    snprintf(why, sizeof(why), "cannot write %s (%s)", what, err_text(e));
+    disk_device_out(device, why);
+    return ERR_OK;
+}
+
+static bool is_in_use(const struct disk_device *device)
+{
+    return !atomic_load(&device->is_offline);
 }
 
 static int seq_order(const void *a, const void *b)
@@ -79,11 +115,13 @@ MUST_USE static err journals_begin(struct disk *disk, const struct remembered *a
 {
     for (unsigned i = 0; i < disk->device_count; i++) {
         struct disk_device *device = &disk->devices[i];
+        if (!is_in_use(device))
+            continue;
         /* what is recovered has nothing that they matched: a snapshot that is taken before the first sweep says so too */
         atomic_store(&device->swept_seq, all->forgotten);
         TRY(journal_set(device->journal, all->entries, all->count, all->forgotten));
         disk_journal_reserve(device);
-        TRY(disk_journal_flush(device));
+        TRY(device_wrote(device, "its purge journal", disk_journal_flush(device)));
     }
     return ERR_OK;
 }
@@ -111,7 +149,9 @@ MUST_USE static err all_wiped(struct disk *disk, bool is_damage)
             log_warn("%s: the purge journal is damaged, so what was purged is not known: formatted anew, what was cached there is gone",
                      device->path);
         }
-        TRY(disk_device_wipe(device));
+        TRY(device_wrote(device, "its purge journal", disk_device_wipe(device)));
+        if (!is_in_use(device))
+            continue;
         device->journal = journal_free(device->journal);
         TRY(journal_new(&device->super.store, device->super.journal_bytes, &device->journal));
     }
@@ -134,15 +174,28 @@ MUST_USE static err give_back(struct disk *disk, struct remembered *all)
     return e.code == ERR_LIMIT ? journals_begin_empty(disk, all, begin) : e;
 }
 
+/* That its journal was begun, and which devices were lost until now. */
+MUST_USE static err super_begin(struct disk_device *device, uint64_t out)
+{
+    if (!is_in_use(device) || (device->super.is_begun != 0 && (device->super.out & out) == out))
+        return ERR_OK;
+    device->super.is_begun = 1;
+    device->super.out |= out;
+    return device_wrote(device, "its superblock", disk_super_store(device));
+}
+
+/* Again for those that are lost at it. */
 MUST_USE static err supers_begin(struct disk *disk)
 {
-    for (unsigned i = 0; i < disk->device_count; i++) {
-        struct disk_device *device = &disk->devices[i];
-        if (device->super.is_begun != 0)
-            continue;
-        device->super.is_begun = 1;
-        TRY(disk_super_store(device));
-    }
+    uint64_t out;
+
+    do {
+        out = disk_devices_out(disk);
+        for (unsigned i = 0; i < disk->device_count; i++)
+            TRY(super_begin(&disk->devices[i], out));
+    } while (out != disk_devices_out(disk));
+    ENSURE(disk_is_in_use(disk), NOT_FOUND);
+    atomic_fetch_or(&disk->out_now, out);
     return ERR_OK;
 }
 

@@ -280,19 +280,33 @@ static void keeper_close(struct disk_device *device)
 static void supers_tell(struct disk_device *device)
 {
     struct disk *disk = device->disk;
-    uint64_t out = device->super.out;
+    uint64_t before = device->super.out, out = before | disk_devices_out(disk);
 
-    for (unsigned i = 0; i < disk->device_count; i++)
-        if (atomic_load_explicit(&disk->devices[i].is_offline, memory_order_relaxed))
-            out |= 1ull << disk->devices[i].number;
-    if (out == device->super.out)
+    if (out == before)
         return;
-    uint64_t before = device->super.out;
     device->super.out = out;
-    if (err_is_ok(disk_super_store(device)))
+    err e = disk_super_store(device);
+    if (err_is_ok(e)) {
         atomic_fetch_or(&disk->out_now, out);
-    else
-        device->super.out = before; /* again with the next step */
+        for (unsigned i = 0; i < disk->device_count; i++)
+            disk_keeper_wake(&disk->devices[i]); /* purges may wait for it */
+        return;
+    }
+    device->super.out = before; /* again with the next step */
+    disk_failed(device, DISK_ERROR_WRITE, "writing its superblock", e);
+}
+
+/* It does nothing more: what it was at is let go, and what it held with it. */
+static bool offline_step(struct disk_device *device)
+{
+    disk_recover_close(device);
+    disk_reclaim_close(device);
+    disk_sweep_close(device);
+    bool more = disk_offline_step(device);
+
+    if (disk_all_recovered(device->disk)) /* it may have been the one that others waited for */
+        disk_changed_close(device->disk);
+    return more;
 }
 
 static void keeper_step(struct disk_device *device)
@@ -311,7 +325,7 @@ static void keeper_step(struct disk_device *device)
         supers_tell(device);
     disk_commit_step(device);
     if (atomic_load_explicit(&device->is_offline, memory_order_relaxed))
-        more = disk_offline_step(device);
+        more = offline_step(device);
     else if (state_of(device) == KEEPER_RECOVERING)
         more = disk_recover_step(device);
     else
@@ -346,17 +360,11 @@ void disk_keeper_wake(struct disk_device *device)
 void disk_keeper_begin(struct disk *disk, unsigned number, struct loop *loop)
 {
     struct disk_device *device = &disk->devices[number];
-    err e;
 
     device->wake.run = keeper_woken;
     timer_init(&device->timer, keeper_timer);
     device->snapshot_at_ns = os_clock_ns();
     atomic_store(&device->keeper_state, KEEPER_RECOVERING);
-    e = disk_recover_begin(device);
-    if (!err_is_ok(e)) {
-        disk_failed(device, DISK_ERROR_READ, "beginning to recover", e);
-        atomic_store(&device->is_offline, true);
-    }
     device->loop = loop;
     loop_timer_set(loop, &device->timer, os_clock_ns() + 1);
 }

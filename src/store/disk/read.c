@@ -195,7 +195,8 @@ static bool hand_over(struct disk_read *read, const struct disk_entry *entry, co
         return false;
     switch (purge_log_check(disk->purges, found.seq, found.tenant, found.labels, found.label_count)) {
     case PURGE_HARD:
-        (void)disk_entry_remove(disk, read->hash, entry->segment, entry->offset);
+        if (disk_all_recovered(disk)) /* else recovery could put an older record there that the purge does not name */
+            (void)disk_entry_remove(disk, read->hash, entry->segment, entry->offset);
         free(memory);
         return false;
     case PURGE_SOFT:
@@ -459,7 +460,7 @@ static void read_done(struct os_op *op)
             bodies_begin(read);
         if (read_next(read, read->lookup->op.loop))
             return;
-        if (read->head != NULL) /* its body is gone */
+        if (read->head != NULL && disk_all_recovered(read->disk)) /* its body is gone; else it may still be found */
             (void)disk_entry_remove(read->disk, read->hash, read->head_entry.segment, read->head_entry.offset);
     }
     read_finish(read);

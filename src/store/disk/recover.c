@@ -40,7 +40,9 @@ struct disk_recovery {
     enum recovery_phase phase;
     uint32_t next; /* segment, or chunk */
     uint8_t *unsealed; /* by segment of the device */
+    uint32_t *sealed;  /* all that were opened, in the order of that */
     char *chunk;
+    bool waits_for_memory; /* the step is to be done again, later */
     struct replay logs[EVICT_LOGS];
     uint64_t started_ns, replayed, loaded;
 };
@@ -90,6 +92,8 @@ MUST_USE static err heads_step(struct disk_device *device)
         err e = os_file_now(&device->file, OS_FILE_READ, first, DISK_BLOCK, disk_at(device, number, 0));
         if (err_is_ok(e))
             e = os_file_now(&device->file, OS_FILE_READ, last, DISK_BLOCK, disk_at(device, number, bytes - DISK_BLOCK));
+        if (disk_is_memory(e))
+            return ERR(MEMORY);
         if (err_is_ok(e))
             head_take(device, number, first, last);
         else
@@ -144,6 +148,7 @@ MUST_USE static err snapshot_take(struct disk_device *device, const struct disk_
     disk->snapshot = *head;
     disk->snapshot_at = device->super.snapshot_at[area];
     device->snapshot_swept = head->swept_seq;
+    device->snapshot_area = area;
     return ERR_OK;
 }
 
@@ -173,7 +178,10 @@ void disk_snapshot_find(struct disk_device *device)
     while (device->disk->words == NULL && (usable[0] || usable[1])) {
         unsigned area = usable[0] && (!usable[1] || heads[0].number > heads[1].number) ? 0 : 1;
         usable[area] = false;
-        if (!err_is_ok(snapshot_take(device, &heads[area], area)))
+        err e = snapshot_take(device, &heads[area], area);
+        if (disk_is_memory(e))
+            disk_memory_short(device, "reading the saved index");
+        else if (!err_is_ok(e))
             snapshot_damaged(device, "an older one or the segments tell what is there");
     }
 }
@@ -186,11 +194,29 @@ static bool entry_counts(void *arg, const struct disk_entry *entry)
     if (entry->segment >= disk->segment_count || entry->kind == DISK_NONE ||
         ((uint64_t)entry->offset + 1) * DISK_OFFSET_UNIT > disk_device_of_segment(disk, entry->segment)->super.segment_bytes)
         return false;
+    if (atomic_load(&disk_device_of_segment(disk, entry->segment)->is_offline))
+        return false; /* its entries leave, or have left */
     uint64_t word = disk->words[entry->segment] & ~DISK_WORD_SEALED;
     if (word == 0 || word != atomic_load(&disk->segments[entry->segment].generation))
         return false;
     disk_entry_came(disk, entry);
     return true;
+}
+
+static bool was_not_changed(void *arg, uint64_t sight)
+{
+    return !disk_was_changed(arg, sight);
+}
+
+static unsigned bucket_load(struct disk *disk, uint64_t bucket, char *bytes)
+{
+    unsigned loaded;
+
+    disk_changed_lock(disk);
+    disk_index_filter(disk->index, bucket, bytes, was_not_changed, disk);
+    loaded = disk_index_load(disk->index, bucket, bytes, entry_counts, disk);
+    disk_changed_unlock(disk);
+    return loaded;
 }
 
 MUST_USE static err chunk_load(struct disk_device *device)
@@ -208,26 +234,29 @@ MUST_USE static err chunk_load(struct disk_device *device)
     TRY(disk_chunk_read(recovery->chunk, &disk->set, disk->snapshot.number, recovery->next, &buckets));
     ENSURE(buckets == disk_chunk_buckets(&disk->snapshot, recovery->next), CORRUPT);
     for (uint64_t i = 0; i < buckets; i++)
-        recovery->loaded += disk_index_load(disk->index, (uint64_t)recovery->next * DISK_CHUNK_BUCKETS + i,
-                                            recovery->chunk + sizeof(struct disk_chunk_head) + i * DISK_INDEX_BUCKET_BYTES, entry_counts, disk);
+        recovery->loaded += bucket_load(disk, (uint64_t)recovery->next * DISK_CHUNK_BUCKETS + i,
+                                        recovery->chunk + sizeof(struct disk_chunk_head) + i * DISK_INDEX_BUCKET_BYTES);
     return ERR_OK;
 }
 
 /* A chunk that is damaged costs its entries; footers are not read for it. */
-static void load_step(struct disk_device *device)
+MUST_USE static err load_step(struct disk_device *device)
 {
     struct disk_recovery *recovery = device->recovery;
     uint32_t chunks = device->disk->snapshot.chunks;
     err e = recovery->next < chunks ? chunk_load(device) : ERR_OK;
 
+    if (disk_is_memory(e))
+        return ERR(MEMORY);
     if (e.code == ERR_SYSTEM)
         disk_failed(device, DISK_ERROR_READ, "reading the saved index", e);
     else if (!err_is_ok(e))
         snapshot_damaged(device, "some of its objects are lost");
     if (++recovery->next < chunks)
-        return;
+        return ERR_OK;
     atomic_store(&device->disk->is_loaded, true);
     recovery->phase = RECOVER_REPLAY;
+    return ERR_OK;
 }
 
 /* ---- what is to be replayed ----------------------------------------------------------------------------------- */
@@ -268,21 +297,31 @@ static void segments_sort(const struct disk *disk, uint32_t *segments, uint32_t 
     pthread_mutex_unlock(&sort_mutex);
 }
 
+/* Room for all of them; what is there already is from a try before. */
+MUST_USE static err replay_room(struct disk_device *device)
+{
+    struct disk_recovery *recovery = device->recovery;
+
+    for (unsigned i = 0; i < EVICT_LOGS; i++) {
+        if (recovery->logs[i].segments == NULL)
+            recovery->logs[i].segments = malloc(device->super.segments * sizeof(uint32_t));
+        ENSURE(recovery->logs[i].segments != NULL, MEMORY);
+    }
+    if (recovery->sealed == NULL)
+        recovery->sealed = malloc(device->super.segments * sizeof(uint32_t));
+    ENSURE(recovery->sealed != NULL, MEMORY);
+    return ERR_OK;
+}
+
 /* Every segment into its chain, in order, and what is to be replayed into its list. */
 MUST_USE static err replay_prepare(struct disk_device *device)
 {
     struct disk *disk = device->disk;
     struct disk_recovery *recovery = device->recovery;
-    uint32_t *sealed = malloc(device->super.segments * sizeof(*sealed)), count = 0;
+    uint32_t count = 0;
 
-    ENSURE(sealed != NULL, MEMORY);
-    for (unsigned i = 0; i < EVICT_LOGS; i++) {
-        recovery->logs[i].segments = malloc(device->super.segments * sizeof(uint32_t));
-        if (recovery->logs[i].segments == NULL) {
-            free(sealed);
-            return ERR(MEMORY);
-        }
-    }
+    TRY(replay_room(device)); /* first: from here on nothing is done twice */
+    uint32_t *sealed = recovery->sealed;
     for (uint32_t i = 0; i < device->super.segments; i++) {
         uint32_t number = device->base + i;
         uint8_t state = atomic_load(&disk->segments[number].state);
@@ -301,7 +340,6 @@ MUST_USE static err replay_prepare(struct disk_device *device)
         if (!is_covered(disk, sealed[i]))
             replay->segments[replay->count++] = sealed[i];
     }
-    free(sealed);
     return ERR_OK;
 }
 
@@ -425,7 +463,7 @@ static void replay_cut(struct disk_device *device, const struct replay *replay)
     disk_segment_cut(device, replay->segment, end);
 }
 
-/* The footer of the log's next segment. False: none is left. */
+/* The footer of the log's next segment. False: none is left, or it waits for memory. */
 static bool replay_open(struct disk_device *device, struct replay *replay)
 {
     struct disk_recovery *recovery = device->recovery;
@@ -438,14 +476,19 @@ static bool replay_open(struct disk_device *device, struct replay *replay)
         if (recovery->unsealed[number - device->base] != 0)
             e = segment_scan(device, number, &replay->footer, &replay->trailer);
         else
-            replay->footer = disk_segment_footer(device, number, &replay->trailer);
+            e = disk_segment_footer_read(device, number, &replay->trailer, &replay->footer);
+        if (disk_is_memory(e)) {
+            replay->next--;
+            recovery->waits_for_memory = true;
+            return false;
+        }
         if (replay->footer != NULL && replay->trailer.entries > 0) {
             replay_cut(device, replay);
             return true;
         }
         free(replay->footer); /* sealed by a recovery before this one, which found nothing in it */
         replay->footer = NULL;
-        if (e.code == ERR_SYSTEM)
+        if (e.code == ERR_SYSTEM && recovery->unsealed[number - device->base] != 0)
             disk_failed(device, DISK_ERROR_READ, "reading a segment that was not closed", e);
         disk_segment_unreadable(device, number);
     }
@@ -495,12 +538,15 @@ static bool is_overlapping(const struct disk *disk, uint32_t number, uint64_t ws
     return is_covered(disk, number) && disk->segments[number].last_wseq > wseq;
 }
 
-/* Is what the key has in the index newer? Whatever was written since the start is; mostly its segment tells. */
-static bool is_outdated(struct disk_device *device, uint64_t hash, uint64_t wseq)
+/* Is what the key has in the index newer? Whatever was written since the start is; mostly its segment tells. A body alone is
+ * newer too, of which the head was yet to come when the snapshot was taken; but not than heads: one that was moved has a
+ * higher sequence than the head that names it. */
+static bool is_outdated(struct disk_device *device, uint8_t kind, uint64_t hash, uint64_t wseq)
 {
+    unsigned kinds = kind == DISK_WHOLE || kind == DISK_WHOLE_SOFT ? DISK_KINDS_BUT_BODY | 1u << DISK_BODY : DISK_KINDS_BUT_BODY;
     struct disk *disk = device->disk;
     struct disk_entry entries[DISK_INDEX_FIND_MAX];
-    unsigned count = disk_index_find(disk->index, hash, DISK_KINDS_BUT_BODY, entries);
+    unsigned count = disk_index_find(disk->index, hash, kinds, entries);
 
     for (unsigned i = 0; i < count; i++)
         if (atomic_load(&disk->segments[entries[i].segment].generation) > wseq ||
@@ -521,19 +567,25 @@ static void replay_take(struct disk_device *device, struct replay *replay)
                                .kind = from->kind};
 
     replay->is_ready = false;
-    if (from->purge_seq < journal_forgotten(device->journal) || is_outdated(device, from->hash, replay_wseq(disk, replay)))
+    if (from->purge_seq < journal_forgotten(device->journal) || is_outdated(device, from->kind, from->hash, replay_wseq(disk, replay)))
         return;
-    disk_entry_take_place(disk, from->hash, &entry);
-    device->recovery->replayed++;
+    disk_changed_lock(disk);
+    bool is_wanted = !disk_was_changed(disk, disk_index_sight(disk->index, from->hash));
+    if (is_wanted)
+        disk_entry_take_place(disk, from->hash, &entry);
+    disk_changed_unlock(disk);
+    device->recovery->replayed += is_wanted;
 }
 
-/* The older of the two logs' next records. */
+/* The older of the two logs' next records. False: none is left. */
 static bool replay_step(struct disk_device *device)
 {
     struct replay *small = &device->recovery->logs[EVICT_SMALL], *main = &device->recovery->logs[EVICT_MAIN];
 
     for (unsigned i = 0; i < ENTRIES_STEP; i++) {
         bool has_small = replay_peek(device, small), has_main = replay_peek(device, main);
+        if (device->recovery->waits_for_memory)
+            return true;
         if (!has_small && !has_main)
             return false;
         bool takes_small = has_small && (!has_main || replay_wseq(device->disk, small) < replay_wseq(device->disk, main));
@@ -544,15 +596,19 @@ static bool replay_step(struct disk_device *device)
 
 /* ---- life ----------------------------------------------------------------------------------------------------- */
 
-err disk_recover_begin(struct disk_device *device)
+MUST_USE static err recover_begin(struct disk_device *device)
 {
     struct disk_recovery *recovery = calloc(1, sizeof(*recovery));
+    uint8_t *unsealed = calloc(device->super.segments, 1);
 
-    ENSURE(recovery != NULL, MEMORY);
-    device->recovery = recovery;
+    if (recovery == NULL || unsealed == NULL) {
+        free(recovery);
+        free(unsealed);
+        return ERR(MEMORY);
+    }
     recovery->started_ns = os_clock_ns();
-    recovery->unsealed = calloc(device->super.segments, 1);
-    ENSURE(recovery->unsealed != NULL, MEMORY);
+    recovery->unsealed = unsealed;
+    device->recovery = recovery;
     return ERR_OK;
 }
 
@@ -568,6 +624,7 @@ void disk_recover_close(struct disk_device *device)
     }
     free(recovery->chunk);
     free(recovery->unsealed);
+    free(recovery->sealed);
     free(recovery);
     device->recovery = NULL;
 }
@@ -581,6 +638,8 @@ static void recover_end(struct disk_device *device)
              (unsigned long long)recovery->replayed);
     disk_recover_close(device);
     atomic_store(&device->has_recovered, true);
+    if (disk_all_recovered(device->disk))
+        disk_changed_close(device->disk);
     atomic_store(&device->keeper_state, KEEPER_RUNNING);
 }
 
@@ -611,27 +670,34 @@ MUST_USE static err wait_step(struct disk_device *device)
     return ERR_OK;
 }
 
-bool disk_recover_step(struct disk_device *device)
+MUST_USE static err phase_step(struct disk_device *device)
 {
-    err e = ERR_OK;
-
     switch (device->recovery->phase) {
     case RECOVER_HEADS:
-        e = heads_step(device);
-        break;
+        return heads_step(device);
     case RECOVER_WAIT:
-        e = wait_step(device);
-        break;
+        return wait_step(device);
     case RECOVER_LOAD:
-        load_step(device);
-        break;
+        return load_step(device);
     case RECOVER_REPLAY:
+        device->recovery->waits_for_memory = false;
         if (!replay_step(device))
             recover_end(device);
+        else if (device->recovery->waits_for_memory)
+            return ERR(MEMORY);
         break;
     }
+    return ERR_OK;
+}
+
+bool disk_recover_step(struct disk_device *device)
+{
+    err e = device->recovery != NULL ? ERR_OK : recover_begin(device);
+
+    if (err_is_ok(e))
+        e = phase_step(device);
     if (err_is_ok(e))
         return true;
-    disk_failed(device, DISK_ERROR_READ, "reading its segments", e);
-    return true; /* again, until the device is taken out */
+    disk_memory_short(device, "recovering"); /* there is no other error */
+    return false; /* again with the next tick */
 }

@@ -1,6 +1,6 @@
 /* Snapshots of the index: taken every few minutes and at the end, so that a start reads some megabytes instead of every
- * segment's footer. Into two areas in turn: the older one stays whole until the newer one is. By the keeper of the first
- * device, for all of them; in steps of one chunk.
+ * segment's footer. Into two areas in turn: the last one that was whole stays so until the newer one is. By the keeper of
+ * the first device, for all of them; in steps of one chunk.
  *
  * A snapshot is fuzzy: buckets are copied one after the other while entries come and go. What makes it right is the word
  * of each segment, taken before the first bucket: an entry counts only if its segment still is of that generation, and
@@ -92,7 +92,7 @@ MUST_USE static err snapshot_fill_head(struct disk_device *device, struct disk_s
     head->segments = disk->segment_count;
     disk_index_shape(disk->index, &head->shape);
     head->chunks = (uint32_t)((head->shape.buckets + DISK_CHUNK_BUCKETS - 1) / DISK_CHUNK_BUCKETS);
-    snapshot->area = (unsigned)(head->number & 1);
+    snapshot->area = 1 - device->snapshot_area;
     ENSURE(disk_snapshot_bytes(head) <= device->super.snapshot_bytes, LIMIT);
     snapshot->words_bytes = (uint32_t)((disk->segment_count * sizeof(uint64_t) + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK);
     snapshot->words = os_file_memory(snapshot->words_bytes);
@@ -190,6 +190,7 @@ bool disk_snapshot_step(struct disk_device *device, bool wanted)
         return false;
     }
     device->snapshot_number = snapshot->head.number;
+    device->snapshot_area = snapshot->area;
     /* both snapshots that there are now were taken after the sweep of all that is forgotten */
     atomic_store(&device->disk->forget_seq, MIN(device->snapshot_swept, snapshot->head.swept_seq));
     device->snapshot_swept = snapshot->head.swept_seq;

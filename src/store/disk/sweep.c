@@ -120,8 +120,8 @@ static bool is_to_sweep(const struct disk_sweep *sweep, const struct disk_segmen
     return atomic_load(&segment->state) == SEGMENT_SEALED && segment->purge_seq_min < sweep->seq;
 }
 
-/* False: no segment is left. */
-static bool sweep_next(struct disk_device *device)
+/* ERR_NOT_FOUND: no segment is left. ERR_MEMORY: not now. */
+MUST_USE static err sweep_next(struct disk_device *device)
 {
     struct disk_sweep *sweep = device->sweep;
 
@@ -129,14 +129,18 @@ static bool sweep_next(struct disk_device *device)
         uint32_t number = device->base + sweep->next++;
         if (!is_to_sweep(sweep, &device->disk->segments[number]))
             continue;
-        sweep->footer = disk_segment_footer(device, number, &sweep->trailer);
+        err e = disk_segment_footer_read(device, number, &sweep->trailer, &sweep->footer);
+        if (disk_is_memory(e)) {
+            sweep->next--;
+            return ERR(MEMORY);
+        }
         sweep->segment = number;
         sweep->at = 0;
-        if (sweep->footer != NULL)
-            return true;
+        if (err_is_ok(e))
+            return ERR_OK;
         disk_segment_unreadable(device, number); /* what cannot be swept must not be served */
     }
-    return false;
+    return ERR(NOT_FOUND);
 }
 
 static void sweep_end(struct disk_device *device)
@@ -164,7 +168,12 @@ bool disk_sweep_step(struct disk_device *device)
     }
     if (sweep->footer == NULL && sweep->next == device->super.segments && !disk_epoch_may_turn(device))
         return false; /* a reader has just looked at the old one */
-    if (sweep->footer == NULL && !sweep_next(device)) {
+    err e = sweep->footer == NULL ? sweep_next(device) : ERR_OK;
+    if (e.code == ERR_MEMORY) {
+        disk_memory_short(device, "sweeping what was purged");
+        return false; /* again with the next tick */
+    }
+    if (e.code == ERR_NOT_FOUND) {
         sweep->phase = SWEEP_GRACE;
         sweep->epoch = disk_epoch_turn(device);
         return true;

@@ -738,6 +738,51 @@ static void test_load_leaves_what_is_there(void **state)
     disk_index_free(again);
 }
 
+static bool keep_any(void *arg, const struct disk_entry *entry)
+{
+    (void)arg;
+    (void)entry;
+    return true;
+}
+
+static bool is_another(void *arg, uint64_t sight)
+{
+    return sight != *(const uint64_t *)arg;
+}
+
+/* Wherever an entry lies in a table that has grown, it is known by the sight of its key. */
+static void test_filter_by_sight(void **state)
+{
+    struct disk_index *index = index_new(1000, 100000), *again = index_new(1000, 100000);
+    uint64_t loaded = 0, hash = UINT64_C(0x9e3779b97f4a7c15), refused;
+    struct disk_index_shape shape;
+    struct disk_walk walk;
+
+    (void)state;
+    for (uint64_t n = 0; n < 5000; n++)
+        (void)put(index, hash * (n + 1), entry_at(n, DISK_WHOLE));
+    disk_index_shape(index, &shape);
+    assert_true(shape.buckets > UINT64_C(1) << shape.first_bits);
+    assert_true(err_is_ok(disk_index_reshape(again, &shape)));
+    char *bytes = malloc(shape.buckets * DISK_INDEX_BUCKET_BYTES);
+    disk_index_walk_begin(index, &walk);
+    assert_int_equal(disk_index_copy(index, &walk, shape.buckets, bytes), shape.buckets);
+    disk_index_walk_end(index, &walk);
+    for (uint64_t n = 0; n < 5000; n += 500) {
+        refused = disk_index_sight(again, hash * (n + 1));
+        for (uint64_t i = 0; i < shape.buckets; i++)
+            disk_index_filter(again, i, bytes + i * DISK_INDEX_BUCKET_BYTES, is_another, &refused);
+    }
+    for (uint64_t i = 0; i < shape.buckets; i++)
+        loaded += disk_index_load(again, i, bytes + i * DISK_INDEX_BUCKET_BYTES, keep_any, NULL);
+    assert_int_equal(loaded, 4990);
+    for (uint64_t n = 0; n < 5000; n++)
+        assert_int_equal(is_found(again, hash * (n + 1), n, NULL), n % 500 != 0);
+    free(bytes);
+    disk_index_free(index);
+    disk_index_free(again);
+}
+
 /* A smaller table takes what it has room for. */
 static void test_load_into_a_full_table(void **state)
 {
@@ -843,6 +888,7 @@ int main(void)
         cmocka_unit_test(test_snapshot),
         cmocka_unit_test(test_snapshot_bytes),
         cmocka_unit_test(test_load_leaves_what_is_there),
+        cmocka_unit_test(test_filter_by_sight),
         cmocka_unit_test(test_load_into_a_full_table),
         cmocka_unit_test(test_load_of_any_bytes),
         cmocka_unit_test(test_reshape_refuses),

@@ -101,8 +101,8 @@ static struct journal *journal_fresh(uint64_t blocks)
     return journal;
 }
 
-/* Blocks in any order. */
-static struct journal *journal_again(enum journal_state *ret_state)
+/* Blocks in any order; unread_mask: those that cannot be read, a bit each. */
+static struct journal *journal_read_but(enum journal_state *ret_state, uint64_t unread_mask)
 {
     struct journal *journal = NULL;
     uint64_t order[2 * BLOCKS_MAX], count = 2 * device.blocks;
@@ -114,9 +114,14 @@ static struct journal *journal_again(enum journal_state *ret_state)
         order[j] = i;
     }
     for (uint64_t i = 0; i < count; i++)
-        journal_take(journal, device.bytes + order[i] * DISK_BLOCK, order[i] * DISK_BLOCK);
+        journal_take(journal, unread_mask >> order[i] & 1 ? NULL : device.bytes + order[i] * DISK_BLOCK, order[i] * DISK_BLOCK);
     *ret_state = journal_taken(journal);
     return journal;
+}
+
+static struct journal *journal_again(enum journal_state *ret_state)
+{
+    return journal_read_but(ret_state, 0);
 }
 
 static struct purge_entry entry_of(uint64_t seq, uint16_t tenant, uint32_t label, bool is_soft)
@@ -810,6 +815,42 @@ static void test_power_fails(void **state)
     print_message("10,000 lives, %u times everything was purged for want of room\n", gave_up);
 }
 
+/* Blocks 1 to 3 count; the area has 8 places twice. */
+static void test_blocks_that_cannot_be_read(void **state)
+{
+    static const struct {
+        uint64_t mask;
+        enum journal_state state;
+        unsigned entries;
+    } cases[] = {
+        {0x00ff, JOURNAL_INTACT, 3}, /* one half */
+        {0xff00, JOURNAL_INTACT, 3},
+        {0x0e00 | 0x00f1, JOURNAL_INTACT, 3}, /* of each what the other has */
+        {0x0202, JOURNAL_BROKEN, 2}, /* both copies of what counts */
+        {0x0808, JOURNAL_BROKEN, 2}, /* of the newest: it was durable, nobody has said so yet */
+        {0x1010, JOURNAL_BROKEN, 3}, /* of what may be newer */
+        {0x2020, JOURNAL_INTACT, 3}, /* of what cannot be: the one before it is not there */
+        {0xffff, JOURNAL_EMPTY, 0},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        struct journal *journal = journal_fresh(8);
+        const struct purge_entry *entries;
+        enum journal_state found;
+        for (uint64_t seq = 1; seq <= 3; seq++) {
+            struct purge_entry entry = entry_of(seq, 1, (uint32_t)seq, false);
+            assert_true(journal_append(journal, &entry));
+            assert_true(journal_flush(journal, UINT32_MAX));
+        }
+        journal_free(journal);
+        journal = journal_read_but(&found, cases[i].mask);
+        assert_int_equal(found, cases[i].state);
+        assert_int_equal(journal_entries(journal, &entries), cases[i].entries);
+        journal_free(journal);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -829,6 +870,7 @@ int main(void)
         cmocka_unit_test(test_blocks_of_elsewhere),
         cmocka_unit_test(test_heads_that_cannot_be),
         cmocka_unit_test(test_hole_of_what_was_not_answered),
+        cmocka_unit_test(test_blocks_that_cannot_be_read),
         cmocka_unit_test(test_power_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,7 +82,8 @@ static inline void site_open(void)
                                      .metrics = metrics_block_of(site.metrics, 0),
                                      .node = 1};
     txn_context_init(&site.txns);
-    assert_true(err_is_ok(txn_context_use(&site.txns, site.tenants)));
+    txn_context_use(&site.txns, tenant_view_new(site.tenants));
+    assert_non_null(site.txns.view);
     server.metrics = site.txns.metrics;
     assert_true(err_is_ok(server_new(&server, &site.server)));
     assert_true(err_is_ok(os_listen(&address, 1, 128, &site.listener)));
