@@ -108,6 +108,17 @@ bool admin_sees(const struct admin_request *request, slice tenant)
     return false;
 }
 
+bool admin_has_right(struct admin_request *request, enum token_right right)
+{
+    char detail[128];
+
+    if (request->identity != ADMIN_BEARER || (request->token->rights & (1u << right | 1u << TOKEN_ADMIN)) != 0)
+        return true;
+    snprintf(detail, sizeof(detail), "the token has not the right to %s", token_right_word(right));
+    refuse(request, ADMIN_REFUSED_FORBIDDEN, 403, detail);
+    return false;
+}
+
 bool admin_allows(struct admin_request *request, enum token_right right, const struct tenant *tenant)
 {
     char detail[128];

@@ -105,8 +105,10 @@ static bool admin_route(struct admin_request *request)
     request->allow[0] = '\0';
     if (!admin_identify(request))
         return false;
-    return request->route->access == ADMIN_OPEN || request->route->scope == ADMIN_FOR_SOME ||
-           admin_allows(request, request->route->right, NULL);
+    if (request->route->access == ADMIN_OPEN || request->route->access == ADMIN_ANY)
+        return true;
+    return request->route->scope == ADMIN_FOR_SOME ? admin_has_right(request, request->route->right)
+                                                   : admin_allows(request, request->route->right, NULL);
 }
 
 static void admin_dispatch(struct admin_request *request)

@@ -49,6 +49,8 @@ struct admin_request {
 MUST_USE bool admin_identify(struct admin_request *request);
 /* May who asks do that for the tenant (empty: for all of them)? */
 MUST_USE bool admin_may(const struct admin_request *request, enum token_right right, slice tenant);
+/* May who asks do that at all, for whomever? False: answered already, 403. */
+MUST_USE bool admin_has_right(struct admin_request *request, enum token_right right);
 /* The same for a tenant, or NULL for all; false: answered already, 403. */
 MUST_USE bool admin_allows(struct admin_request *request, enum token_right right, const struct tenant *tenant);
 /* Is that name any business of who asks? What somebody may not see is not there for them. */

@@ -1,11 +1,15 @@
 /* GET /api/v1/openapi.json: the API, described by its own table of routes (OpenAPI 3.1). */
 #include "admin/admin_internal.h"
 
+#include "conf/schema.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 #define API_PREFIX  "/api/v1/"
 #define SCHEMA_PATH "#/components/schemas/"
+#define CONF_DEFS   "#/$defs/" /* where conf/schema.h has them */
+#define CONF_PREFIX "Config." /* and what they are called here */
 
 static const struct {
     const char *name, *schema, *text;
@@ -133,10 +137,51 @@ static json_t *paths_json(void)
     return paths;
 }
 
+/* Every path of a reference, from those of the configuration's own document to those of this one. */
+static void refs_move(json_t *schema)
+{
+    const char *name, *path = json_string_value(json_object_get(schema, "$ref"));
+    json_t *value;
+    size_t index;
+    char moved[128];
+
+    if (path != NULL && strncmp(path, CONF_DEFS, strlen(CONF_DEFS)) == 0) {
+        snprintf(moved, sizeof(moved), SCHEMA_PATH CONF_PREFIX "%s", path + strlen(CONF_DEFS));
+        json_object_set_new(schema, "$ref", json_string(moved));
+    }
+    json_object_foreach(schema, name, value)
+        refs_move(value);
+    json_array_foreach(schema, index, value)
+        refs_move(value);
+}
+
+/* What may stand in a configuration is said by its tables. */
+static void conf_schemas_add(json_t *all)
+{
+    char *text = NULL, name[64];
+    json_t *root, *value;
+    json_error_t error;
+    const char *key;
+    size_t len;
+
+    if (!err_is_ok(conf_json_schema_write(&text, &len)))
+        return;
+    root = json_loadb(text, len, 0, &error);
+    free(text);
+    json_object_foreach(json_object_get(root, "$defs"), key, value)
+    {
+        refs_move(value);
+        snprintf(name, sizeof(name), CONF_PREFIX "%s", key);
+        json_object_set(all, name, value);
+    }
+    json_decref(root);
+}
+
 static json_t *schemas_json(void)
 {
     json_t *all = json_object();
 
+    conf_schemas_add(all);
     for (size_t i = 0; i < ARRAY_LEN(schemas); i++)
         json_object_set_new(all, schemas[i].name, schema_json(schemas[i].schema));
     return all;

@@ -350,6 +350,10 @@ void admin_purge(struct admin_request *request)
     json_t *body = json_loadb(request->body != NULL ? request->body : "", request->body_len, JSON_REJECT_DUPLICATES, &error);
     const char *objection;
 
+    if (!admin_allows(request, TOKEN_PURGE, NULL)) {
+        json_decref(body);
+        return;
+    }
     if (!json_is_object(body)) {
         json_decref(body);
         admin_problem(request, 400, "the body is not a JSON object");

@@ -135,7 +135,7 @@ struct admin_request;
     X("Tenant", "{'type':'object','additionalProperties':false,"                                                       \
       "'required':['name','id','generation','hosts','limits','usage','origins','source'],'properties':{" SCHEMA_TENANT  \
       ",'source':{'enum':['options','file','api']},'config':{'$ref':'#/components/schemas/TenantConfig'}}}")           \
-    X("TenantConfig", "{'type':'object','description':'the value of tenants.NAME, as in a file (docs/configuration.md)'}") \
+    X("TenantConfig", "{'description':'the value of tenants.NAME, as in a file','$ref':'#/components/schemas/Config.TENANT'}") \
     X("Changed", "{'type':'object','additionalProperties':false,'required':['version','changed','notes'],'properties':{" \
       "'version':" SCHEMA_COUNT ",'changed':{'type':'boolean'},'notes':" SCHEMA_TEXTS "}}")                            \
     X("Version", "{'type':'object','additionalProperties':false,'required':[" SCHEMA_VERSION_REQUIRED "],'properties':{" \
