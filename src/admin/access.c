@@ -85,7 +85,7 @@ bool admin_identify(struct admin_request *request)
 
 /* ---- what --------------------------------------------------------------------------------------------------------- */
 
-bool admin_may(const struct admin_request *request, enum token_right right, slice tenant)
+bool admin_may_name(const struct admin_request *request, enum token_right right, slice tenant)
 {
     switch ((enum admin_identity)request->identity) {
     case ADMIN_EVERYTHING:
@@ -100,10 +100,15 @@ bool admin_may(const struct admin_request *request, enum token_right right, slic
     return false;
 }
 
+bool admin_may(const struct admin_request *request, enum token_right right, const struct tenant *tenant)
+{
+    return admin_may_name(request, right, tenant != NULL ? tenant->name : SLICE(""));
+}
+
 bool admin_sees(const struct admin_request *request, slice tenant)
 {
     for (unsigned right = 0; right < TOKEN_RIGHT_COUNT; right++)
-        if (admin_may(request, (enum token_right)right, tenant))
+        if (admin_may_name(request, (enum token_right)right, tenant))
             return true;
     return false;
 }
@@ -123,7 +128,7 @@ bool admin_allows(struct admin_request *request, enum token_right right, const s
 {
     char detail[128];
 
-    if (admin_may(request, right, tenant != NULL ? tenant->name : SLICE("")))
+    if (admin_may(request, right, tenant))
         return true;
     if (request->identity == ADMIN_NOBODY) { /* of a path that wants none */
         refuse(request, ADMIN_REFUSED_NO_TOKEN, 401, "a bearer token is needed: Authorization: Bearer TOKEN");

@@ -47,8 +47,10 @@ struct admin_request {
 
 /* Who asks? False: answered already, 401 or 429. */
 MUST_USE bool admin_identify(struct admin_request *request);
-/* May who asks do that for the tenant (empty: for all of them)? */
-MUST_USE bool admin_may(const struct admin_request *request, enum token_right right, slice tenant);
+/* May who asks do that for the tenant (NULL: for all of them)? For showing less to who may see less. */
+MUST_USE bool admin_may(const struct admin_request *request, enum token_right right, const struct tenant *tenant);
+/* The same by name, which need not be there yet; empty: for all. */
+MUST_USE bool admin_may_name(const struct admin_request *request, enum token_right right, slice tenant);
 /* May who asks do that at all, for whomever? False: answered already, 403. */
 MUST_USE bool admin_has_right(struct admin_request *request, enum token_right right);
 /* The same for a tenant, or NULL for all; false: answered already, 403. */

@@ -31,7 +31,7 @@ static const struct tenant *owner_shown(const struct browse *browse, uint16_t id
 
     if (owner == NULL || (browse->tenant != NULL && browse->tenant != owner))
         return NULL;
-    return admin_may(browse->request, TOKEN_READ, owner->name) ? owner : NULL;
+    return admin_may(browse->request, TOKEN_READ, owner) ? owner : NULL;
 }
 
 static bool is_wanted(const struct browse *browse, const struct key_parts *parts)

@@ -133,8 +133,8 @@ struct admin_request;
       ",'tenants':{'type':'array','items':{'type':'object','additionalProperties':false,"                              \
       "'required':['name','id','generation','hosts','limits','usage','origins'],'properties':{" SCHEMA_TENANT "}}}}}") \
     X("Tenant", "{'type':'object','additionalProperties':false,"                                                       \
-      "'required':['name','id','generation','hosts','limits','usage','origins','source'],'properties':{" SCHEMA_TENANT  \
-      ",'source':{'enum':['options','file','api']},'config':{'$ref':'#/components/schemas/TenantConfig'}}}")           \
+      "'required':['name','id','generation','hosts','limits','usage','origins','source','etag'],'properties':{" SCHEMA_TENANT  \
+      ",'etag':" SCHEMA_TEXT ",'source':{'enum':['options','file','api']},'config':{'$ref':'#/components/schemas/TenantConfig'}}}")           \
     X("TenantConfig", "{'description':'the value of tenants.NAME, as in a file','$ref':'#/components/schemas/Config.TENANT'}") \
     X("Changed", "{'type':'object','additionalProperties':false,'required':['version','changed','notes'],'properties':{" \
       "'version':" SCHEMA_COUNT ",'changed':{'type':'boolean'},'notes':" SCHEMA_TEXTS "}}")                            \

@@ -263,7 +263,7 @@ static json_t *stats_origins(struct admin_request *request, const struct tenant 
 
     for (unsigned t = 0; t < tenants_count(tenants); t++) {
         const struct tenant *tenant = tenants_at(tenants, t);
-        if ((only != NULL && only != tenant) || !admin_may(request, TOKEN_READ, tenant->name))
+        if ((only != NULL && only != tenant) || !admin_may(request, TOKEN_READ, tenant))
             continue;
         for (unsigned i = 0; i < tenant->origins->count; i++)
             json_array_append_new(origins, admin_origin_json(request->context, tenant, i));

@@ -175,7 +175,7 @@ void admin_tenants_list(struct admin_request *request)
     list = json_array();
     for (id++; id <= TENANT_IDS_MAX; id++) {
         const struct tenant *tenant = tenants_of_id(tenants, (uint16_t)id);
-        if (tenant == NULL || !admin_may(request, TOKEN_READ, tenant->name))
+        if (tenant == NULL || !admin_may(request, TOKEN_READ, tenant))
             continue;
         if (json_array_size(list) == limit) {
             snprintf(next, sizeof(next), "%" JSON_INTEGER_FORMAT,
@@ -196,9 +196,10 @@ void admin_tenant_get(struct admin_request *request)
         return;
     json = tenant_json(request->context, tenant);
     json_object_set_new(json, "source", json_string(source_of(request->context, tenant->name)));
-    if (admin_may(request, TOKEN_CONFIGURE, tenant->name)) /* fields that are sent to origins may be secrets */
+    if (admin_may(request, TOKEN_CONFIGURE, tenant)) /* fields that are sent to origins may be secrets */
         json_object_set_new(json, "config", config_json(request->context, tenant->name));
     etag_write(request->context, tenant->name, request->etag);
+    json_object_set_new(json, "etag", json_string(request->etag));
     admin_answer_json(request, 200, json);
 }
 
@@ -231,7 +232,7 @@ static bool precondition_holds(struct admin_request *request, slice name)
 /* May who asks change that name? False: answered already. Whoever may not see it does not learn whether it is there. */
 static bool may_change(struct admin_request *request, slice name)
 {
-    if (admin_may(request, TOKEN_CONFIGURE, name))
+    if (admin_may_name(request, TOKEN_CONFIGURE, name))
         return true;
     if (admin_sees(request, name))
         return admin_allows(request, TOKEN_CONFIGURE, tenants_named(request->context->tenants, name));

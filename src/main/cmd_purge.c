@@ -7,12 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char usage[] = "usage: warp purge URL | --everything | --tag T | --prefix P | --host H\n"
-                            "                  [--tenant NAME] [--soft] [--dry-run]\n"
-                            CLIENT_WHERE_USAGE
-                            "  URL and P are what clients ask for: http://host/path; without a scheme, http "
-                            "and https both; P ends in /\n";
-
 struct purge_wish {
     const char *url, *tag, *prefix, *host, *tenant;
     bool everything, soft, dry_run;
@@ -151,8 +145,8 @@ int cmd_purge(int argc, char **argv)
         {"soft", NULL, NULL, &wish.soft},
         {"dry-run", NULL, NULL, &wish.dry_run},
     };
-    const struct client_syntax syntax = {"purge", usage, flags, ARRAY_LEN(flags), &where, &wish.url};
-    struct client_question question = {METHOD_POST, "/api/v1/purge", NULL};
+    const struct client_syntax syntax = {"purge", flags, ARRAY_LEN(flags), &where, &wish.url, 1};
+    struct client_question question = {.method = METHOD_POST, .path = "/api/v1/purge"};
     struct client_answer answer = {0};
     char *json;
     int code;
