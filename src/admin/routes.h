@@ -110,8 +110,9 @@ struct admin_request;
       "},'additionalProperties':false}")                                                                               \
     X("OpenAPI", "{'type':'object','required':['openapi','info','paths','components']}")                               \
     X("Purge", "{'type':'object'}")                                                                                    \
-    X("Purged", "{'type':'object','required':['seq','matched','matched_is_exact','durable'],'properties':{'seq':" SCHEMA_COUNT \
-      ",'matched':" SCHEMA_COUNT ",'matched_is_exact':{'type':'boolean'},'durable':{'type':'boolean'}}}")              \
+    X("Purged", "{'type':'object','required':['matched','matched_is_exact'],'properties':{'seq':" SCHEMA_COUNT           \
+      ",'matched':" SCHEMA_COUNT ",'matched_is_exact':{'type':'boolean'},'durable':{'type':'boolean'},'sample':" SCHEMA_TEXTS \
+      "},'anyOf':[{'required':['seq','durable']},{'required':['sample']}]}")                                           \
     X("Purges", "{'type':'object','required':['purges'],'properties':{'purges':{'type':'array','items':{'type':'object'}}}}") \
     X("Objects", "{'type':'object','required':['objects','next'],'additionalProperties':false,'properties':{'next':" SCHEMA_TEXT \
       ",'objects':{'type':'array','items':{'type':'object','additionalProperties':false,"                              \
