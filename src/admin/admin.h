@@ -5,6 +5,7 @@
 #define WARP_ADMIN_ADMIN_H
 
 #include "admin/control.h"
+#include "fill/refresh.h"
 #include "origin/origin.h"
 #include "proto/stream.h"
 #include "stat/access.h"
@@ -43,6 +44,10 @@ struct admin_context {
     struct tokens *tokens; /* besides `token`, which may everything; admin_open makes it */
     const char *token;
     const char *version;
+    struct refresher *refresher; /* for soft purges; NULL: nothing is fetched again */
+    struct list walks;           /* of purges, over what is stored: see admin_open */
+    unsigned walk_count;
+    _Atomic uint64_t walks_refused;
     const char *const *notes; /* sentences for /readyz: what is degraded */
     unsigned note_count;
     int64_t started_ms;
@@ -58,9 +63,13 @@ struct admin_context {
     bool tokens_are_damaged; /* their file says nothing that can be understood: it is left alone */
 };
 
-/* When all above is set, before the first request: reads the tokens. */
+/* Before the first request, and behind the last one. */
 MUST_USE err admin_open(struct admin_context *context);
+/* When the control is there: reads the tokens. */
+MUST_USE err admin_start(struct admin_context *context);
 void admin_close(struct admin_context *context);
+/* May whoever has that token (data NULL: none) do that for the tenant? Any thread. */
+MUST_USE bool admin_bearer_may(const struct admin_context *context, slice bearer, enum token_right right, const struct tenant *tenant);
 
 extern const struct server_events admin_events;
 /* Collector for what the store, the origins and the process know. arg: struct admin_context. */
