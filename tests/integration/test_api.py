@@ -557,3 +557,39 @@ def test_objects(api, origin):
         if not cursor:
             break
     assert sorted(seen) == [f"http://shop.test/a/{n}" for n in range(5)]
+
+
+# ---- purges by tokens -----------------------------------------------------------------------------------------------
+
+
+def test_a_tenants_token_purges_its_tenant_alone(api, origin):
+    for host in ("shop.test", "blog.test"):
+        put_object(api, origin, host, "/a", headers={"Cache-Tag": "t", **FRESH})
+    user = api.as_(api.make_token("ci", "purge", "read", tenants=["shop"]))
+    for wish in ({"tag": "t", "tenant": "blog"}, {"url": "http://blog.test/a"}, {"everything": True, "tenant": "blog"}):
+        assert user.ask("POST", "purge", wish).status == 404, wish
+    assert user.ask("POST", "purge", {"everything": True}).status == 403
+    assert api.warp.get("/a", host="blog.test").is_hit and api.warp.get("/a", host="shop.test").is_hit
+    assert user.change("POST", "purge", {"tag": "t", "tenant": "shop"})["matched"] == 1
+    assert api.warp.get("/a", host="blog.test").is_hit
+    assert [(p["who"], p["tenant"]) for p in api.get("purges")["purges"]] == [("token ci", "shop")]
+    api.change("POST", "purge", {"tag": "t", "tenant": "blog"})
+    assert [p["tenant"] for p in user.get("purges")["purges"]] == ["shop"]
+    reader = api.as_(api.make_token("reader", "read"))
+    assert reader.ask("POST", "purge", {"tag": "t", "tenant": "shop"}).status == 403
+
+
+def test_the_purge_method_by_tokens(api, origin):
+    for host in ("shop.test", "blog.test"):
+        put_object(api, origin, host, "/a")
+    purger, reader = api.make_token("ci", "purge", tenants=["shop"]), api.make_token("reader", "read")
+
+    def purge(host, token):
+        return api.warp.get("/a", {"Authorization": f"Bearer {token}"}, method="PURGE", host=host).status
+
+    assert purge("shop.test", reader) == purge("blog.test", purger) == purge("shop.test", purger[:-1]) == 403
+    assert api.warp.get("/a", host="shop.test").is_hit and api.warp.get("/a", host="blog.test").is_hit
+    assert purge("shop.test", purger) == 200
+    put_object(api, origin, "shop.test", "/a")
+    api.change("DELETE", "tokens/ci")
+    assert purge("shop.test", purger) == 403
