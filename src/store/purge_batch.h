@@ -3,6 +3,9 @@
  *   new -> add ... -> start --each acts at once; all are durable, or cannot be--> done
  *                        +--abandon: nobody waits any more; they act all the same
  *
+ * A few purges are counted each by itself; of more, one look over what is stored counts for all of them: an object is counted
+ * for the first purge that hits it.
+ *
  * Limits: as many as new was told; PURGE_BATCH_DURABLE_NS until a device that does not answer is taken for one that failed.
  * Threads: its loop's. */
 #ifndef WARP_STORE_PURGE_BATCH_H
@@ -11,6 +14,8 @@
 #include "store/storage.h"
 
 #define PURGE_BATCH_DURABLE_NS UINT64_C(10000000000)
+#define PURGE_BATCH_APART_MAX  4u     /* purges that are counted each by itself */
+#define PURGE_BATCH_LOOKS_MAX  10000u /* objects that are looked at to count for more of them: about a millisecond */
 
 struct purge_batch;
 

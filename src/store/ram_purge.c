@@ -144,6 +144,21 @@ static void count_tenant(const struct ram *ram, struct store_purge *purge)
     }
 }
 
+/* In effect already. */
+static void count_label(struct ram *ram, struct store_purge *purge, uint64_t before)
+{
+    if (is_overflow(ram->storage.purges, purge)) {
+        purge->matched_is_exact = false; /* it took everything of the tenant, and was counted so */
+    } else if (has_key(purge)) {
+        count_by_key(ram, purge, before);
+    } else if (purge->is_counted) {
+        purge->matched = purge->count;
+        purge->matched_is_exact = purge->count_is_exact;
+    } else if (!purge->uncounted) {
+        count_by_scan(ram, purge, before);
+    }
+}
+
 enum store_status ram_purge(struct storage *storage, struct store_purge *purge)
 {
     struct ram *ram = ram_of(storage);
@@ -153,7 +168,6 @@ enum store_status ram_purge(struct storage *storage, struct store_purge *purge)
                                 .kind = (uint8_t)purge->kind,
                                 .label = is_tenant ? 0 : purge->label.hash,
                                 .soft = purge->soft};
-    bool is_overflown;
     uint64_t before;
 
     atomic_fetch_add_explicit(&ram->purge_attempts, 1, memory_order_relaxed);
@@ -161,13 +175,8 @@ enum store_status ram_purge(struct storage *storage, struct store_purge *purge)
         count_tenant(ram, purge);
     purge->seq = purge_log_append(storage->purges, &entry, &purge->note, &before);
     purge->durable = true; /* nothing outlives the process, so nothing purged can come back */
-    is_overflown = !is_tenant && is_overflow(storage->purges, purge);
-    if (is_overflown)
-        purge->matched_is_exact = false; /* it took everything of the tenant, and was counted so */
-    else if (!is_tenant && has_key(purge))
-        count_by_key(ram, purge, before);
-    else if (!is_tenant && !purge->uncounted)
-        count_by_scan(ram, purge, before);
+    if (!is_tenant)
+        count_label(ram, purge, before);
     purge_log_counted(storage->purges, purge->seq, purge->matched, purge->matched_is_exact);
     return STORE_DONE;
 }

@@ -222,6 +222,9 @@ struct store_purge {
     bool keys_are_all;        /* with a key: no other object can have the label */
     struct purge_note note;   /* for the purge log */
     bool soft;
+    bool is_counted;  /* in: the caller has counted: what it matches is the next two */
+    bool count_is_exact;
+    uint64_t count;
     bool uncounted;   /* in: do not count what it matches (invalidation by a request: costs no walk) */
     uint64_t seq;     /* out */
     uint64_t matched; /* out: objects known to match; not exact: about, or at least, so many */
