@@ -2,6 +2,7 @@
 API's own description by warp.py."""
 import json
 import socket
+import subprocess
 import threading
 import time
 from urllib.parse import quote
@@ -593,3 +594,30 @@ def test_the_purge_method_by_tokens(api, origin):
     put_object(api, origin, "shop.test", "/a")
     api.change("DELETE", "tokens/ci")
     assert purge("shop.test", purger) == 403
+
+
+# ---- numbers of many tenants ----------------------------------------------------------------------------------------
+
+
+def test_metrics_of_many_tenants_are_bounded(start_api, origin):
+    text = "tenants:\n" + "".join(f"  t{n}: {{hosts: t{n}.test}}\n" for n in range(30)) + "  other: {hosts: other.test}\n"
+    api = start_api(text, args=["--metrics-tenants", "3"])
+    for n, times in ((7, 4), (8, 3), (9, 2), (10, 1)):
+        for i in range(times):
+            put_object(api, origin, f"t{n}.test", f"/{i}")
+    put_object(api, origin, "other.test", "/")
+    api.warp.wait_metric(11, "warp_requests_total")
+    names = {}
+    for sample in api.warp.metrics():
+        if 'tenant="' in sample:
+            names.setdefault(sample.split("{")[0], set()).add(sample.split('tenant="')[1].split('"')[0])
+    for metric in ("warp_requests_total", "warp_response_bytes_total", "warp_tenant_bytes", "warp_origin_requests_total"):
+        assert names[metric] == {"t7", "t8", "t9", "other"}, metric
+    assert names["warp_origin_healthy"] == {"t7", "t8", "t9"}
+    assert api.warp.metric("warp_requests_total", tenant="other", outcome="miss") == 2
+    assert api.warp.metric("warp_requests_total", tenant="t7", outcome="miss") == 4
+    assert api.warp.metric("warp_origin_requests_total", tenant="other") == 2
+    used = sum(t["usage"]["bytes"]["ram"] for t in api.get("tenants?limit=1000")["tenants"])
+    assert api.warp.metric("warp_tenant_bytes", tier="ram") == used > 11 * 100
+    done = subprocess.run(["promtool", "check", "metrics"], input=api.warp.admin("GET", "/metrics").body, capture_output=True)
+    assert done.returncode == 0 and not done.stdout.strip() and not done.stderr.strip(), done
