@@ -32,8 +32,8 @@ struct admin_request;
     X(GET, "/api/v1/openapi.json", ANY, READ, SOME, admin_openapi, "", "", "OpenAPI", "200", "this API, described")    \
     X(POST, "/api/v1/purge", SECRET, PURGE, SOME, admin_purge, "", "Purge", "Purged", "200 503",                       \
       "make stored answers unusable, or stale")                                                                        \
-    X(GET, "/api/v1/purges", SECRET, READ, SOME, admin_purges, "since,limit,tenant", "", "Purges", "200",              \
-      "the newest purges: who, when, what, and what came of it")                                                       \
+    X(GET, "/api/v1/purges", SECRET, READ, SOME, admin_purges, "tenant,since,limit", "", "Purges", "200",              \
+      "the newest purges, or those behind a sequence: who, when, what, how many matched")                              \
     X(GET, "/api/v1/objects", SECRET, READ, SOME, admin_objects, "tenant,prefix,limit,cursor", "", "Objects", "200",   \
       "what is stored")                                                                                                \
     X(GET, "/api/v1/origins", SECRET, READ, SOME, admin_origins, "tenant", "", "Origins", "200",                       \
@@ -109,11 +109,19 @@ struct admin_request;
       ",'title':" SCHEMA_TEXT ",'status':{'type':'integer'},'detail':" SCHEMA_TEXT ",'errors':" SCHEMA_TEXTS           \
       "},'additionalProperties':false}")                                                                               \
     X("OpenAPI", "{'type':'object','required':['openapi','info','paths','components']}")                               \
-    X("Purge", "{'type':'object'}")                                                                                    \
-    X("Purged", "{'type':'object','required':['matched','matched_is_exact'],'properties':{'seq':" SCHEMA_COUNT           \
-      ",'matched':" SCHEMA_COUNT ",'matched_is_exact':{'type':'boolean'},'durable':{'type':'boolean'},'sample':" SCHEMA_TEXTS \
-      "},'anyOf':[{'required':['seq','durable']},{'required':['sample']}]}")                                           \
-    X("Purges", "{'type':'object','required':['purges'],'properties':{'purges':{'type':'array','items':{'type':'object'}}}}") \
+    X("Purge", "{'type':'object','additionalProperties':false,'properties':{'url':" SCHEMA_TEXT ",'prefix':" SCHEMA_TEXT \
+      ",'host':" SCHEMA_TEXT ",'tag':" SCHEMA_TEXT ",'tags':{'type':'array','items':{'type':'string'},'minItems':1,'maxItems':256}," \
+      "'group':" SCHEMA_TEXT ",'everything':{'const':true},'tenant':" SCHEMA_TEXT ",'soft':{'type':'boolean'}," \
+      "'refresh':{'type':'boolean'},'dry_run':{'type':'boolean'}}}")                                                   \
+    X("Purged", "{'type':'object','additionalProperties':false,'required':['matched','matched_is_exact'],'properties':{" \
+      "'seq':" SCHEMA_COUNT ",'matched':" SCHEMA_COUNT ",'matched_is_exact':{'type':'boolean'},'durable':{'type':'boolean'}," \
+      "'sample':" SCHEMA_TEXTS "}}")                                                                                   \
+    X("Purges", "{'type':'object','additionalProperties':false,'required':['purges','next','oldest'],'properties':{"  \
+      "'next':" SCHEMA_COUNT ",'oldest':" SCHEMA_COUNT ",'purges':{'type':'array','items':{'type':'object','additionalProperties':false," \
+      "'required':['seq','time','who','source','tenant','kind','what','soft','matched','matched_is_exact','durable'],'properties':{" \
+      "'seq':" SCHEMA_COUNT ",'time':" SCHEMA_TEXT ",'who':{'type':['string','null']},'source':{'type':['string','null']}," \
+      "'tenant':{'type':['string','null']},'kind':" SCHEMA_TEXT ",'what':{'type':['string','null']},'soft':{'type':'boolean'}," \
+      "'matched':" SCHEMA_COUNT ",'matched_is_exact':{'type':'boolean'},'durable':{'type':['boolean','null']}}}}}}")   \
     X("Objects", "{'type':'object','required':['objects','next'],'additionalProperties':false,'properties':{'next':" SCHEMA_TEXT \
       ",'objects':{'type':'array','items':{'type':'object','additionalProperties':false,"                              \
       "'required':['tenant','url','vary','status','bytes','age','ttl','hits','complete'],'properties':{"               \

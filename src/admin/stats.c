@@ -19,22 +19,41 @@ static void collect_tier(const struct storage *storage, enum metric metric, stru
         STORE_COUNTERS(X)
         STORE_GAUGES(X)
 #undef X
-    case METRIC_warp_tenant_bytes: {
-        slice labels[2] = {SLICE("default"), tier};
-        metrics_emit(writer, labels, (double)storage_tenant_bytes(storage, 1));
-        break;
-    }
     default:
         break;
     }
+}
+
+static void collect_tenant_bytes(struct admin_context *context, const struct storage *storage, struct metrics_writer *writer)
+{
+    slice labels[2] = {SLICE("other"), slice_str(storage_name(storage))};
+    bool is_any_hidden = false;
+    uint64_t other = 0;
+
+    for (unsigned t = 0; t < tenants_count(context->tenants); t++) {
+        const struct tenant *tenant = tenants_at(context->tenants, t);
+        uint64_t bytes = storage_tenant_bytes(storage, tenant->id);
+        if (metrics_shows(writer, tenant->name)) {
+            metrics_emit(writer, (slice[]){tenant->name, labels[1]}, (double)bytes);
+        } else {
+            other += bytes;
+            is_any_hidden = true;
+        }
+    }
+    if (is_any_hidden)
+        metrics_emit(writer, labels, (double)other);
 }
 
 static void collect_store(struct admin_context *context, enum metric metric, struct metrics_writer *writer)
 {
     const struct storage *tier;
 
-    for (unsigned i = 0; (tier = storage_tier(context->storage, i)) != NULL; i++)
-        collect_tier(tier, metric, writer);
+    for (unsigned i = 0; (tier = storage_tier(context->storage, i)) != NULL; i++) {
+        if (metric == METRIC_warp_tenant_bytes)
+            collect_tenant_bytes(context, tier, writer);
+        else
+            collect_tier(tier, metric, writer);
+    }
 }
 
 static void emit_named(struct metrics_writer *writer, const char *name, uint64_t value)
@@ -138,7 +157,7 @@ static void collect_origins(struct admin_context *context, struct metrics_writer
 {
     for (unsigned t = 0; t < tenants_count(context->tenants); t++) {
         const struct tenant *tenant = tenants_at(context->tenants, t);
-        for (unsigned i = 0; i < tenant->origins->count; i++) {
+        for (unsigned i = 0; metrics_shows(writer, tenant->name) && i < tenant->origins->count; i++) {
             const struct origin *origin = &tenant->origins->origins[i];
             slice labels[2] = {tenant->name, slice_str(origin->name)};
             metrics_emit(writer, labels, origin_is_healthy(origin, loop_now_ns(context->loop)) ? 1 : 0);

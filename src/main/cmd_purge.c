@@ -203,7 +203,7 @@ int cmd_purge(int argc, char **argv)
         {"dry-run", NULL, NULL, &wish.dry_run},
         {"json", NULL, NULL, &wish.json},
     };
-    const struct client_syntax syntax = {"purge", flags, ARRAY_LEN(flags), &where, &wish.url, 1};
+    const struct client_syntax syntax = {.command = "purge", .flags = flags, .flag_count = ARRAY_LEN(flags), .where = &where, .word = &wish.url};
     struct client_question question = {.method = METHOD_POST, .path = "/api/v1/purge"};
     struct client_answer answer = {0};
     char *json;

@@ -31,9 +31,9 @@
     X("purge", "--tag T", "what carries the tag in Surrogate-Key or Cache-Tag")                                        \
     X("purge", "--prefix P", "what begins so: http://host/path/ with the / at its end")                                \
     X("purge", "--host H", "a host, or host:port")                                                                     \
-    X("purge", "--group G --host H", "a group of Cache-Groups, of that host's origin")                                 \
+    X("purge", "--group G --host H", "a group of Cache-Groups, of URL's or H's origin")                                \
     X("purge", "--everything", "all of it")                                                                            \
-    X("purges", "[--since SEQ] [--tenant NAME]", "the newest ones, or those behind a sequence")                         \
+    X("purges", "", "the newest 100, or --limit N; with --since those behind that purge, the oldest first")            \
     X("stats", "[--tenant NAME]", "")                                                                                  \
     X("tenants", "[list]", "all of them")                                                                              \
     X("tenants", "show NAME", "one, with its configuration")                                                           \
@@ -58,20 +58,20 @@
 #define COMMAND_FLAGS(X)                                                                                               \
     X("origin", "listen", "ADDR", "where; default 127.0.0.1:8001")                                                     \
     X("check", "json", NULL, "for scripts")                                                                            \
-    X("purge", "tag", "T", "purge what carries this tag; may be repeated")                                                              \
+    X("purge", "tag", "T", "purge what carries this tag; may be repeated")                                             \
     X("purge", "prefix", "P", "purge what begins so")                                                                  \
     X("purge", "host", "H", "purge what is of this host")                                                              \
-    X("purge", "group", "G", "purge what is in this group")                                                            \
+    X("purge", "group", "G", "purge what is of this group; with URL or --host, whose it is")                           \
     X("purge", "tenant", "NAME", "of this tenant; default: the URL's")                                                 \
     X("purge", "everything", NULL, "purge all")                                                                        \
     X("purge", "soft", NULL, "make it stale only")                                                                     \
-    X("purge", "refresh", NULL, "with --soft: fetch what is asked for often again")                                    \
+    X("purge", "refresh", NULL, "with --soft: fetch again what is asked for often")                                    \
     X("purge", "dry-run", NULL, "only say what it would match")                                                        \
     X("purge", "json", NULL, "for scripts")                                                                            \
-    X("purges", "since", "SEQ", "only those behind it, the oldest first")                                              \
-    X("purges", "limit", "N", "how many at most; default 100")                                                         \
+    X("purges", "since", "SEQ", "only those behind this purge")                                                        \
+    X("purges", "limit", "N", "how many at most; default: 100")                                                        \
     X("purges", "tenant", "NAME", "of this tenant alone")                                                              \
-    X("purges", "json", NULL, "for scripts")                                                        \
+    X("purges", "json", NULL, "for scripts")                                                                           \
     X("stats", "tenant", "NAME", "of this tenant alone")                                                               \
     X("stats", "json", NULL, "for scripts")                                                                            \
     X("tenants", "dry-run", NULL, "set: only say whether it could be")                                                 \
@@ -104,6 +104,8 @@
     X("check", "warp check /etc/warp.yaml", "before a reload")                                                         \
     X("purge", "warp purge https://www.example.org/news/", "one page, with all its variants")                          \
     X("purge", "warp purge --tag article-17 --tenant shop", "what carries a tag, of one tenant")                       \
+    X("purge", "warp purge --prefix www.example.org/img/ --soft --refresh", "stale, and fetched again while it is asked for") \
+    X("purges", "warp purges --tenant shop --limit 20", "its last twenty")                                             \
     X("stats", "warp stats --tenant shop --json", "numbers of one tenant, for a script")                               \
     X("tenants", "warp tenants set shop shop.yaml --create", "make a tenant of a file")                                \
     X("tenants", "warp tenants show shop", "its limits, usage and configuration")                                      \

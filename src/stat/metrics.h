@@ -146,6 +146,7 @@ enum metric {
 
 #define METRICS_TENANTS_MAX 65536u
 #define METRICS_ORIGINS_MAX 16384u
+#define METRICS_TENANTS_SHOWN 1000u /* by default */
 #define METRICS_ORIGIN_UNKNOWN UINT16_MAX /* an id that counts as "unknown" */
 
 struct metric_names {
@@ -155,6 +156,7 @@ struct metric_names {
 
 struct metrics_config {
     unsigned threads;               /* blocks */
+    unsigned tenants_shown; /* that have series of their own: those with the most requests; 0: the default */
     struct metric_names not_stored; /* reasons not to store, indexed by their enum */
     struct metric_names refused;    /* reasons to refuse a request */
     struct metric_names limits;
@@ -198,6 +200,8 @@ void metric_connection(struct metrics_block *block, enum conn_state from, enum c
  * ------------------------------------------------------------------------------------- */
 
 struct metrics_writer;
+/* Has that tenant series of its own in this page? What is said of the others is summed under "other". */
+bool metrics_shows(const struct metrics_writer *writer, slice tenant);
 /* Called at each scrape once per metric of the table; emits the samples of that one, if it has any. */
 typedef void metrics_collector(void *arg, enum metric metric, struct metrics_writer *writer);
 MUST_USE err metrics_collect(struct metrics *metrics, metrics_collector *collector, void *arg);

@@ -2,6 +2,7 @@
 API's own description by warp.py."""
 import json
 import socket
+import subprocess
 import threading
 import time
 from urllib.parse import quote
@@ -557,3 +558,66 @@ def test_objects(api, origin):
         if not cursor:
             break
     assert sorted(seen) == [f"http://shop.test/a/{n}" for n in range(5)]
+
+
+# ---- purges by tokens -----------------------------------------------------------------------------------------------
+
+
+def test_a_tenants_token_purges_its_tenant_alone(api, origin):
+    for host in ("shop.test", "blog.test"):
+        put_object(api, origin, host, "/a", headers={"Cache-Tag": "t", **FRESH})
+    user = api.as_(api.make_token("ci", "purge", "read", tenants=["shop"]))
+    for wish in ({"tag": "t", "tenant": "blog"}, {"url": "http://blog.test/a"}, {"everything": True, "tenant": "blog"}):
+        assert user.ask("POST", "purge", wish).status == 404, wish
+    assert user.ask("POST", "purge", {"everything": True}).status == 403
+    assert api.warp.get("/a", host="blog.test").is_hit and api.warp.get("/a", host="shop.test").is_hit
+    assert user.change("POST", "purge", {"tag": "t", "tenant": "shop"})["matched"] == 1
+    assert api.warp.get("/a", host="blog.test").is_hit
+    assert [(p["who"], p["tenant"]) for p in api.get("purges")["purges"]] == [("token ci", "shop")]
+    api.change("POST", "purge", {"tag": "t", "tenant": "blog"})
+    assert [p["tenant"] for p in user.get("purges")["purges"]] == ["shop"]
+    reader = api.as_(api.make_token("reader", "read"))
+    assert reader.ask("POST", "purge", {"tag": "t", "tenant": "shop"}).status == 403
+
+
+def test_the_purge_method_by_tokens(api, origin):
+    for host in ("shop.test", "blog.test"):
+        put_object(api, origin, host, "/a")
+    purger, reader = api.make_token("ci", "purge", tenants=["shop"]), api.make_token("reader", "read")
+
+    def purge(host, token):
+        return api.warp.get("/a", {"Authorization": f"Bearer {token}"}, method="PURGE", host=host).status
+
+    assert purge("shop.test", reader) == purge("blog.test", purger) == purge("shop.test", purger[:-1]) == 403
+    assert api.warp.get("/a", host="shop.test").is_hit and api.warp.get("/a", host="blog.test").is_hit
+    assert purge("shop.test", purger) == 200
+    put_object(api, origin, "shop.test", "/a")
+    api.change("DELETE", "tokens/ci")
+    assert purge("shop.test", purger) == 403
+
+
+# ---- numbers of many tenants ----------------------------------------------------------------------------------------
+
+
+def test_metrics_of_many_tenants_are_bounded(start_api, origin):
+    text = "tenants:\n" + "".join(f"  t{n}: {{hosts: t{n}.test}}\n" for n in range(30)) + "  other: {hosts: other.test}\n"
+    api = start_api(text, args=["--metrics-tenants", "3"])
+    for n, times in ((7, 4), (8, 3), (9, 2), (10, 1)):
+        for i in range(times):
+            put_object(api, origin, f"t{n}.test", f"/{i}")
+    put_object(api, origin, "other.test", "/")
+    api.warp.wait_metric(11, "warp_requests_total")
+    names = {}
+    for sample in api.warp.metrics():
+        if 'tenant="' in sample:
+            names.setdefault(sample.split("{")[0], set()).add(sample.split('tenant="')[1].split('"')[0])
+    for metric in ("warp_requests_total", "warp_response_bytes_total", "warp_tenant_bytes", "warp_origin_requests_total"):
+        assert names[metric] == {"t7", "t8", "t9", "other"}, metric
+    assert names["warp_origin_healthy"] == {"t7", "t8", "t9"}
+    assert api.warp.metric("warp_requests_total", tenant="other", outcome="miss") == 2
+    assert api.warp.metric("warp_requests_total", tenant="t7", outcome="miss") == 4
+    assert api.warp.metric("warp_origin_requests_total", tenant="other") == 2
+    used = sum(t["usage"]["bytes"]["ram"] for t in api.get("tenants?limit=1000")["tenants"])
+    assert api.warp.metric("warp_tenant_bytes", tier="ram") == used > 11 * 100
+    done = subprocess.run(["promtool", "check", "metrics"], input=api.warp.admin("GET", "/metrics").body, capture_output=True)
+    assert done.returncode == 0 and not done.stdout.strip() and not done.stderr.strip(), done

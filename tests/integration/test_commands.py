@@ -115,6 +115,25 @@ def test_what_an_owner_writes_steers_no_terminal(cli, tmp_path):
     assert "\x1b" not in cli("tenants", "show", "new") and "\u00e9" not in cli("tenants", "show", "new")
 
 
+def test_the_readme(start_warp, origin, tmp_path):
+    """Its lines about tenants, against a WARP with flags alone; what was there before is there after."""
+    text = (ROOT / "README.md").read_text().split("**Tenants and tokens.**")[1].split("```")[1]
+    warp = start_warp(origin, args=["--state-dir", str(tmp_path / "state")])
+    env = {**os.environ, "WARP_ADMIN": f"127.0.0.1:{warp.admin_port}", "WARP_TOKEN": warp.token}
+    commands = [line.split("   #")[0] for line in text.strip().splitlines()]
+    assert len(commands) == 4
+    for n, command in enumerate(commands):
+        done = subprocess.run(["bash", "-c", command.replace("build/release/warp", BINARY)], capture_output=True, text=True, env=env)
+        assert done.returncode == 0, done
+        if n == 2:
+            assert warp.get("/", host="any.test").status == 421
+            assert "shop-ci" in done.stdout and "tenant shop" in done.stdout
+    with warp.client() as client:
+        client.request("/", host="any.test")
+        origin.expect("/").answer(200)
+        assert client.read_response().status == 200
+
+
 # ---- help, completions, man pages -----------------------------------------------------------------------------------
 
 
