@@ -115,7 +115,7 @@ struct admin_request;
       "'refresh':{'type':'boolean'},'dry_run':{'type':'boolean'}}}")                                                   \
     X("Purged", "{'type':'object','additionalProperties':false,'required':['matched','matched_is_exact'],'properties':{" \
       "'seq':" SCHEMA_COUNT ",'matched':" SCHEMA_COUNT ",'matched_is_exact':{'type':'boolean'},'durable':{'type':'boolean'}," \
-      "'sample':" SCHEMA_TEXTS "}}")                                                                                   \
+      "'sample':" SCHEMA_TEXTS "},'anyOf':[{'required':['seq','durable']},{'required':['sample']}]}")                  \
     X("Purges", "{'type':'object','additionalProperties':false,'required':['purges','next','oldest'],'properties':{"  \
       "'next':" SCHEMA_COUNT ",'oldest':" SCHEMA_COUNT ",'purges':{'type':'array','items':{'type':'object','additionalProperties':false," \
       "'required':['seq','time','who','source','tenant','kind','what','soft','matched','matched_is_exact','durable'],'properties':{" \
