@@ -33,7 +33,7 @@ bool disk_is_spared(const struct disk *disk, uint16_t tenant)
 
 struct own {
     struct disk *disk;
-    uint64_t wanted, freed;
+    uint64_t wanted, freed, count;
     uint16_t tenant;
 };
 
@@ -49,6 +49,7 @@ static void own_visit(void *arg, struct disk_entry *entry)
         return;
     }
     disk_entry_gone(own->disk, entry);
+    own->count++;
     own->freed += disk_size_of_class(entry->size_class);
     entry->kind = DISK_NONE;
 }
@@ -81,6 +82,7 @@ bool disk_own_room(struct disk_device *device, uint16_t tenant, uint64_t bytes)
     if (own.wanted == UINT64_MAX)
         return false;
     own_walk(device, &own);
+    atomic_fetch_add_explicit(&device->disk->evictions, own.count, memory_order_relaxed);
     atomic_fetch_add_explicit(&device->disk->evicted_bytes, own.freed, memory_order_relaxed);
     return store_share_fits(share, bytes);
 }
