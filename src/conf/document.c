@@ -2,13 +2,15 @@
 #include "conf/document_own.h"
 
 #include "base/hash.h"
+#include "base/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define VISITED_SLOTS (2 * CONF_FILES_MAX) /* a power of two */
-#define PATH_BYTES_MAX 4096u
+#define VISITED_SLOTS    (2 * CONF_FILES_MAX) /* a power of two */
+#define PATH_BYTES_MAX   4096u
+#define PATH_SHOWN_BYTES 320u
 
 static_assert(CONF_FILES_MAX < UINT16_MAX && (VISITED_SLOTS & (VISITED_SLOTS - 1)) == 0, "slots hold file + 1");
 
@@ -112,10 +114,12 @@ static void tenants_join(struct conf_document *document, struct conf_node *tenan
 {
     struct conf_path path = {.key = tenants->key};
 
-    if (tenants->is_bad)
-        return;
-    if (tenants->kind != CONF_MAP) {
-        conf_path_problem(report, document, tenants->mark, &path, "is not a mapping; write the names of tenants, and below each what it has");
+    if (tenants->is_bad) {
+        document->is_cut = true;
+    } else if (tenants->kind != CONF_MAP) {
+        document->is_cut = true;
+        conf_path_problem(report, document, tenants->mark, &path,
+                          "is not a mapping; write the names of tenants, and below each what it has");
     } else if (document->tenants == NULL) {
         document->tenants = tenants;
         entry_append(document->root, &document->root_end, tenants);
@@ -129,15 +133,17 @@ static void tenants_join(struct conf_document *document, struct conf_node *tenan
 
 static void document_join(struct conf_document *document, struct conf_node *top, struct conf_report *report)
 {
-    if (top == NULL || top->kind == CONF_NULL || top->is_bad)
+    if (top == NULL)
+        return;
+    document->is_cut |= top->is_bad;
+    if (top->kind == CONF_NULL || top->is_bad)
         return;
     if (top->kind != CONF_MAP) {
-        conf_path_problem(report, document, top->mark, NULL, "the file is not a mapping; write one setting a line, such as cache-size: 2g");
+        conf_path_problem(report, document, top->mark, NULL,
+                          "the file is not a mapping; write one setting a line, such as cache-size: 2g");
         document->is_cut = true;
         return;
     }
-    if (document->root->mark.line == 0)
-        document->root->mark = top->mark;
     for (struct conf_node *entry = top->first, *next; entry != NULL; entry = next) {
         next = entry->next;
         if (slice_eq(entry->key, SLICE("tenants")))
@@ -159,7 +165,8 @@ err conf_document_unique(struct conf_document *document, struct conf_report *rep
     return document->tenants != NULL ? conf_map_unique(document->tenants, &tenants, document, report) : ERR_OK;
 }
 
-err conf_document_join_file(struct conf_document *document, uint16_t file, struct conf_report *report, const struct conf_node **ret_include)
+err conf_document_join_file(struct conf_document *document, uint16_t file, struct conf_report *report,
+                            const struct conf_node **ret_include)
 {
     struct conf_node *top;
 
@@ -188,11 +195,16 @@ MUST_USE static err tenants_make(struct conf_document *document)
 err conf_document_join_tenant(struct conf_document *document, uint16_t file, struct conf_report *report)
 {
     const struct conf_path tenants = {.key = SLICE("tenants")}, path = {.up = &tenants, .key = document->files[file].tenant};
+    bool was_cut = document->is_cut, is_cut;
     struct conf_node *top;
 
+    document->is_cut = false;
     TRY(conf_yaml_read(document, file, &path, report, &top));
-    if (top == NULL && !document->is_cut)
-        conf_path_problem(report, document, (struct conf_mark){.line = 1, .column = 1, .file = file}, &path, "has no value; write a mapping, such as hosts: www.example");
+    is_cut = document->is_cut;
+    document->is_cut |= was_cut;
+    if (top == NULL && !is_cut)
+        conf_path_problem(report, document, (struct conf_mark){.line = 1, .column = 1, .file = file}, &path,
+                          "has no value; write a mapping, such as hosts: www.example");
     ENSURE(top != NULL && !top->is_bad, INVALID);
     TRY(tenants_make(document));
     top->key = document->files[file].tenant;
@@ -235,6 +247,19 @@ PRINTF(3, 4) static void include_problem(struct files *files, const struct inclu
     files->document->is_cut = true;
 }
 
+/* Whole: the end of a path says more than its beginning. */
+static const char *path_quoted(const char *path, char buffer[PATH_SHOWN_BYTES])
+{
+    size_t len;
+
+    buffer[0] = '"';
+    log_safe(slice_str(path), buffer + 1, PATH_SHOWN_BYTES - 2);
+    len = strlen(buffer);
+    buffer[len] = '"';
+    buffer[len + 1] = '\0';
+    return buffer;
+}
+
 /* The slot of a file that was read already, or a free one. */
 static uint16_t *slot_of(struct files *files, const char *name)
 {
@@ -262,17 +287,18 @@ MUST_USE static err name_find(struct files *files, const char *path, const char 
 MUST_USE static bool include_is_new(struct files *files, const struct include *include, const char *name)
 {
     uint16_t slot = *slot_of(files, name), file = include->from;
-    char safe[CONF_QUOTED_BYTES];
+    char safe[PATH_SHOWN_BYTES];
 
     if (slot == 0)
         return true;
-    conf_quoted(slice_str(include->path), safe);
+    path_quoted(include->path, safe);
     while (file != slot - 1 && files->from[file] != file)
         file = files->from[file];
     if (file == slot - 1)
         include_problem(files, include, "%s includes itself; write each file once", safe);
     else
-        include_problem(files, include, "%s is included twice; write each file once, and patterns that leave out what is named", safe);
+        include_problem(files, include, "%s is included twice; write each file once, and patterns that leave out what is named",
+                        safe);
     return false;
 }
 
@@ -290,19 +316,19 @@ static const char *read_problem(err e)
 MUST_USE static err file_load(struct files *files, const struct include *include, uint16_t *ret_file)
 {
     struct conf_document *document = files->document;
-    char *text = NULL, safe[CONF_QUOTED_BYTES];
+    char *text = NULL, safe[PATH_SHOWN_BYTES];
     size_t len = 0;
     err result = files->source->read(include->path, CONF_FILE_BYTES_MAX, &text, &len);
 
     ENSURE(result.code != ERR_MEMORY, MEMORY);
     if (!err_is_ok(result) && document->file_count == 0) {
-        conf_report_add(files->report, NULL, include->mark, include->path, "cannot be read: %s; name a plain file of at most 16 MiB",
-                        read_problem(result));
-        return result;
+        conf_report_add(files->report, NULL, include->mark, include->path,
+                        "cannot be read: %s; name a plain file of at most 16 MiB", read_problem(result));
+        return ERR(INVALID);
     }
     if (!err_is_ok(result)) {
         include_problem(files, include, "%s cannot be read: %s; name plain files of at most 16 MiB",
-                        conf_quoted(slice_str(include->path), safe), read_problem(result));
+                        path_quoted(include->path, safe), read_problem(result));
         return ERR(INVALID);
     }
     if (document->text_bytes + len > CONF_BYTES_MAX) {
@@ -367,12 +393,12 @@ static void paths_free(char **paths)
 
 MUST_USE static err pattern_add(struct files *files, const struct include *like, const char *pattern)
 {
-    char **paths = NULL, safe[CONF_QUOTED_BYTES];
+    char **paths = NULL, safe[PATH_SHOWN_BYTES];
     err result = files->source->glob(pattern, &paths);
 
     ENSURE(result.code != ERR_MEMORY, MEMORY);
     if (!err_is_ok(result)) {
-        include_problem(files, like, "%s cannot be looked for: %s", conf_quoted(slice_str(pattern), safe), err_text(result));
+        include_problem(files, like, "%s cannot be looked for: %s", path_quoted(pattern, safe), err_text(result));
         return ERR_OK;
     }
     for (unsigned i = 0; paths[i] != NULL && err_is_ok(result); i++) {
@@ -390,12 +416,14 @@ MUST_USE static err item_follow(struct files *files, const struct conf_node *ite
 
     if (item->is_bad)
         return ERR_OK;
-    if (item->kind != CONF_SCALAR || item->text.len == 0 || item->text.len >= PATH_BYTES_MAX || slice_find(item->text, '\0') >= 0) {
+    if (item->kind != CONF_SCALAR || item->text.len == 0 || item->text.len >= PATH_BYTES_MAX ||
+        slice_find(item->text, '\0') >= 0) {
         include_problem(files, &include, "is no path; write one, or a pattern such as tenants/*.yaml, or a list of them");
         return ERR_OK;
     }
     if (include.depth > CONF_INCLUDE_DEPTH_MAX) {
-        include_problem(files, &include, "is included by a file that is included by the fourth; include it nearer to the first file");
+        include_problem(files, &include,
+                        "is included by a file that is included by the fourth; include it nearer to the first file");
         return ERR_OK;
     }
     path = path_beside(files, from->path, item->text);
@@ -403,7 +431,8 @@ MUST_USE static err item_follow(struct files *files, const struct conf_node *ite
     return strpbrk(path, "*?[") != NULL ? pattern_add(files, &include, path) : include_add(files, &include, path);
 }
 
-MUST_USE static err includes_follow(struct files *files, const struct conf_node *node, const struct include *from, uint16_t file)
+MUST_USE static err includes_follow(struct files *files, const struct conf_node *node, const struct include *from,
+                                    uint16_t file)
 {
     if (node == NULL || node->kind != CONF_LIST)
         return node == NULL ? ERR_OK : item_follow(files, node, from, file);
@@ -464,7 +493,8 @@ MUST_USE static err files_read(struct files *files, const char *path)
     return conf_document_unique(files->document, files->report);
 }
 
-err conf_document_read(const char *path, const struct conf_source *source, struct conf_report *report, struct conf_document **ret_document)
+err conf_document_read(const char *path, const struct conf_source *source, struct conf_report *report,
+                       struct conf_document **ret_document)
 {
     struct files *files = calloc(1, sizeof(*files));
     err result;

@@ -32,7 +32,8 @@ MUST_USE static bool text_fits(const struct conf_document *document, const char 
                 document->file_count < CONF_FILES_MAX;
 
     if (!fits)
-        conf_report_add(report, NULL, (struct conf_mark){0}, path, "is too large; write at most 16 MiB in a file, 128 MiB in 16384 files in all");
+        conf_report_add(report, NULL, (struct conf_mark){0}, path,
+                        "is too large; write at most 16 MiB in a file, 128 MiB in 16384 files in all");
     return fits;
 }
 
@@ -47,7 +48,8 @@ MUST_USE static err parse(struct conf_document *document, const char *path, slic
     TRY(text_add(document, path, text, &file));
     TRY(conf_document_join_file(document, file, report, &include));
     if (include != NULL)
-        conf_report_add(report, document, include->key_mark, "include", "nothing can be included here; write it into this text");
+        conf_report_add(report, document, include->key_mark, "include",
+                        "nothing can be included here; write it into this text");
     return conf_document_unique(document, report);
 }
 
@@ -65,14 +67,18 @@ err conf_document_parse(const char *path, slice text, struct conf_report *report
     return result;
 }
 
-err conf_document_add_tenant(struct conf_document *document, slice name, const char *path, slice text, struct conf_report *report)
+err conf_document_add_tenant(struct conf_document *document, slice name, const char *path, slice text,
+                             struct conf_report *report)
 {
+    char *kept = arena_alloc(document->arena, name.len + 1);
     uint16_t file;
 
+    ENSURE(kept != NULL, MEMORY);
+    memcpy(kept, name.data, name.len);
+    kept[name.len] = '\0'; /* as behind all texts */
     ENSURE(text_fits(document, path, text, report), INVALID);
     TRY(text_add(document, path, text, &file));
-    document->files[file].tenant = arena_copy(document->arena, name);
-    ENSURE(document->files[file].tenant.data != NULL, MEMORY);
+    document->files[file].tenant = slice_of(kept, name.len);
     return conf_document_join_tenant(document, file, report);
 }
 
@@ -85,7 +91,8 @@ MUST_USE static err files_write(const struct conf_document *document, FILE *out)
 
         fprintf(out, "%zu %zu %zu\n", strlen(file->path), file->tenant.len, file->text.len);
         fwrite(file->path, 1, strlen(file->path), out);
-        fwrite(file->tenant.data, 1, file->tenant.len, out);
+        if (file->tenant.len > 0)
+            fwrite(file->tenant.data, 1, file->tenant.len, out);
         fwrite(file->text.data, 1, file->text.len, out);
         fputc('\n', out);
     }
@@ -148,8 +155,8 @@ MUST_USE static bool file_read(slice *rest, struct bundled *ret_file)
 
     return number_read(rest, ' ', PATH_BYTES_MAX, &path) && number_read(rest, ' ', NAME_BYTES_MAX, &tenant) &&
            number_read(rest, '\n', CONF_FILE_BYTES_MAX, &text) && bytes_read(rest, path, &ret_file->path) &&
-           bytes_read(rest, tenant, &ret_file->tenant) && bytes_read(rest, text, &ret_file->text) && bytes_read(rest, 1, &end) &&
-           end.data[0] == '\n' && slice_find(ret_file->path, '\0') < 0;
+           bytes_read(rest, tenant, &ret_file->tenant) && bytes_read(rest, text, &ret_file->text) &&
+           bytes_read(rest, 1, &end) && end.data[0] == '\n' && slice_find(ret_file->path, '\0') < 0;
 }
 
 MUST_USE static err file_add(struct conf_document *document, const struct bundled *bundled, struct conf_report *report)

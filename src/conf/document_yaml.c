@@ -21,9 +21,8 @@ struct reading {
 
 static struct conf_mark mark_of(const struct reading *reading, yaml_mark_t mark)
 {
-    return (struct conf_mark){.line = (uint32_t)mark.line + 1,
-                              .column = (uint16_t)MIN(mark.column + 1, (size_t)UINT16_MAX),
-                              .file = reading->file};
+    return (struct conf_mark){
+        .line = (uint32_t)mark.line + 1, .column = (uint16_t)MIN(mark.column + 1, (size_t)UINT16_MAX), .file = reading->file};
 }
 
 /* What ends the file. */
@@ -48,11 +47,13 @@ static slice line_of(slice text, size_t line)
     return slice_of(text.data + begin, end - begin);
 }
 
-/* A tab where the line is indented, in the marked line: libyaml says it in as many ways as there are places. */
-static bool is_tab(slice text, yaml_mark_t *mark)
+/* A tab where the marked line is indented: libyaml says it in more than one way, none of which tells what to do. */
+static bool is_tab(const char *problem, slice text, yaml_mark_t *mark)
 {
     slice line = line_of(text, mark->line);
 
+    if (strstr(problem, "tab character") == NULL && strstr(problem, "cannot start any token") == NULL)
+        return false;
     for (size_t i = 0; i < line.len && (line.data[i] == ' ' || line.data[i] == '\t'); i++) {
         if (line.data[i] == '\t') {
             mark->column = i;
@@ -86,7 +87,7 @@ MUST_USE static err cut_syntax(struct reading *reading)
     if (parser->error == YAML_READER_ERROR) {
         mark = mark_of_offset(text, parser->problem_offset);
         snprintf(what, sizeof(what), "%s; write plain text in UTF-8", problem);
-    } else if (is_tab(text, &mark)) {
+    } else if (is_tab(problem, text, &mark)) {
         snprintf(what, sizeof(what), "a tab; indent with spaces");
     } else if (parser->context != NULL && parser->context_mark.line != mark.line) {
         snprintf(what, sizeof(what), "%s (%s that begins in line %zu); check quotes, brackets and the indentation", problem,
@@ -172,7 +173,8 @@ MUST_USE static err scalar_read(struct reading *reading, const struct conf_path 
     return text_keep(reading, event_text(event), &node->text);
 }
 
-MUST_USE static err value_read(struct reading *reading, const struct conf_path *path, unsigned depth, struct conf_node **ret_node);
+MUST_USE static err value_read(struct reading *reading, const struct conf_path *path, unsigned depth,
+                               struct conf_node **ret_node);
 
 MUST_USE static err list_read(struct reading *reading, const struct conf_path *path, unsigned depth, struct conf_node *list)
 {
@@ -191,7 +193,8 @@ MUST_USE static err list_read(struct reading *reading, const struct conf_path *p
 }
 
 /* The current event is the key. */
-MUST_USE static err entry_read(struct reading *reading, const struct conf_path *path, unsigned depth, struct conf_node **ret_node)
+MUST_USE static err entry_read(struct reading *reading, const struct conf_path *path, unsigned depth,
+                               struct conf_node **ret_node)
 {
     struct conf_mark key_mark = mark_of(reading, reading->event.start_mark);
     struct conf_path inner = {.up = path};

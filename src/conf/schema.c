@@ -66,10 +66,48 @@ static const struct conf_table *const tables[CONF_TYPE_COUNT_] = {
 };
 
 const struct conf_type_info conf_types[CONF_TYPE_COUNT_] = {
-#define X(name, kind, allowed) {#name, allowed, CONF_KIND_##kind, sizeof(CONF_TYPE_##name)},
+#define X(shown, type_kind, looks, may_be)                                                                             \
+    [CONF_IS_##shown] = {.name = #shown, .pattern = looks, .allowed = may_be, .kind = CONF_KIND_##type_kind, .size = sizeof(CONF_TYPE_##shown)},
     CONF_TYPES(X)
 #undef X
 };
+
+const char *conf_type_names(enum conf_type type)
+{
+    static const char *const names[CONF_TYPE_COUNT_] = {
+#define X(type, looks) [CONF_IS_##type] = looks,
+        CONF_ENTRY_NAMES(X)
+#undef X
+    };
+    return names[type];
+}
+
+const struct conf_bond conf_bonds[] = {
+#define X(type, setting, other) {CONF_IS_##type, setting, other, NULL},
+    CONF_NEEDS(X)
+#undef X
+#define X(type, setting, other, why) {CONF_IS_##type, setting, other, why},
+    CONF_EXCLUDES(X)
+#undef X
+};
+const unsigned conf_bond_count = ARRAY_LEN(conf_bonds);
+
+/* What each request is compared with one by one is held short. */
+uint32_t conf_items_max(enum conf_type type)
+{
+    switch (type) {
+    case CONF_IS_TENANT:
+        return CONF_TENANTS_MAX;
+    case CONF_IS_HOST:
+    case CONF_IS_RULE:
+    case CONF_IS_RANGE:
+    case CONF_IS_PATH:
+    case CONF_IS_CERT:
+        return CONF_LIST_MAX;
+    default:
+        return CONF_FEW_MAX;
+    }
+}
 
 const struct conf_table *conf_type_table(enum conf_type type)
 {

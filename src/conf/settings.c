@@ -22,13 +22,14 @@ MUST_USE static err option_scalar(struct config_build *build, const struct conf_
     if (node->is_bad)
         return ERR_OK;
     if (node->kind == CONF_NULL) {
-        conf_path_problem(build->report, document, node->mark, path, "has no value; write %s, or leave the line out for the default",
+        conf_path_problem(build->report, document, node->mark, path,
+                          "has no value; write %s, or leave the line out for the default",
                           config_options[option].kind == KIND_SWITCH ? "true or false" : config_options[option].placeholder);
         return ERR_OK;
     }
     if (node->kind != CONF_SCALAR) {
-        conf_path_problem(build->report, document, node->mark, path, "is a %s; write one value%s", node->kind == CONF_LIST ? "list" : "mapping",
-                          is_list ? " or a list of them" : "");
+        conf_path_problem(build->report, document, node->mark, path, "is a %s; write one value%s",
+                          node->kind == CONF_LIST ? "list" : "mapping", is_list ? " or a list of them" : "");
         return ERR_OK;
     }
     result = config_set(build, option, FROM_FILE, node->text, &place);
@@ -42,13 +43,15 @@ MUST_USE static err option_read(struct config_build *build, const struct conf_do
     struct conf_path item = {.up = &path, .is_item = true};
 
     if (option == CONFIG_config_file) {
-        conf_path_problem(build->report, document, node->key_mark, &path, "a file cannot name another one so; write include: FILE");
+        conf_path_problem(build->report, document, node->key_mark, &path,
+                          "a file cannot name another one so; write include: FILE");
         return ERR_OK;
     }
     if (node->kind != CONF_LIST || config_options[option].kind != KIND_LIST)
         return option_scalar(build, document, option, node, &path);
     if (node->count == 0 && !node->is_bad)
-        conf_path_problem(build->report, document, node->mark, &path, "is an empty list; write %s, or leave the line out for the default",
+        conf_path_problem(build->report, document, node->mark, &path,
+                          "is an empty list; write %s, or leave the line out for the default",
                           config_options[option].placeholder);
     for (const struct conf_node *at = node->first; at != NULL; at = at->next, item.index++)
         TRY(option_scalar(build, document, option, at, &item));
@@ -76,8 +79,9 @@ static void root_unknown(struct conf_walk *walk, const struct conf_node *node)
     if (nearest != NULL)
         conf_path_problem(walk->report, walk->document, node->key_mark, &path, "unknown setting; did you mean %s?", nearest);
     else
-        conf_path_problem(walk->report, walk->document, node->key_mark, &path,
-                          "unknown setting; there are the flags that warp help lists, include, default-tenant, trusted-proxies and tenants");
+        conf_path_problem(
+            walk->report, walk->document, node->key_mark, &path,
+            "unknown setting; there are the flags that warp help lists, include, default-tenant, trusted-proxies and tenants");
 }
 
 MUST_USE static err root_read(struct conf_walk *walk, struct config_build *build, struct settings *settings)
@@ -135,6 +139,12 @@ MUST_USE static err settings_fill(struct settings *settings, struct config_build
     return config_read_defaults(build);
 }
 
+/* The machine has memory, the limit for a configuration is reached: that is no failure but a problem of the configuration. */
+static bool is_too_much(const struct conf_document *document, err result)
+{
+    return result.code == ERR_MEMORY && document->arena->taken_bytes > document->arena->limit_bytes / 2;
+}
+
 /* build is taken over into the settings. */
 MUST_USE static err settings_make(struct config_build *build, struct conf_document *document, struct settings **ret_settings)
 {
@@ -153,6 +163,10 @@ MUST_USE static err settings_make(struct config_build *build, struct conf_docume
     /* What a cut text lacks would be missed here. */
     if (err_is_ok(result) && !document->is_cut)
         result = settings_check(settings, build->report);
+    if (is_too_much(document, result)) {
+        conf_report_add(build->report, document, document->root->mark, "yaml", "all settings together take more than 1 GiB of memory; write less");
+        result = ERR(INVALID);
+    }
     conf_report_sort(build->report);
     if (err_is_ok(result) && !conf_report_is_clean(build->report))
         result = ERR(INVALID);
@@ -182,8 +196,8 @@ MUST_USE static err document_find(const char *path, const struct conf_source *so
     return path != NULL ? conf_document_read(path, source, report, ret_document) : conf_document_new(ret_document);
 }
 
-err settings_read(int argc, char *const *argv, char *const *environment, const struct conf_source *source, struct conf_report *report,
-                  struct settings **ret_settings)
+err settings_read(int argc, char *const *argv, char *const *environment, const struct conf_source *source,
+                  struct conf_report *report, struct settings **ret_settings)
 {
     const struct sources sources = {.argc = argc, .argv = argv, .environment = environment};
     struct conf_document *document;
@@ -195,8 +209,7 @@ err settings_read(int argc, char *const *argv, char *const *environment, const s
     if (err_is_ok(result))
         return settings_make(&build, document, ret_settings);
     config_done(&build.config);
-    /* Not there, not readable: what is wrong is in the report. */
-    return result.code == ERR_MEMORY ? result : ERR(INVALID);
+    return result;
 }
 
 err settings_file(int argc, char *const *argv, char *const *environment, char **ret_path)
@@ -231,8 +244,8 @@ struct settings *settings_free(struct settings *settings)
 
 /* ---- one tenant ---------------------------------------------------------------------------------------------- */
 
-MUST_USE static err tenant_read(struct conf_document *document, slice name, const char *path, slice text, struct conf_report *report,
-                                struct conf_tenant **ret_tenant)
+MUST_USE static err tenant_read(struct conf_document *document, slice name, const char *path, slice text,
+                                struct conf_report *report, struct conf_tenant **ret_tenant)
 {
     const struct conf_path tenants = {.key = SLICE("tenants")};
     struct conf_path own = {.up = &tenants};
@@ -252,8 +265,8 @@ MUST_USE static err tenant_read(struct conf_document *document, slice name, cons
     return ERR_OK;
 }
 
-err settings_tenant_read(slice name, const char *path, slice text, struct conf_report *report, struct conf_document **ret_document,
-                         struct conf_tenant **ret_tenant)
+err settings_tenant_read(slice name, const char *path, slice text, struct conf_report *report,
+                         struct conf_document **ret_document, struct conf_tenant **ret_tenant)
 {
     struct conf_document *document;
     err result;

@@ -169,6 +169,38 @@ struct conf_status_time { /* "404: 10s", "5xx: 1s" */
     X("max-object-size", ONE, SIZE, max_object_bytes, NULL, "larger answers are not stored")                           \
     X("rules", LIST, RULE, rules, NULL, "in order; every rule that matches applies, a later one replaces what an earlier one said")
 
+/* What must be there as well. table, setting, other */
+#define CONF_NEEDS(X)                                                                                                  \
+    X(RULE, "rate-burst", "rate")                                                                                      \
+    X(RULE, "client-rate-burst", "client-rate")                                                                        \
+    X(TENANT, "rate-burst", "rate")                                                                                    \
+    X(TENANT, "client-rate-burst", "client-rate")                                                                      \
+    X(TENANT, "origin-cert", "origin-key")                                                                             \
+    X(TENANT, "origin-key", "origin-cert")                                                                             \
+    X(TENANT, "origin-host", "origins")                                                                                \
+    X(TENANT, "origin-ca", "origins")                                                                                  \
+    X(TENANT, "origin-cert", "origins")                                                                                \
+    X(TENANT, "origin-name", "origins")                                                                                \
+    X(TENANT, "origin-insecure", "origins")                                                                            \
+    X(TENANT, "origin-http1", "origins")
+
+/* What cannot be there besides. table, setting, other, why */
+#define CONF_EXCLUDES(X)                                                                                               \
+    X(KEY, "query-drop", "query-keep", "which drops all others already; write one of them")                            \
+    X(RULE, "cache", "redirect", CONF_REDIRECT_ASKS_NOBODY)                                                            \
+    X(RULE, "ttl", "redirect", CONF_REDIRECT_ASKS_NOBODY)                                                              \
+    X(RULE, "ttl-status", "redirect", CONF_REDIRECT_ASKS_NOBODY)                                                       \
+    X(RULE, "ttl-override", "redirect", CONF_REDIRECT_ASKS_NOBODY)                                                     \
+    X(RULE, "stale-while-revalidate", "redirect", CONF_REDIRECT_ASKS_NOBODY)                                           \
+    X(RULE, "stale-if-error", "redirect", CONF_REDIRECT_ASKS_NOBODY)                                                   \
+    X(RULE, "client-directives", "redirect", CONF_REDIRECT_ASKS_NOBODY)                                                \
+    X(RULE, "static", "redirect", CONF_REDIRECT_ASKS_NOBODY)                                                           \
+    X(RULE, "set-cookie", "redirect", CONF_REDIRECT_ASKS_NOBODY)                                                       \
+    X(RULE, "max-object-size", "redirect", CONF_REDIRECT_ASKS_NOBODY)                                                  \
+    X(RULE, "key", "redirect", CONF_REDIRECT_ASKS_NOBODY)                                                              \
+    X(RULE, "request-fields", "redirect", CONF_REDIRECT_ASKS_NOBODY)
+#define CONF_REDIRECT_ASKS_NOBODY "which asks neither cache nor origin; write another rule for it"
+
 /* What stands in a file beside the options of config.h. */
 #define CONF_ROOT(X)                                                                                                   \
     X("include", LIST, TEXT, include, NULL, "more files: paths or patterns, from this file's directory")               \

@@ -50,7 +50,8 @@ PRINTF(3, 4) static void tenant_problem(const struct check *check, const char *s
 
 static void rule_problem(const struct check *check, uint32_t rule, const char *setting, const char *what)
 {
-    const struct conf_path rules = {.up = &check->name, .key = SLICE("rules")}, item = {.up = &rules, .index = rule, .is_item = true},
+    const struct conf_path rules = {.up = &check->name, .key = SLICE("rules")},
+                           item = {.up = &rules, .index = rule, .is_item = true},
                            path = {.up = &item, .key = slice_str(setting)};
 
     conf_path_problem(check->report, check->document, check->tenant->rules.items[rule].mark, &path, "%s", what);
@@ -73,42 +74,28 @@ MUST_USE static const char *redirect_problem(slice to)
         if (!is_known)
             return "has a { that begins nothing known; write {host}, {path} or {query}";
     }
-    return slice_starts(to, SLICE("{")) && !slice_starts(to, SLICE("{path}")) ? "begins with {host} or {query}; write https:// or / before" : NULL;
+    return slice_starts(to, SLICE("{")) && !slice_starts(to, SLICE("{path}"))
+               ? "begins with {host} or {query}; write https:// or / before"
+               : NULL;
 }
 
 static void rule_check(const struct check *check, uint32_t at)
 {
-    static const uint8_t of_the_cache[] = {
-        CONF_RULE_cache,  CONF_RULE_ttl_ms,     CONF_RULE_ttl_status, CONF_RULE_ttl_override,     CONF_RULE_swr_ms, CONF_RULE_sie_ms,
-        CONF_RULE_is_static, CONF_RULE_set_cookie, CONF_RULE_key,     CONF_RULE_max_object_bytes, CONF_RULE_request_edit,
-        CONF_RULE_client_directives,
-    };
     const struct conf_rule *rule = &check->tenant->rules.items[at];
-    const struct conf_table *table = conf_type_table(CONF_IS_RULE);
-    const char *what;
+    const char *what = rule->redirect.to.len > 0 ? redirect_problem(rule->redirect.to) : NULL;
 
-    if (CONF_GIVEN(rule->given, CONF_RULE_rate_burst) && !CONF_GIVEN(rule->given, CONF_RULE_rate))
-        rule_problem(check, at, "rate-burst", "is there without a rate; write rate: as well");
-    if (CONF_GIVEN(rule->given, CONF_RULE_client_rate_burst) && !CONF_GIVEN(rule->given, CONF_RULE_client_rate))
-        rule_problem(check, at, "client-rate-burst", "is there without a rate; write client-rate: as well");
-    if (rule->key.query_keep.count > 0 && rule->key.query_drop.count > 0)
-        rule_problem(check, at, "key.query-drop", "is there with query-keep, which drops all others already; write one of them");
-    if (!CONF_GIVEN(rule->given, CONF_RULE_redirect))
-        return;
-    what = rule->redirect.to.len > 0 ? redirect_problem(rule->redirect.to) : NULL;
     if (what != NULL)
         rule_problem(check, at, "redirect.to", what);
-    for (size_t i = 0; i < ARRAY_LEN(of_the_cache); i++)
-        if (CONF_GIVEN(rule->given, of_the_cache[i]))
-            rule_problem(check, at, table->options[of_the_cache[i]].name, "is there with redirect, which asks neither cache nor origin; write another rule for it");
 }
 
 /* ---- a tenant ------------------------------------------------------------------------------------------------ */
 
-static void shares_check(const struct check *check, const char *soft_name, struct conf_share soft, const char *hard_name, struct conf_share hard)
+static void shares_check(const struct check *check, const char *soft_name, struct conf_share soft, const char *hard_name,
+                         struct conf_share hard)
 {
     if (hard.is_given && hard.percent > 0 && hard.percent < check->tenant->guaranteed_percent)
-        tenant_problem(check, hard_name, "is below what is guaranteed (%u%%); write more, or guarantee less", check->tenant->guaranteed_percent);
+        tenant_problem(check, hard_name, "is below what is guaranteed (%u%%); write more, or guarantee less",
+                       check->tenant->guaranteed_percent);
     /* A percentage and a size can only be compared when the sizes of the tiers are known. */
     if (!soft.is_given || !hard.is_given || (soft.percent > 0) != (hard.percent > 0))
         return;
@@ -119,16 +106,8 @@ static void shares_check(const struct check *check, const char *soft_name, struc
 void conf_tenant_check(const struct conf_document *document, const struct conf_tenant *tenant, struct conf_report *report)
 {
     struct check check = {.document = document, .report = report};
-    uint64_t given = tenant->given;
 
     check_tenant(&check, tenant);
-    if (CONF_GIVEN(given, CONF_TENANT_rate_burst) && !CONF_GIVEN(given, CONF_TENANT_rate))
-        tenant_problem(&check, "rate-burst", "is there without a rate; write rate: as well");
-    if (CONF_GIVEN(given, CONF_TENANT_client_rate_burst) && !CONF_GIVEN(given, CONF_TENANT_client_rate))
-        tenant_problem(&check, "client-rate-burst", "is there without a rate; write client-rate: as well");
-    if (CONF_GIVEN(given, CONF_TENANT_origin_cert) != CONF_GIVEN(given, CONF_TENANT_origin_key))
-        tenant_problem(&check, CONF_GIVEN(given, CONF_TENANT_origin_cert) ? "origin-cert" : "origin-key",
-                       "is there alone; write origin-cert: and origin-key: together");
     shares_check(&check, "memory-soft", tenant->memory_soft, "memory-hard", tenant->memory_hard);
     shares_check(&check, "disk-soft", tenant->disk_soft, "disk-hard", tenant->disk_hard);
     for (uint32_t i = 0; i < tenant->rules.count; i++)
@@ -156,7 +135,8 @@ static int claim_order(const void *a, const void *b)
 }
 
 /* The later of two equal claims: where its last writing is. */
-static void claim_problem(struct check *check, const struct settings *settings, const struct claim *first, const struct claim *second)
+static void claim_problem(struct check *check, const struct settings *settings, const struct claim *first,
+                          const struct claim *second)
 {
     const struct conf_tenant *owner = &settings->tenants.items[first->tenant];
     char place[CONF_WHERE_BYTES], quoted[CONF_QUOTED_BYTES];
@@ -178,8 +158,8 @@ static void claim_problem(struct check *check, const struct settings *settings, 
                           "%s is here twice; write it once", quoted);
     else
         conf_path_problem(check->report, check->document, found != NULL ? found->mark : check->tenant->mark, &path,
-                          "%s belongs to tenant " SLICE_FMT " already (%s); a host is of one tenant", quoted, SLICE_ARG(owner->name),
-                          conf_mark_text(check->document, owner->mark, place, sizeof(place)));
+                          "%s belongs to tenant " SLICE_FMT " already (%s); a host is of one tenant", quoted,
+                          SLICE_ARG(owner->name), conf_mark_text(check->document, owner->mark, place, sizeof(place)));
 }
 
 MUST_USE static err hosts_check(struct check *check, const struct settings *settings)
@@ -217,19 +197,23 @@ static void guarantees_check(struct check *check, const struct settings *setting
     if (last == NULL)
         return;
     check_tenant(check, last);
-    tenant_problem(check, "guaranteed", "all tenants together are guaranteed %llu%%; write at most %u%% in all", (unsigned long long)sum, CONF_GUARANTEED_MAX);
+    tenant_problem(check, "guaranteed", "all tenants together are guaranteed %llu%%; write at most %u%% in all",
+                   (unsigned long long)sum, CONF_GUARANTEED_MAX);
 }
 
 static void origins_check(struct check *check, const struct settings *settings)
 {
-    if (settings->config.origin.count > 0 || (settings->document->root != NULL && conf_node_get(settings->document->root, SLICE("origin")) != NULL))
+    if (settings->config.origin.count > 0 ||
+        (settings->document->root != NULL && conf_node_get(settings->document->root, SLICE("origin")) != NULL))
         return;
     for (uint32_t i = 0; i < settings->tenants.count; i++) {
         const struct conf_tenant *tenant = &settings->tenants.items[i];
 
         check_tenant(check, tenant);
         if (!CONF_GIVEN(tenant->given, CONF_TENANT_origins))
-            tenant_problem(check, "origins", "there are none, and no origin at the top either; write one of them: http://host:port or https://host");
+            tenant_problem(
+                check, "origins",
+                "there are none, and no origin at the top either; write one of them: http://host:port or https://host");
     }
 }
 
@@ -240,7 +224,8 @@ static void hosts_given_check(struct check *check, const struct settings *settin
 
         check_tenant(check, tenant);
         if (!CONF_GIVEN(tenant->given, CONF_TENANT_hosts) && !slice_eq(tenant->name, settings->default_tenant))
-            tenant_problem(check, "hosts", "there are none, so that no request is the tenant's; write its hosts, or name it in default-tenant");
+            tenant_problem(check, "hosts",
+                           "there are none, so that no request is the tenant's; write its hosts, or name it in default-tenant");
     }
 }
 
@@ -253,20 +238,20 @@ MUST_USE static err default_check(const struct check *check, const struct settin
 
     if (node == NULL || settings->default_tenant.len == 0)
         return ERR_OK;
+    /* also one that has a problem is there */
+    if (settings->document->tenants != NULL && conf_node_get(settings->document->tenants, settings->default_tenant) != NULL)
+        return ERR_OK;
     names = malloc((count + 1) * sizeof(*names));
     ENSURE(names != NULL, MEMORY);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         names[i] = settings->tenants.items[i].name.data;
-        if (slice_eq(settings->tenants.items[i].name, settings->default_tenant)) {
-            free(names);
-            return ERR_OK;
-        }
-    }
     nearest = config_nearest_of(settings->default_tenant.data, names, count);
     if (nearest != NULL)
-        conf_path_problem(check->report, check->document, node->mark, &path, "there is no tenant of that name; did you mean %s?", nearest);
+        conf_path_problem(check->report, check->document, node->mark, &path,
+                          "there is no tenant of that name; did you mean %s?", nearest);
     else
-        conf_path_problem(check->report, check->document, node->mark, &path, "there is no tenant of that name; write one of tenants");
+        conf_path_problem(check->report, check->document, node->mark, &path,
+                          "there is no tenant of that name; write one of tenants");
     free(names);
     return ERR_OK;
 }

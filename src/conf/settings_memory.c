@@ -1,12 +1,12 @@
 /* How much memory settings imply. The parts are those that docs/configuration.md explains. */
 #include "conf/settings.h"
 
-#define WRITE_BUFFER_BYTES   (UINT64_C(16) << 20) /* of a RAM tier that is off, over a disk */
-#define DISK_BYTES_ENTRY     1024u                /* the index grows no further than to an entry for so much disk */
-#define ENTRY_BYTES          13u                  /* 64 bytes for five of them */
-#define CONNECTION_BYTES     (UINT64_C(16) << 10) /* busy, with its request */
-#define TENANT_USAGE_BYTES   (UINT64_C(2) << 10)  /* buckets, counts, compiled rules, for each tenant */
-#define FIXED_BYTES          (UINT64_C(64) << 20) /* program, threads, logs, tables of fills */
+#define WRITE_BUFFER_BYTES (UINT64_C(16) << 20) /* of a RAM tier that is off, over a disk */
+#define DISK_BYTES_ENTRY   1024u                /* the index grows no further than to an entry for so much disk */
+#define ENTRY_BYTES        13u                  /* 64 bytes for five of them */
+#define CONNECTION_BYTES   (UINT64_C(16) << 10) /* busy, with its request */
+#define TENANT_USAGE_BYTES (UINT64_C(2) << 10)  /* buckets, counts, compiled rules, for each tenant */
+#define FIXED_BYTES        (UINT64_C(64) << 20) /* program, threads, logs, tables of fills */
 
 static bool has_disk(const struct config *config)
 {

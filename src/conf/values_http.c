@@ -92,16 +92,21 @@ bool conf_field_check(struct conf_scalar *scalar, slice name)
     return conf_not(scalar, "the name of a field", CONF_IS_FIELD);
 }
 
+static const struct {
+    const char *name, *why;
+} refused[] = {
+#define X(name, why) {name, why},
+    EDITS_REFUSED(X)
+#undef X
+};
+
+const char *conf_edit_refused(unsigned i)
+{
+    return i < ARRAY_LEN(refused) ? refused[i].name : NULL;
+}
+
 bool conf_edit_field_check(struct conf_scalar *scalar, slice name)
 {
-    static const struct {
-        const char *name, *why;
-    } refused[] = {
-#define X(name, why) {name, why},
-        EDITS_REFUSED(X)
-#undef X
-    };
-
     if (!conf_field_check(scalar, name))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
@@ -127,14 +132,14 @@ bool conf_field_value_check(struct conf_scalar *scalar)
 
 bool conf_param_check(struct conf_scalar *scalar, slice name, bool may_end_in_star)
 {
-    static const char refused[] = "&=;,\"\\*#";
+    static const char not_there[] = "&=;,\"\\*#";
     slice plain = name;
 
     if (may_end_in_star && slice_ends(plain, SLICE("*")))
         plain.len--;
     for (size_t i = 0; i < plain.len; i++) {
         unsigned char c = (unsigned char)plain.data[i];
-        if (c <= 0x20 || c >= 0x7f || strchr(refused, c) != NULL)
+        if (c <= 0x20 || c >= 0x7f || strchr(not_there, c) != NULL)
             return conf_because(scalar, "is not the name of a query parameter or cookie; write %s",
                                 may_end_in_star ? conf_types[CONF_IS_TOKEN].allowed : "one, as requests have it");
     }

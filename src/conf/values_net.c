@@ -133,7 +133,8 @@ bool conf_origin_check(struct conf_scalar *scalar)
     if (slice_find(rest, '@') >= 0)
         return conf_because(scalar, "has a user name, which an origin does not; write it without");
     if (has_scheme && (slice_find(rest, '/') >= 0 || slice_find(rest, '?') >= 0))
-        return conf_because(scalar, "has a path, which an origin does not: what clients ask for is passed on as it is; write it without");
+        return conf_because(
+            scalar, "has a path, which an origin does not: what clients ask for is passed on as it is; write it without");
     if (scalar->text.len > ORIGIN_BYTES_MAX || !authority_check(rest))
         return conf_not(scalar, "an origin", CONF_IS_ORIGIN);
     return true;

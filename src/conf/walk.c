@@ -7,7 +7,8 @@
 
 #define NAMES_BYTES_MAX 160u /* of a table's settings in a message */
 
-PRINTF(4, 5) static void problem(struct conf_walk *walk, struct conf_mark mark, const struct conf_path *path, const char *format, ...)
+PRINTF(4, 5)
+static void problem(struct conf_walk *walk, struct conf_mark mark, const struct conf_path *path, const char *format, ...)
 {
     char what[CONF_WHAT_BYTES];
     va_list args;
@@ -51,8 +52,8 @@ MUST_USE static bool node_is(struct conf_walk *walk, const struct conf_node *nod
     return false;
 }
 
-MUST_USE static bool scalar_read(struct conf_walk *walk, enum conf_type type, const struct conf_node *node, const struct conf_path *path,
-                                 void *ret_value)
+MUST_USE static bool scalar_read(struct conf_walk *walk, enum conf_type type, const struct conf_node *node,
+                                 const struct conf_path *path, void *ret_value)
 {
     struct conf_scalar scalar = {.walk = walk, .text = node->text, .mark = node->mark};
     char quoted[CONF_QUOTED_BYTES];
@@ -65,8 +66,8 @@ MUST_USE static bool scalar_read(struct conf_walk *walk, enum conf_type type, co
     return false;
 }
 
-MUST_USE static bool entry_read(struct conf_walk *walk, enum conf_type type, const struct conf_node *node, const struct conf_path *path,
-                                void *ret_value)
+MUST_USE static bool entry_read(struct conf_walk *walk, enum conf_type type, const struct conf_node *node,
+                                const struct conf_path *path, void *ret_value)
 {
     struct conf_scalar scalar = {.walk = walk, .text = node->text, .mark = node->mark};
     char quoted[CONF_QUOTED_BYTES];
@@ -78,13 +79,14 @@ MUST_USE static bool entry_read(struct conf_walk *walk, enum conf_type type, con
         ((struct conf_pair *)ret_value)->mark = node->key_mark;
     if (conf_entry_parse(type, node->key, &scalar, ret_value, &is_name))
         return true;
-    problem(walk, is_name ? node->key_mark : node->mark, path, "%s %s", conf_quoted(is_name ? node->key : node->text, quoted), scalar.why);
+    problem(walk, is_name ? node->key_mark : node->mark, path, "%s %s", conf_quoted(is_name ? node->key : node->text, quoted),
+            scalar.why);
     return false;
 }
 
 /* A mapping with a table of its own. */
-MUST_USE static bool struct_read(struct conf_walk *walk, enum conf_type type, const struct conf_node *node, const struct conf_path *path,
-                                 void *ret_value)
+MUST_USE static bool struct_read(struct conf_walk *walk, enum conf_type type, const struct conf_node *node,
+                                 const struct conf_path *path, void *ret_value)
 {
     if (!node_is(walk, node, CONF_MAP, type, path))
         return false;
@@ -92,8 +94,8 @@ MUST_USE static bool struct_read(struct conf_walk *walk, enum conf_type type, co
     return true;
 }
 
-MUST_USE static bool named_read(struct conf_walk *walk, enum conf_type type, const struct conf_node *node, const struct conf_path *path,
-                                void *ret_value)
+MUST_USE static bool named_read(struct conf_walk *walk, enum conf_type type, const struct conf_node *node,
+                                const struct conf_path *path, void *ret_value)
 {
     struct conf_scalar scalar = {.walk = walk, .text = node->key, .mark = node->key_mark};
     const struct conf_table *table = conf_type_table(type);
@@ -111,8 +113,8 @@ MUST_USE static bool named_read(struct conf_walk *walk, enum conf_type type, con
     return true;
 }
 
-MUST_USE static bool value_read(struct conf_walk *walk, enum conf_type type, const struct conf_node *node, const struct conf_path *path,
-                                void *ret_value)
+MUST_USE static bool value_read(struct conf_walk *walk, enum conf_type type, const struct conf_node *node,
+                                const struct conf_path *path, void *ret_value)
 {
     switch ((enum conf_type_kind)conf_types[type].kind) {
     case CONF_KIND_SCALAR:
@@ -129,26 +131,10 @@ MUST_USE static bool value_read(struct conf_walk *walk, enum conf_type type, con
 
 /* ---- lists and maps ------------------------------------------------------------------------------------------ */
 
-/* What each request is compared with one by one is held short. */
-static uint32_t items_max(enum conf_type type)
+MUST_USE static bool count_fits(struct conf_walk *walk, const struct conf_option *option, const struct conf_node *node,
+                                const struct conf_path *path)
 {
-    switch (type) {
-    case CONF_IS_TENANT:
-        return CONF_TENANTS_MAX;
-    case CONF_IS_HOST:
-    case CONF_IS_RULE:
-    case CONF_IS_RANGE:
-    case CONF_IS_PATH:
-    case CONF_IS_CERT:
-        return CONF_LIST_MAX;
-    default:
-        return CONF_FEW_MAX;
-    }
-}
-
-MUST_USE static bool count_fits(struct conf_walk *walk, const struct conf_option *option, const struct conf_node *node, const struct conf_path *path)
-{
-    uint32_t max = items_max((enum conf_type)option->type);
+    uint32_t max = conf_items_max((enum conf_type)option->type);
 
     if (node->count == 0)
         problem(walk, node->mark, path, "is empty; write %s, or leave the line out", conf_types[option->type].allowed);
@@ -176,8 +162,8 @@ static void items_read(struct conf_walk *walk, const struct conf_option *option,
     ret_items->count = items != NULL ? done : 0;
 }
 
-static void list_read(struct conf_walk *walk, const struct conf_option *option, const struct conf_node *node, const struct conf_path *path,
-                      struct conf_items *ret_items)
+static void list_read(struct conf_walk *walk, const struct conf_option *option, const struct conf_node *node,
+                      const struct conf_path *path, struct conf_items *ret_items)
 {
     if (node->is_bad)
         return;
@@ -202,12 +188,13 @@ static void pairs_check(struct conf_walk *walk, const struct conf_items *items, 
         for (uint32_t j = 0; j < i; j++)
             if (slice_eq_nocase(pairs[i].name, pairs[j].name)) {
                 struct conf_path inner = {.up = path, .key = pairs[i].name};
-                problem(walk, pairs[i].mark, &inner, "is here twice, first in line %u: case does not matter; write it once", pairs[j].mark.line);
+                problem(walk, pairs[i].mark, &inner, "is here twice, first in line %u: case does not matter; write it once",
+                        pairs[j].mark.line);
             }
 }
 
-static void map_read(struct conf_walk *walk, const struct conf_option *option, const struct conf_node *node, const struct conf_path *path,
-                     struct conf_items *ret_items)
+static void map_read(struct conf_walk *walk, const struct conf_option *option, const struct conf_node *node,
+                     const struct conf_path *path, struct conf_items *ret_items)
 {
     if (!node_is(walk, node, CONF_MAP, (enum conf_type)option->type, path) || !count_fits(walk, option, node, path))
         return;
@@ -216,8 +203,8 @@ static void map_read(struct conf_walk *walk, const struct conf_option *option, c
         pairs_check(walk, ret_items, path);
 }
 
-void conf_walk_option(struct conf_walk *walk, const struct conf_option *option, const struct conf_node *node, const struct conf_path *path,
-                      void *ret_struct)
+void conf_walk_option(struct conf_walk *walk, const struct conf_option *option, const struct conf_node *node,
+                      const struct conf_path *path, void *ret_struct)
 {
     void *field = (char *)ret_struct + option->offset;
     struct conf_items items = {0};
@@ -266,7 +253,8 @@ static const char *names_text(const struct conf_table *table, char buffer[NAMES_
     return buffer;
 }
 
-static void unknown(struct conf_walk *walk, const struct conf_table *table, const struct conf_node *node, const struct conf_path *path)
+static void unknown(struct conf_walk *walk, const struct conf_table *table, const struct conf_node *node,
+                    const struct conf_path *path)
 {
     const char *words[64], *nearest;
     char names[NAMES_BYTES_MAX], word[CONF_QUOTED_BYTES];
@@ -286,8 +274,27 @@ static void unknown(struct conf_walk *walk, const struct conf_table *table, cons
         problem(walk, node->key_mark, path, "unknown setting; what there is: %s", names_text(table, names));
 }
 
-void conf_walk_table(struct conf_walk *walk, const struct conf_table *table, const struct conf_node *map, const struct conf_path *path,
-                     void *ret_struct)
+static void bonds_check(struct conf_walk *walk, const struct conf_table *table, const struct conf_node *map,
+                        const struct conf_path *path)
+{
+    for (unsigned i = 0; i < conf_bond_count; i++) {
+        const struct conf_bond *bond = &conf_bonds[i];
+        struct conf_path inner = {.up = path, .key = slice_str(bond->setting)};
+        const struct conf_node *node, *other;
+
+        if (conf_type_table((enum conf_type)bond->type) != table)
+            continue;
+        node = conf_node_get(map, inner.key);
+        other = node != NULL ? conf_node_get(map, slice_str(bond->other)) : NULL;
+        if (node != NULL && other == NULL && bond->why == NULL)
+            problem(walk, node->key_mark, &inner, "is there without %s; write %s: as well", bond->other, bond->other);
+        if (other != NULL && bond->why != NULL)
+            problem(walk, node->key_mark, &inner, "is there with %s, %s", bond->other, bond->why);
+    }
+}
+
+void conf_walk_table(struct conf_walk *walk, const struct conf_table *table, const struct conf_node *map,
+                     const struct conf_path *path, void *ret_struct)
 {
     uint64_t given = 0;
 
@@ -308,13 +315,15 @@ void conf_walk_table(struct conf_walk *walk, const struct conf_table *table, con
         if (conf_option_is_required(&table->options[i]) && (given >> i & 1) == 0)
             problem(walk, map->mark, &inner, "is missing; write %s", conf_types[table->options[i].type].allowed);
     }
+    bonds_check(walk, table, map, path);
     if (table->given != CONF_NOWHERE)
         memcpy((char *)ret_struct + table->given, &given, sizeof(given));
     if (table->mark != CONF_NOWHERE)
         memcpy((char *)ret_struct + table->mark, &map->mark, sizeof(map->mark));
 }
 
-void conf_walk_tenant(struct conf_walk *walk, const struct conf_node *node, const struct conf_path *path, struct conf_tenant *ret_tenant)
+void conf_walk_tenant(struct conf_walk *walk, const struct conf_node *node, const struct conf_path *path,
+                      struct conf_tenant *ret_tenant)
 {
     if (!named_read(walk, CONF_IS_TENANT, node, path, ret_tenant))
         conf_walk_defaults(walk, conf_type_table(CONF_IS_TENANT), ret_tenant);

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#define FILES_MAX 64
+#define FILES_MAX  64
 #define MIB(bytes) ((unsigned long long)(((bytes) + (1u << 20) - 1) >> 20))
 
 /* What a file was found to be; settings NULL: not fine. */
@@ -28,8 +28,8 @@ static void found_count(struct found *found)
         found->hosts += settings->tenants.items[i].hosts.count;
         found->rules += settings->tenants.items[i].rules.count;
     }
-    settings_memory(settings, plan_workers(&settings->config), os_descriptor_limit_raise(), plan_memory_bytes(&settings->config),
-                    &found->memory);
+    settings_memory(settings, plan_workers(&settings->config), os_descriptor_limit_raise(),
+                    plan_memory_bytes(&settings->config), &found->memory);
 }
 
 /* Flags and environment are left out: the file alone is looked at. */
@@ -63,15 +63,16 @@ static void found_print(const struct found *found)
 
     printf("%s: fine\n", found->path);
     if (settings->tenants.count > 0)
-        printf("  tenants    %u, with %llu hosts and %llu rules, in %u file%s\n", settings->tenants.count, found->hosts, found->rules,
-               settings->document->file_count, settings->document->file_count == 1 ? "" : "s");
+        printf("  tenants    %u; hosts %llu, rules %llu, files %u\n", settings->tenants.count, found->hosts, found->rules,
+               settings->document->file_count);
     else
         printf("  tenants    none by name: every host belongs to the tenant default\n");
     printf("  listeners  ");
     listeners_print("http", &settings->config.listen, &between);
     listeners_print("https", &settings->config.listen_tls, &between);
     printf("; admin %s\n", settings->config.admin);
-    printf("  memory     at most %llu MiB: RAM tier %llu, index of the disk %llu, %llu for as many connections as files may be open,\n"
+    printf("  memory     at most %llu MiB: RAM tier %llu, index of the disk %llu, %llu for as many connections as files may be "
+           "open,\n"
            "             tenants %llu, everything else %llu\n",
            MIB(memory->total), MIB(memory->ram_tier), MIB(memory->disk_index), MIB(memory->connections), MIB(memory->tenants),
            MIB(memory->fixed));
@@ -87,8 +88,10 @@ static json_t *problems_json(struct conf_report *report)
     for (unsigned i = 0; i < report->count; i++) {
         const struct conf_problem *problem = &report->problems[i];
         char path[512]; /* JSON is UTF-8, paths are bytes */
-        json_array_append_new(problems, json_pack("{s:s, s:i, s:i, s:s, s:s}", "file", log_safe(slice_str(problem->path), path, sizeof(path)), "line", (int)problem->mark.line,
-                                                  "column", (int)problem->mark.column, "path", problem->where, "problem", problem->what));
+        json_array_append_new(problems,
+                              json_pack("{s:s, s:i, s:i, s:s, s:s}", "file",
+                                        log_safe(slice_str(problem->path), path, sizeof(path)), "line", (int)problem->mark.line,
+                                        "column", (int)problem->mark.column, "path", problem->where, "problem", problem->what));
     }
     return problems;
 }

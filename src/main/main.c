@@ -17,7 +17,7 @@ static int cmd_version(int argc, char **argv)
 
 static int cmd_help(int argc, char **argv);
 
-/* name, function (NULL: a later version's), what it does */
+/* name, function (NULL: a later version's), what it does (NULL: not shown) */
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
@@ -30,6 +30,7 @@ static const struct command {
     {"stats", cmd_stats, "numbers of a running WARP"},
     {"version", cmd_version, "print the version"},
     {"help", cmd_help, "this text"},
+    {"reference", cmd_reference, NULL},
     {"explain", NULL, NULL},
     {"top", NULL, NULL},
     {"log", NULL, NULL},
@@ -45,7 +46,7 @@ static int cmd_help(int argc, char **argv)
     (void)argv;
     printf("usage: warp COMMAND [options]\n\ncommands:\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        if (commands[i].run != NULL)
+        if (commands[i].text != NULL)
             printf("  %-10s %s\n", commands[i].name, commands[i].text);
     printf("\noptions of warp run, also as WARP_NAME in the environment and as name: in a file:\n");
     config_print_options();

@@ -423,6 +423,7 @@ static err worker_servers(struct worker *worker)
         .context = &worker->txns,
         .limits = &worker->node->limits,
         .peers = worker->node->peers,
+        .is_trusted = txn_trusts,
         .metrics = worker->txns.metrics,
         .websocket = worker->txns.websocket,
     };
@@ -437,6 +438,7 @@ static err worker_servers(struct worker *worker)
     config.metrics = NULL;
     config.websocket = false;
     config.peers = NULL;
+    config.is_trusted = NULL;
     config.limits = &worker->node->admin_limits;
     return server_new(&config, &worker->admin_server);
 }

@@ -788,11 +788,13 @@ static void job_tell(struct node_control *control, const struct job *job)
         return;
     job_what(job, what, sizeof(what));
     atomic_fetch_add(is_good ? &control->successes : &control->failures, 1);
-    if (is_good) {
+    if (job->result == CONTROL_UNCHANGED)
+        log_info("%s, by %s: nothing has changed; certificates were read again", what, job->who);
+    else if (is_good)
         log_info("%s, by %s: version %llu of the configuration is in force", what, job->who, (unsigned long long)job->in_force);
+    if (is_good)
         return;
-    }
-    log_error("%s, by %s: refused; version %llu of the configuration stays in force", what, job->who, (unsigned long long)job->in_force);
+    log_error("%s, by %s: refused; everything stays as it was", what, job->who);
     lines_log(job->report != NULL ? job->report : "out of memory");
 }
 

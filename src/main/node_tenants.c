@@ -176,8 +176,14 @@ MUST_USE static err group_make(struct making *making, const struct origin_settin
     struct origin_group_config config = {
         .urls = origins->urls, .count = origins->count, .host_override = origins->host, .h2 = !origins->http1};
 
+    char why[NODE_TENANTS_MESSAGE_BYTES];
+
     TRY(tls_of(making, origins, tls_settings, &config.tls));
-    TRY(origin_group_new(&config, making->message, making->message_size, ret_group));
+    err made = origin_group_new(&config, why, sizeof(why), ret_group);
+    if (!err_is_ok(made)) {
+        snprintf(making->message, making->message_size, "%s%s", origins->is_option ? "--" : "", why);
+        return made;
+    }
     (*ret_group)->settings = settings;
     return ERR_OK;
 }

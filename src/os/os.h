@@ -57,6 +57,7 @@ const char *os_address_text(const struct os_address *address, char *buffer, size
 /* The IP alone without port or brackets ("unix" for AF_UNIX); returns buffer; 46 bytes suffice. */
 const char *os_peer_text(const struct os_peer *peer, char *buffer, size_t size);
 bool os_peer_is_loopback(const struct os_peer *peer);
+bool os_peer_is_ipv4(const struct os_peer *peer); /* by its address: a mapped one */
 struct os_peer os_peer_of(const struct os_address *address);
 
 /* ---- one thread's door ---------------------------------------------------------------------------------- */

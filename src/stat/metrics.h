@@ -117,7 +117,7 @@ enum slice_event { SLICE_HIT, SLICE_MISS, SLICE_FETCHED, SLICE_RANGE, SLICE_EVEN
     X(warp_tls_handshake_failures, C, "reason", "TLS handshakes of clients that failed, by reason")        \
     X(warp_certificate_expiry_timestamp_seconds, G, "name",                                                \
       "End of validity of a certificate in use, by its file, since unix epoch in seconds")                 \
-    X(warp_reloads, C, "result", "Times certificates were read again: success, failure (the old ones stay)") \
+    X(warp_reloads, C, "result", "Times the configuration was read again or changed: success, failure (the old one stays)") \
     X(warp_purge_duration_seconds, H, "", "From a purge's arrival to its effect")                          \
     X(warp_tenant_bytes, G, "tenant,tier", "Bytes stored for a tenant")                                    \
     X(warp_access_log_dropped, C, "", "Access records lost because the log could not keep up")             \

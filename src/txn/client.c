@@ -9,6 +9,13 @@ static bool is_trusted(const struct txn *txn)
     return peer->family != AF_UNIX && tenants_trusts(txn->view->tenants, peer->ip);
 }
 
+bool txn_trusts(void *context, const struct os_peer *peer)
+{
+    const struct txn_context *txns = context;
+
+    return peer->family != AF_UNIX && tenants_trusts(txns->view->tenants, peer->ip);
+}
+
 /* The next hop of X-Forwarded-For from its end. */
 static bool hop_before(slice *list, slice *ret_hop)
 {

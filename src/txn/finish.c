@@ -8,6 +8,20 @@ static uint64_t since(uint64_t then_ns, uint64_t now_ns)
     return then_ns != 0 && now_ns > then_ns ? now_ns - then_ns : 0;
 }
 
+/* Whom a trusted proxy names, else the peer. */
+static void client_text(const struct txn *txn, char *text, size_t size)
+{
+    struct os_peer peer = txn->stream->net->peer;
+    struct tenant_client client;
+
+    if (txn->request.fields.list != NULL && fields_has(&txn->request.fields, F_X_FORWARDED_FOR) && txn_trusts(txn->context, &peer)) {
+        client = txn_client(txn);
+        memcpy(peer.ip, client.address, sizeof(peer.ip));
+        peer.family = os_peer_is_ipv4(&peer) ? AF_INET : AF_INET6;
+    }
+    os_peer_text(&peer, text, size);
+}
+
 static void finish_record(struct txn *txn, uint64_t now_ns)
 {
     struct access_record *record;
@@ -32,7 +46,7 @@ static void finish_record(struct txn *txn, uint64_t now_ns)
     record->tier = txn->facts.hit ? txn->tier : TIER_COUNT;
     record->version = txn->stream->is_h2 ? 20 : txn->request.minor == 0 ? 10 : 11;
     record->is_tls = txn->request.https;
-    os_peer_text(&txn->stream->net->peer, record->client, sizeof(record->client));
+    client_text(txn, record->client, sizeof(record->client));
     access_record_method(record, txn->request.method_name);
     access_record_url(record, txn->request.authority, txn->request.target);
     id = txn->request.fields.list != NULL ? fields_get(&txn->request.fields, F_X_REQUEST_ID) : SLICE_NONE;

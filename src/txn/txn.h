@@ -48,6 +48,8 @@ void txn_context_done(struct txn_context *context);
 /* On the context's thread: transactions that begin from now on see this one, which is the context's then. */
 void txn_context_use(struct txn_context *context, struct tenant_view *view);
 
+/* May that peer say on whose behalf it asks? context: struct txn_context. */
+bool txn_trusts(void *context, const struct os_peer *peer);
 /* The listener's events; the server's context is a struct txn_context. */
 extern const struct server_events txn_events;
 

@@ -294,7 +294,9 @@ def test_a_full_store(disk, memory):
     assert warp.metric("warp_disk_segments", state="out") == 0
     decided = {what: warp.metric("warp_disk_decisions_total", decision=what)
                for what in ("admitted", "refused", "over_budget", "promoted", "rewritten", "dropped")}
-    assert decided["admitted"] > 0 and decided["dropped"] > 0 and decided["over_budget"] == 0, decided
+    assert decided["admitted"] > 0 and decided["over_budget"] == 0, decided
+    # a disk that is slow takes less than its size of all that: nothing has to go then
+    assert decided["dropped"] > 0 or warp.metric("warp_cache_evictions_total", tier="disk") == 0, decided
     assert 0 < warp.metric("warp_disk_small_log_bytes") < size
     assert sum(warp.metrics()[f'warp_disk_errors_total{{kind="{kind}"}}'] for kind in ("read", "write", "corrupt", "offline")) == 0
     kill(warp)
