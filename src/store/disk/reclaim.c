@@ -218,8 +218,13 @@ static bool record_copy(struct disk_device *device, uint32_t segment, const stru
         disk_count(device->disk, DISK_ERROR_CORRUPT);
         return false;
     }
-    if (!copy_prepare(device->disk, &record, &append) || !disk_append_begin(device, &append, &meta, &body))
+    if (!copy_prepare(device->disk, &record, &append))
         return false;
+    if (!disk_append_begin(device, &append, &meta, &body)) {
+        if (disk_is_spared(device->disk, live->tenant))
+            atomic_fetch_add_explicit(&device->disk->spared_lost, 1, memory_order_relaxed);
+        return false;
+    }
     if (record.body.len > 0)
         memcpy(body, record.body.data, record.body.len);
     return disk_append_end(device, &append);
@@ -276,8 +281,6 @@ static void entry_reclaim(struct disk_device *device, struct disk_reclaim *recla
         host_tell(disk, entry->hash, false);
         return;
     }
-    if (is_spared)
-        atomic_fetch_add_explicit(&disk->spared_lost, 1, memory_order_relaxed);
     entry_evict(disk, reclaim, entry);
 }
 
