@@ -5,6 +5,7 @@
 #define WARP_ADMIN_ADMIN_H
 
 #include "admin/control.h"
+#include "fill/refresh.h"
 #include "origin/origin.h"
 #include "proto/stream.h"
 #include "stat/access.h"
@@ -29,6 +30,10 @@ struct admin_context {
     struct tokens *tokens; /* besides `token`, which may everything */
     const char *token;
     const char *version;
+    struct refresher *refresher; /* for soft purges; NULL: nothing is fetched again */
+    struct list walks;           /* of purges, over what is stored: see admin_open */
+    unsigned walk_count;
+    _Atomic uint64_t walks_refused;
     const char *const *notes; /* sentences for /readyz: what is degraded */
     unsigned note_count;
     int64_t started_ms;
@@ -37,6 +42,10 @@ struct admin_context {
     bool is_loopback, is_unix; /* where it listens */
     _Atomic int readiness; /* enum admin_readiness */
 };
+
+/* Before the first request, and behind the last one. */
+void admin_open(struct admin_context *context);
+void admin_close(struct admin_context *context);
 
 extern const struct server_events admin_events;
 /* Collector for what the store, the origins and the process know. arg: struct admin_context. */

@@ -42,6 +42,8 @@ struct admin_route {
 
 /* May who asks do that for the tenant (NULL: for all of them)? False: answered already, 401 or 403. */
 MUST_USE bool admin_allows(struct admin_request *request, enum token_right right, const struct tenant *tenant);
+/* The same without an answer: for showing less to who may see less. */
+MUST_USE bool admin_may(const struct admin_request *request, enum token_right right, const struct tenant *tenant);
 /* The tenant of that name, if who asks may do that for it; NULL: answered already. What somebody may not see is not there
  * for them: 404 in both cases. */
 const struct tenant *admin_tenant(struct admin_request *request, enum token_right right, slice name);
@@ -62,6 +64,7 @@ void admin_stats(struct admin_request *request);
 void admin_cache(struct admin_request *request);
 void admin_purge(struct admin_request *request);
 void admin_purge_abandon(struct admin_request *request); /* its client has gone: the purges act all the same */
+void admin_purges(struct admin_request *request);
 void admin_dashboard(struct admin_request *request);
 
 #endif

@@ -1,6 +1,7 @@
 /* What the store, the origins and the process say of themselves: /stats, /metrics. */
 #include "admin/admin_internal.h"
 #include "os/process.h"
+#include "store/purge.h"
 
 /* ---- /metrics: numbers that others keep ------------------------------------------------------------------------ */
 
@@ -145,6 +146,23 @@ static void collect_origins(struct admin_context *context, struct metrics_writer
     }
 }
 
+static void collect_purges(const struct admin_context *context, enum metric metric, struct metrics_writer *writer)
+{
+    struct purge_log_stats stats;
+
+    if (metric == METRIC_warp_purge_refreshes) {
+        for (unsigned i = 0; context->refresher != NULL && i < REFRESH_RESULT_COUNT; i++)
+            emit_named(writer, refresh_result_word((enum refresh_result)i),
+                       refresher_count(context->refresher, (enum refresh_result)i));
+        return;
+    }
+    purge_log_stats(storage_purges(context->storage), &stats);
+    metrics_emit(writer, NULL,
+                 metric == METRIC_warp_purge_labels      ? (double)stats.labels
+                 : metric == METRIC_warp_purge_overflows ? (double)stats.overflows
+                                                         : (double)context->walks_refused);
+}
+
 void admin_collect(void *arg, enum metric metric, struct metrics_writer *writer)
 {
     struct admin_context *context = arg;
@@ -163,6 +181,12 @@ void admin_collect(void *arg, enum metric metric, struct metrics_writer *writer)
         break;
     case METRIC_warp_origin_healthy:
         collect_origins(context, writer);
+        break;
+    case METRIC_warp_purge_refreshes:
+    case METRIC_warp_purge_walks_refused:
+    case METRIC_warp_purge_labels:
+    case METRIC_warp_purge_overflows:
+        collect_purges(context, metric, writer);
         break;
     default:
         collect_store(context, metric, writer);

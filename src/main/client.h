@@ -23,11 +23,18 @@ enum {
 /* ---- flags (cmd_flags.c)
  * ------------------------------------------------------------------------------------ */
 
+/* What a flag that may come several times was given. */
+struct client_list {
+    const char **items;
+    unsigned count, max;
+};
+
 struct client_flag {
     const char *name;        /* without dashes */
     const char *placeholder; /* NULL: a switch */
     const char **value;      /* what follows the flag; NULL for a switch */
     bool *on;                /* of a switch */
+    struct client_list *list; /* instead of value: it may come again */
 };
 
 /* Flags that every client command has; NULL: not given. */

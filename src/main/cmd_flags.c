@@ -56,6 +56,22 @@ static int flag_unknown(const struct client_syntax *syntax, const struct client_
                            : client_usage(syntax, "unknown flag --%s", safe);
 }
 
+static bool flag_set(const struct client_syntax *syntax, const struct client_flag *flag, const char *value, int *ret_code)
+{
+    struct client_list *list = flag->list;
+
+    if (list == NULL) {
+        *flag->value = value;
+        return true;
+    }
+    if (list->count == list->max) {
+        *ret_code = client_usage(syntax, "--%s comes more than %u times", flag->name, list->max);
+        return false;
+    }
+    list->items[list->count++] = value;
+    return true;
+}
+
 /* The first of argv, which begins with "--"; false: *ret_code. */
 static bool flag_read(const struct client_syntax *syntax, int argc, char **argv, int *ret_used, int *ret_code)
 {
@@ -90,8 +106,7 @@ static bool flag_read(const struct client_syntax *syntax, int argc, char **argv,
                                  flags[i].placeholder);
         return false;
     }
-    *flags[i].value = value;
-    return true;
+    return flag_set(syntax, &flags[i], value, ret_code);
 }
 
 bool client_flags_read(const struct client_syntax *syntax, int argc, char **argv, int *ret_code)

@@ -10,6 +10,7 @@ int cmd_origin(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_reference(int argc, char **argv);
 int cmd_purge(int argc, char **argv);
+int cmd_purges(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 /* For commands of the contract that a later version brings: says so, 2. */
 int cmd_not_yet(const char *name);

@@ -27,6 +27,7 @@ static const struct command {
     {"origin", cmd_origin, "the demo origin alone"},
     {"check", cmd_check, "validate a settings file"},
     {"purge", cmd_purge, "make stored answers unusable"},
+    {"purges", cmd_purges, "who purged what, and when"},
     {"stats", cmd_stats, "numbers of a running WARP"},
     {"version", cmd_version, "print the version"},
     {"help", cmd_help, "this text"},

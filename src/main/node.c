@@ -6,6 +6,7 @@
 #include "main/node_tls.h"
 
 #include "base/log.h"
+#include "http/bearer.h"
 #include "os/process.h"
 
 #include <signal.h>
@@ -73,6 +74,7 @@ struct node {
     struct os_thread *access_thread;
     _Atomic bool access_is_over;
     struct admin_context admin;
+    struct refresher refresher; /* worker 0 */
     struct worker *workers;
     struct os_event *slab_event; /* NULL: the storage has nothing to tend */
     struct os_thread *slab_thread;
@@ -316,6 +318,7 @@ static void worker_drain(struct mail *mail)
     if (worker->index == 0) {
         os_accept_stop(&worker->admin_acceptor);
         os_listener_close(worker->admin_acceptor.listener);
+        refresher_stop(&worker->node->refresher);
         server_drain(worker->admin_server, NULL, NULL);
     }
     worker_check_drained(worker, now_ns);
@@ -365,6 +368,15 @@ static void signals_ready(struct os_watch *watch, uint32_t which)
 
 /* ---- one thread ---------------------------------------------------------------------------------------------------- */
 
+/* For PURGE on the data listeners: whoever has the admin token. */
+static bool may_purge(void *arg, slice bearer, const struct tenant *tenant)
+{
+    const struct node *node = arg;
+
+    (void)tenant;
+    return bearer_is(bearer, slice_str(node->plan->token));
+}
+
 /* A tier keeps whole what is at most an eighth of it; where that is less than a slice, bodies go through a window. Without a
  * disk, whose records hold no more, a slice fills a slab where memory is not small. */
 static uint32_t slice_bytes_of(const struct node_store *store)
@@ -403,7 +415,8 @@ static err worker_contexts(struct worker *worker)
         .origins = worker->origins,
         .metrics = metrics_block_of(node->metrics, worker->index),
         .access = node->access,
-        .token = node->plan->token[0] != '\0' ? node->plan->token : NULL,
+        .may_purge = may_purge,
+        .may_purge_arg = node,
         .acme_dir = node->plan->config.acme_dir,
         .node = node->plan->node_id,
         .websocket = !node->plan->config.no_websocket,
@@ -433,6 +446,9 @@ static err worker_servers(struct worker *worker)
         return ERR_OK;
     worker->node->admin.loop = worker->loop;
     worker->node->admin.block = worker->txns.metrics;
+    refresher_init(&worker->node->refresher, &worker->fills, &worker->txns.view);
+    worker->node->admin.refresher = &worker->node->refresher;
+    admin_open(&worker->node->admin);
     config.events = &admin_events;
     config.context = &worker->node->admin;
     config.metrics = NULL;
@@ -493,6 +509,8 @@ static void worker_done(struct worker *worker)
 {
     worker->server = server_free(worker->server);
     worker->admin_server = server_free(worker->admin_server);
+    if (worker->index == 0)
+        admin_close(&worker->node->admin);
     if (worker->node != NULL)
         node_tls_leave(worker->node->tls, worker->index);
     txn_context_done(&worker->txns);

@@ -119,6 +119,10 @@ enum slice_event { SLICE_HIT, SLICE_MISS, SLICE_FETCHED, SLICE_RANGE, SLICE_EVEN
       "End of validity of a certificate in use, by its file, since unix epoch in seconds")                 \
     X(warp_reloads, C, "result", "Times the configuration was read again or changed: success, failure (the old one stays)") \
     X(warp_purge_duration_seconds, H, "", "From a purge's arrival to its effect")                          \
+    X(warp_purge_refreshes, C, "result", "Softly purged URLs that were to be fetched again, by what became of them") \
+    X(warp_purge_walks_refused, C, "", "Dry runs and refreshes that were not begun because too many were under way") \
+    X(warp_purge_labels, G, "", "Labels that objects in the cache are compared with")                      \
+    X(warp_purge_overflows, C, "", "Purges that took all of their tenant because there were too many labels") \
     X(warp_tenant_bytes, G, "tenant,tier", "Bytes stored for a tenant")                                    \
     X(warp_access_log_dropped, C, "", "Access records lost because the log could not keep up")             \
     X(warp_build_info, G, "version,io", "Constant 1: the version that runs")                               \

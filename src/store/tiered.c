@@ -209,19 +209,31 @@ static enum store_status tiered_update_meta(struct storage *storage, struct stor
     return tiered_of(storage)->ram->ops->update_meta(tiered_of(storage)->ram, update);
 }
 
-/* RAM counts exactly; of the disk nothing is known but that it may have some. */
+/* Of what a purge matches on the disk nothing is known but whether it may have the keys. Where there are others, the first
+ * is no answer, but leads to them. */
+static uint64_t count_below(const struct tiered *tiered, const struct store_purge *purge)
+{
+    uint64_t count = purge->other_count == 0 && disk_has(tiered->disk, purge->key.hash);
+
+    for (unsigned i = 0; i < purge->other_count; i++)
+        count += disk_has(tiered->disk, purge->others[i]);
+    return count;
+}
+
+/* RAM counts exactly. What it has counted is mostly on the disk as well. */
 static enum store_status tiered_purge(struct storage *storage, struct store_purge *purge)
 {
     struct tiered *tiered = tiered_of(storage);
+    bool has_key = (purge->key.hash.lo | purge->key.hash.hi) != 0;
     struct disk_stats stats;
 
     (void)tiered->ram->ops->purge(tiered->ram, purge);
     disk_stats(tiered->disk, &stats);
     if (stats.store.objects > 0) {
-        bool has_key = (purge->key.hash.lo | purge->key.hash.hi) != 0;
-        if (purge->matched == 0 && has_key && disk_has(tiered->disk, purge->key.hash))
-            purge->matched = 1;
+        if (has_key)
+            purge->matched = MAX(purge->matched, count_below(tiered, purge));
         purge->matched_is_exact = false;
+        purge_log_counted(storage->purges, purge->seq, purge->matched, false);
     }
     return disk_purge(tiered->disk, purge);
 }

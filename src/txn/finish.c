@@ -99,6 +99,8 @@ enum step_result txn_step_finish(struct txn *txn)
     }
     if (txn->waiting_on == WAIT_STORE)
         storage_cancel(&txn->lookup.op);
+    if (txn->waiting_on == WAIT_PURGE)
+        purge_batch_abandon(txn->purge.batch); /* its client has gone: the purges act all the same */
     /* the rest may have mail under way: memory goes when that is settled */
     if (txn->waiting_on == WAIT_FILL)
         fill_leave(&txn->waiter, fill_gone);

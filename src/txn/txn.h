@@ -4,6 +4,7 @@
  *                    ^      +-> WAIT (a fill) -> SERVE | PASS | LOOKUP | SYNTH
  *                    |      +-> PASS -> FINISH                straight through, both directions at once
  *                    +------+-> SYNTH -> FINISH               an answer of WARP's own
+ *   ROUTE -> PURGE -> SYNTH -> FINISH                              PURGE on the data listener
  *
  * A step returns NEXT (txn->step says where to), WAIT (something named in waiting_on will run it again from
  * its first line) or DONE. Only txn_goto moves the step; every path ends in FINISH.
@@ -34,7 +35,9 @@ struct txn_context {
     struct tenant_view *view; /* the current one: txn_context_use */
     struct metrics_block *metrics;
     struct access_log *access; /* NULL: off */
-    const char *token;         /* with the purge right, for PURGE; NULL: nobody has it */
+    /* Has the bearer (data NULL: none was sent) the purge right for that tenant? For PURGE; NULL: nobody has it. */
+    bool (*may_purge)(void *arg, slice bearer, const struct tenant *tenant);
+    void *may_purge_arg;
     const char *acme_dir;      /* answers to ACME challenges; NULL: none */
     uint32_t node;
     bool websocket, https, status_key;

@@ -4,6 +4,7 @@
 
 #include "fill/slices.h"
 #include "http/range.h"
+#include "store/purge_batch.h"
 #include "txn/txn.h"
 
 /* The request of a small client, its key and its answer's own fields fit; a browser's takes a chunk of the
@@ -20,6 +21,7 @@ enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE };
     X(fetch, FETCH)                                                                                          \
     X(serve, SERVE)                                                                                          \
     X(pass, PASS)                                                                                            \
+    X(purge, PURGE)                                                                                          \
     X(synth, SYNTH)                                                                                          \
     X(finish, FINISH)
 
@@ -30,7 +32,7 @@ enum txn_step {
         STEP_COUNT
 };
 
-enum waiting_on { WAIT_NONE, WAIT_STORE, WAIT_FILL, WAIT_ORIGIN, WAIT_CLIENT, WAIT_MEMORY, WAIT_SLICE };
+enum waiting_on { WAIT_NONE, WAIT_STORE, WAIT_FILL, WAIT_ORIGIN, WAIT_CLIENT, WAIT_MEMORY, WAIT_SLICE, WAIT_PURGE };
 
 /* How the answer came about: what Cache-Status, metrics and the access record say. */
 struct txn_facts {
@@ -66,6 +68,7 @@ struct txn {
     bool is_serving; /* serve.hit is open */
     bool is_sliced;  /* serve.slices is, or was */
     bool is_passing; /* pass.fetch is under way */
+    bool is_purging; /* purge is in use */
     uint8_t tier;    /* enum tier: where a hit came from */
 
     struct {
@@ -92,6 +95,11 @@ struct txn {
             struct response *response;
             struct fields *fields; /* of the request */
         } pass;
+        struct {
+            struct purge_batch *batch; /* NULL: done */
+            struct purge_batch_result result;
+            uint64_t begun_ns;
+        } purge;
     };
     uint64_t inline_arena[];
 };
@@ -161,8 +169,7 @@ struct source *resume_source(struct txn *txn);
 /* pass.c: an answer that a fill handed over. */
 enum step_result txn_pass_handed(struct txn *txn, struct fill_handed *handed);
 void txn_interim(struct txn *txn, const struct response *response);
-/* invalidate.c: appends one purge, without waiting for it to be durable. */
-void txn_purge_label(struct txn *txn, enum store_label_kind kind, slice text);
+/* invalidate.c */
 /* What an unsafe request's answer makes invalid. */
 void txn_invalidate(struct txn *txn, const struct response *response);
 /* purge.c: PURGE on the data listener. */

@@ -2,6 +2,7 @@
 #include "tests/sim/cache_node.h"
 
 #include "fill/fill.h"
+#include "http/bearer.h"
 #include "os/sim/sim.h"
 #include "origin/origin.h"
 #include "proto/server.h"
@@ -139,6 +140,12 @@ static uint64_t worker_next_ns(void *arg)
     return loop_next_timer_ns(((struct worker *)arg)->loop);
 }
 
+static bool may_purge(void *arg, slice bearer, const struct tenant *tenant)
+{
+    (void)arg;
+    return tenant->id == TENANT_DEFAULT && bearer_is(bearer, SLICE(CLIENT_TOKEN));
+}
+
 static void worker_contexts(struct worker *worker, unsigned index)
 {
     static struct origin_limits limits;
@@ -171,7 +178,7 @@ static void worker_contexts(struct worker *worker, unsigned index)
                                         .fills = &worker->fills,
                                         .origins = worker->origins,
                                         .metrics = metrics,
-                                        .token = CLIENT_TOKEN,
+                                        .may_purge = may_purge,
                                         .node = 7};
     txn_context_init(&worker->txns);
     txn_context_use(&worker->txns, tenant_view_new(node.tenants));
