@@ -762,6 +762,7 @@ static enum control_result job_put_into_force(struct node_control *control, stru
         current_keep(control, job);
     }
     making_done(&making);
+    os_memory_trim(); /* what reading took, and the settings before */
     return result;
 }
 
