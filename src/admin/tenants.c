@@ -64,15 +64,38 @@ static json_t *node_json(const struct conf_node *node)
     return json_null();
 }
 
+/* The file that has the tenant, read again: the tree that its settings were made of is gone. NULL: no memory. */
+static struct conf_document *document_of(const struct conf_file *file)
+{
+    struct conf_document *document = NULL;
+    struct conf_report *report;
+
+    if (!err_is_ok(conf_report_new(&report)))
+        return NULL;
+    if (!err_is_ok(conf_document_parse(file->path, file->text, report, &document)))
+        document = NULL;
+    conf_report_free(report);
+    return document;
+}
+
 /* What was written of it; an empty object where the options alone say what it is. */
 static json_t *config_json(const struct admin_context *context, slice name)
 {
-    const struct conf_document *document = tenants_settings(context->tenants)->document;
+    const struct tenant *tenant = tenants_named(context->tenants, name);
     const struct conf_node *node = NULL;
+    struct conf_document *document;
+    const struct conf_file *file;
+    json_t *json;
 
-    if (document != NULL && document->tenants != NULL)
-        node = conf_node_get(document->tenants, name);
-    return node != NULL ? node_json(node) : json_object();
+    if (tenant == NULL || tenants_is_default_only(context->tenants))
+        return json_object();
+    file = &tenants_settings(context->tenants)->document->files[tenant->conf->mark.file];
+    document = document_of(file);
+    if (document != NULL)
+        node = file->tenant.len > 0 ? document->root : document->tenants != NULL ? conf_node_get(document->tenants, name) : NULL;
+    json = node != NULL ? node_json(node) : json_object();
+    conf_document_free(document);
+    return json;
 }
 
 static void etag_write(const struct admin_context *context, slice name, char etag[ADMIN_FIELD_BYTES])
