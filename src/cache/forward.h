@@ -43,6 +43,7 @@ enum forward_reason {
     X("Forwarded", REBUILT)                                                                                  \
     X("X-Forwarded-*", REBUILT)                                                                              \
     X("traceparent", REBUILT)                                                                                \
+    X("X-Device-Class", REBUILT)                                                                             \
     X("X-Request-Id", REBUILT)                                                                               \
     X("X-Original-URL", UNKEYED)                                                                             \
     X("X-Original-URI", UNKEYED)                                                                             \

@@ -3,6 +3,7 @@
 #include "http/sf.h"
 
 #define KEY_PRIMARY 'K'
+#define KEY_EXTRA   'X'
 #define KEY_VARIANT 'V'
 #define KEY_HEAD_BYTES (1u + 4u + 4u + 1u)
 
@@ -27,7 +28,7 @@ static char *put_part(char *at, slice bytes)
 
 size_t key_size(const struct key_parts *parts)
 {
-    return KEY_HEAD_BYTES + 4 + parts->authority.len + 4 + parts->target.len;
+    return KEY_HEAD_BYTES + 4 + parts->authority.len + 4 + parts->target.len + (parts->extra.len > 0 ? 1 + 4 + parts->extra.len : 0);
 }
 
 slice key_write(const struct key_parts *parts, char *buffer)
@@ -39,12 +40,16 @@ slice key_write(const struct key_parts *parts, char *buffer)
     *at++ = parts->https ? 1 : 0;
     at = put_part(at, parts->authority);
     at = put_part(at, parts->target);
+    if (parts->extra.len > 0) {
+        *at++ = KEY_EXTRA;
+        at = put_part(at, parts->extra);
+    }
     return slice_of(buffer, (size_t)(at - buffer));
 }
 
 err key_build(struct arena *arena, const struct key_parts *parts, slice *ret_key)
 {
-    ENSURE(parts->authority.len <= UINT16_MAX && parts->target.len <= UINT32_MAX, LIMIT);
+    ENSURE(parts->authority.len <= UINT16_MAX && parts->target.len <= UINT32_MAX && parts->extra.len <= UINT32_MAX, LIMIT);
     char *buffer = arena_alloc(arena, key_size(parts));
     ENSURE(buffer != NULL, MEMORY);
 
@@ -108,6 +113,8 @@ bool key_read(slice key, struct key_parts *ret_parts)
         return false;
     parts.https = scheme == 1;
     if (!take_part(&key, &parts.authority) || !take_part(&key, &parts.target))
+        return false;
+    if (key.len > 0 && key.data[0] == KEY_EXTRA && (!take_byte(&key, &kind) || !take_part(&key, &parts.extra) || parts.extra.len == 0))
         return false;
     if (key.len > 0) {
         parts.is_variant = true;

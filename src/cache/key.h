@@ -3,6 +3,8 @@
  * Full key (compared byte for byte before anything is served; the store hashes it):
  *   u8 'K'  u32 tenant  u32 rules generation  u8 scheme (0 http, 1 https)
  *   u32 authority length, authority   u32 target length, target
+ * followed by what a tenant's key rules add, where they add anything
+ *   u8 'X'  u32 length, extra
  * A variant's key is the primary's key followed by
  *   u8 'V'  u32 spec length, spec     u32 values length, values            (vary.h makes both)
  * Integers are the machine's (a store is not moved between byte orders). Every part has its length, so no two
@@ -21,6 +23,7 @@ struct key_parts {
     bool https;      /* the scheme the client used */
     slice authority; /* as forwarded */
     slice target;    /* path and query as forwarded */
+    slice extra;     /* what key rules add: made by tenant/, compared as it is; mostly empty */
     bool is_variant; /* set by key_read only, with the two below */
     slice spec, values;
 };

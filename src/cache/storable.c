@@ -135,7 +135,7 @@ static enum not_stored check_partial(const struct response *response, bool asked
 
 /* What the origin said about sharing. */
 static enum not_stored check_control(const struct request *request, const struct response *response,
-                                     const struct freshness *freshness, bool ignore_set_cookie)
+                                     const struct freshness *freshness, bool never_set_cookie)
 {
     uint32_t flags = freshness->flags;
     uint32_t shared = CONTROL_PUBLIC | CONTROL_S_MAXAGE | CONTROL_TARGETED;
@@ -149,7 +149,9 @@ static enum not_stored check_control(const struct request *request, const struct
     if (fields_has(&request->fields, F_AUTHORIZATION) &&
         !(flags & (CONTROL_PUBLIC | CONTROL_S_MAXAGE | CONTROL_MUST_REVALIDATE)))
         return NOT_STORED_AUTHORIZATION;
-    if ((flags & CONTROL_SET_COOKIE) && !(flags & shared) && !ignore_set_cookie) {
+    if ((flags & CONTROL_SET_COOKIE) && never_set_cookie)
+        return NOT_STORED_SET_COOKIE;
+    if ((flags & CONTROL_SET_COOKIE) && !(flags & shared)) {
         struct control_names names;
         freshness_control_names(&response->fields, freshness->control_field, &names);
         if (!control_names_has(&names, SLICE("Set-Cookie")))
@@ -208,7 +210,7 @@ enum not_stored storable_check(const struct request *request, const struct respo
     CHECK(check_request(request));
     CHECK(check_status(response, freshness->flags));
     CHECK(check_partial(response, options->asked_range));
-    CHECK(check_control(request, response, freshness, options->ignore_set_cookie));
+    CHECK(check_control(request, response, freshness, options->never_set_cookie));
     CHECK(check_vary(&response->fields));
     CHECK(check_freshness(request, freshness));
     if (options->static_rule && type_contradicts_suffix(request->target, fields_get(&response->fields, F_CONTENT_TYPE)))

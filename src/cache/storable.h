@@ -31,7 +31,8 @@
     X(RULE, "rule", "a rule of the tenant turns the cache off")                                              \
     X(VARIANT_MISMATCH, "variant-mismatch", "changed Vary while it was fetched")                             \
     X(PURGED, "purged", "purged while it was fetched")                                                       \
-    X(STORE, "store", "the store refused it (admission, quota, error)")
+    X(QUOTA, "quota", "the tenant has its share of the store (soft: until it is asked for twice)")               \
+    X(STORE, "store", "the store refused it (admission, error)")
 
 enum not_stored {
 #define X(name, word, text) NOT_STORED_##name,
@@ -46,7 +47,7 @@ const char *not_stored_text(enum not_stored reason);
 struct storable_options {
     bool asked_range;     /* the fill's own request had Range: a 206 is expected */
     bool static_rule;     /* the tenant stores by suffix here: the type must agree with it */
-    bool ignore_set_cookie; /* a rule says Set-Cookie is dropped before storing */
+    bool never_set_cookie; /* a rule says that nothing with Set-Cookie is stored */
 };
 
 /* Looks at heads only; INCOMPLETE, TOO_LARGE, TOO_MANY_TAGS, PURGED and STORE are the fill's to find later.

@@ -15,32 +15,15 @@ const struct config_option config_options[CONFIG_OPTION_COUNT] = {
 #undef X
 };
 
-/* ---- messages ---------------------------------------------------------------------------------------------
- */
-
-err config_fail(struct config_build *build, const char *where, const char *format, ...)
+PRINTF(3, 4) static void problem(struct config_build *build, const struct config_place *place, const char *format, ...)
 {
-    int at = snprintf(build->message, build->message_size, "%s: ", where);
+    char what[CONF_WHAT_BYTES];
     va_list args;
 
-    if (at > 0 && (size_t)at < build->message_size) {
-        va_start(args, format);
-        vsnprintf(build->message + at, build->message_size - (size_t)at, format, args);
-        va_end(args);
-    }
-    return ERR(INVALID);
-}
-
-const char *config_quoted(slice text, char buffer[CONFIG_QUOTED_BYTES])
-{
-    size_t len;
-
-    buffer[0] = '"';
-    log_safe(text, buffer + 1, CONFIG_QUOTED_BYTES - 2);
-    len = strlen(buffer);
-    buffer[len] = '"';
-    buffer[len + 1] = '\0';
-    return buffer;
+    va_start(args, format);
+    vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    conf_report_add(build->report, place->document, place->mark, place->where, "%s", what);
 }
 
 /* ---- one value
@@ -71,15 +54,17 @@ MUST_USE static err string_keep(struct config_build *build, slice value, const c
 }
 
 MUST_USE static err list_add(struct config_build *build, enum config_index option, bool begin, slice value,
-                             const char *where)
+                             const struct config_place *place)
 {
     struct config_list *list = option_field(build, option);
     unsigned max = option == CONFIG_cache_dir ? CONFIG_CACHE_DIRS_MAX : CONFIG_LIST_MAX;
 
     if (begin)
         list->count = 0;
-    if (list->count == max)
-        return config_fail(build, where, "is given too often; write it at most %u times", max);
+    if (list->count == max) {
+        problem(build, place, "is given too often; write it at most %u times", max);
+        return ERR(INVALID);
+    }
     TRY(string_keep(build, value, &list->items[list->count]));
     list->count++;
     return ERR_OK;
@@ -113,18 +98,20 @@ static void number_store(struct config_build *build, enum config_index option, u
 }
 
 err config_set(struct config_build *build, enum config_index option, enum config_source source, slice value,
-               const char *where)
+               const struct config_place *place)
 {
-    char why[CONFIG_WHY_BYTES], quoted[CONFIG_QUOTED_BYTES];
+    char why[CONFIG_WHY_BYTES], quoted[CONF_QUOTED_BYTES];
     bool begin = build->set_by[option] != source;
     uint64_t number = 0;
 
-    if (!config_value_parse(option, value, why, &number))
-        return config_fail(build, where, "%s %s", config_quoted(value, quoted), why);
+    if (!config_value_parse(option, value, why, &number)) {
+        problem(build, place, "%s %s", conf_quoted(value, quoted), why);
+        return ERR(INVALID);
+    }
     if (build->set_by[option] > source)
         return ERR_OK;
     if (config_options[option].kind == KIND_LIST)
-        TRY(list_add(build, option, begin, value, where));
+        TRY(list_add(build, option, begin, value, place));
     else if (config_options[option].kind == KIND_STRING)
         TRY(string_keep(build, value, (const char **)option_field(build, option)));
     else
@@ -133,27 +120,36 @@ err config_set(struct config_build *build, enum config_index option, enum config
     return ERR_OK;
 }
 
-/* ---- flags
- * -------------------------------------------------------------------------------------------------- */
-
-MUST_USE static err flag_unknown(struct config_build *build, const char *argument, slice name)
+/* Of several values the ones behind a bad one are looked at, too. */
+MUST_USE static err unless_invalid(err result)
 {
-    char word[CONFIG_QUOTED_BYTES], safe[CONFIG_QUOTED_BYTES];
+    return result.code == ERR_INVALID ? ERR_OK : result;
+}
+
+/* ---- flags --------------------------------------------------------------------------------------------------- */
+
+static void flag_unknown(struct config_build *build, const char *argument, slice name)
+{
+    char word[CONF_QUOTED_BYTES], safe[CONF_QUOTED_BYTES];
+    const struct config_place place = {.where = safe};
     const char *nearest;
 
     snprintf(word, sizeof(word), SLICE_FMT, (int)MIN(name.len, sizeof(word)), name.data);
     nearest = config_nearest(word);
     log_safe(slice_of(argument, (size_t)(name.data + name.len - argument)), safe, sizeof(safe));
     if (nearest != NULL)
-        return config_fail(build, safe, "unknown setting; did you mean --%s?", nearest);
-    return config_fail(build, safe, "unknown setting; warp help lists them");
+        problem(build, &place, "unknown setting; did you mean --%s?", nearest);
+    else
+        problem(build, &place, "unknown setting; warp help lists them");
 }
 
 /* The first of argv, with its value in the same argument or the next one. */
 MUST_USE static err flag_read(struct config_build *build, int argc, char *const *argv, int *ret_used)
 {
+    bool is_flag = slice_starts(slice_str(argv[0]), SLICE("--")), has_next = argc > 1 && strncmp(argv[1], "--", 2) != 0;
     slice name = slice_str(argv[0]), value = SLICE_NONE;
-    char where[CONFIG_QUOTED_BYTES];
+    char where[CONF_QUOTED_BYTES];
+    const struct config_place place = {.where = where};
     enum config_index option;
     ptrdiff_t equals;
 
@@ -164,33 +160,35 @@ MUST_USE static err flag_read(struct config_build *build, int argc, char *const 
         value = slice_from(name, (size_t)equals + 1);
         name.len = (size_t)equals;
     }
-    option = slice_starts(slice_str(argv[0]), SLICE("--")) ? config_option_find(name) : CONFIG_OPTION_COUNT;
-    if (option == CONFIG_OPTION_COUNT || name.data != argv[0] + 2)
-        return flag_unknown(build, argv[0], name);
-
-    snprintf(where, sizeof(where), "--%s", config_options[option].flag);
     *ret_used = 1;
+    option = is_flag ? config_option_find(name) : CONFIG_OPTION_COUNT;
+    if (option == CONFIG_OPTION_COUNT || name.data != argv[0] + 2) {
+        flag_unknown(build, argv[0], name);
+        *ret_used += argv[0][0] == '-' && equals < 0 && has_next; /* its value, most likely */
+        return ERR_OK;
+    }
+    snprintf(where, sizeof(where), "--%s", config_options[option].flag);
     if (equals < 0 && config_options[option].kind == KIND_SWITCH) {
         value = SLICE("true");
     } else if (equals < 0) {
-        if (argc < 2 || strncmp(argv[1], "--", 2) == 0)
-            return config_fail(build, where, "has no value; write --%s %s", config_options[option].flag,
-                               config_options[option].placeholder);
+        if (!has_next) {
+            problem(build, &place, "has no value; write --%s %s", config_options[option].flag, config_options[option].placeholder);
+            return ERR_OK;
+        }
         value = slice_str(argv[1]);
         *ret_used = 2;
     }
-    return config_set(build, option, FROM_FLAG, value, where);
+    return unless_invalid(config_set(build, option, FROM_FLAG, value, &place));
 }
 
-MUST_USE static err flags_read(struct config_build *build, int argc, char *const *argv)
+err config_read_flags(struct config_build *build, int argc, char *const *argv)
 {
     for (int i = 0, used = 0; i < argc; i += used)
         TRY(flag_read(build, argc - i, argv + i, &used));
     return ERR_OK;
 }
 
-/* ---- environment
- * -------------------------------------------------------------------------------------------- */
+/* ---- environment --------------------------------------------------------------------------------------------- */
 
 /* cache-size is WARP_CACHE_SIZE. */
 static const char *variable_of(const char *flag, char buffer[VARIABLE_BYTES_MAX])
@@ -204,45 +202,44 @@ static const char *variable_of(const char *flag, char buffer[VARIABLE_BYTES_MAX]
 }
 
 MUST_USE static err variable_list_read(struct config_build *build, enum config_index option, slice value,
-                                       const char *where)
+                                       const struct config_place *place)
 {
     for (;;) {
         ptrdiff_t comma = slice_find(value, ',');
         slice item = slice_trim(comma >= 0 ? slice_of(value.data, (size_t)comma) : value);
 
-        TRY(config_set(build, option, FROM_ENVIRONMENT, item, where));
+        TRY(config_set(build, option, FROM_ENVIRONMENT, item, place));
         if (comma < 0)
             return ERR_OK;
         value = slice_from(value, (size_t)comma + 1);
     }
 }
 
-MUST_USE static err variable_read(struct config_build *build, slice name, slice value,
-                                  const char **ret_unknown)
+MUST_USE static err variable_read(struct config_build *build, slice name, slice value)
 {
     char variable[VARIABLE_BYTES_MAX];
+    const struct config_place place = {.where = variable};
 
     for (unsigned i = 0; i < CONFIG_OPTION_COUNT; i++) {
         if (!slice_eq(name, slice_str(variable_of(config_options[i].flag, variable))))
             continue;
         if (value.len == 0)
             return ERR_OK;
-        return config_options[i].kind == KIND_LIST
-                   ? variable_list_read(build, (enum config_index)i, value, variable)
-                   : config_set(build, (enum config_index)i, FROM_ENVIRONMENT, value, variable);
+        return unless_invalid(config_options[i].kind == KIND_LIST
+                                  ? variable_list_read(build, (enum config_index)i, value, &place)
+                                  : config_set(build, (enum config_index)i, FROM_ENVIRONMENT, value, &place));
     }
     /* For the client commands. WARP_ADMIN and WARP_CACHE_DIR are settings here, too. */
     static const char *const of_clients[] = {"TOKEN", "ADMIN_CA", "ADMIN_CLIENT_CERT", "ADMIN_CLIENT_KEY"};
     for (size_t i = 0; i < ARRAY_LEN(of_clients); i++)
         if (slice_eq(slice_from(name, sizeof(VARIABLE_PREFIX) - 1), slice_str(of_clients[i])))
             return ERR_OK;
-    if (*ret_unknown == NULL)
-        TRY(string_keep(build, name, ret_unknown));
+    if (build->unknown_variable == NULL)
+        TRY(string_keep(build, name, &build->unknown_variable));
     return ERR_OK;
 }
 
-MUST_USE static err environment_read(struct config_build *build, char *const *environment,
-                                     const char **ret_unknown)
+err config_read_environment(struct config_build *build, char *const *environment)
 {
     for (; environment != NULL && *environment != NULL; environment++) {
         slice name = slice_str(*environment), value;
@@ -252,100 +249,34 @@ MUST_USE static err environment_read(struct config_build *build, char *const *en
             continue;
         value = slice_from(name, (size_t)equals + 1);
         name.len = (size_t)equals;
-        TRY(variable_read(build, name, value, ret_unknown));
+        TRY(variable_read(build, name, value));
     }
     return ERR_OK;
 }
 
-/* ---- file and defaults
- * ---------------------------------------------------------------------------------------- */
+/* ---- all together -------------------------------------------------------------------------------------------- */
 
-MUST_USE static err file_read(struct config_build *build, const char *path, config_file_reader *read_file)
+err config_begin(struct config_build *build, struct conf_report *report)
 {
-    char *text = NULL;
-    size_t len = 0;
-    err result = read_file(path, CONFIG_FILE_BYTES_MAX, &text, &len);
+    static_assert(CONFIG_OPTION_COUNT <= 64, "given has a bit per option");
+    struct arena *arena = malloc(sizeof(*arena));
 
-    if (!err_is_ok(result))
-        return config_fail(build, path, "cannot be read: %s; name a plain file of at most 1 MiB",
-                           err_file_text(result));
-    result = config_file_parse(build, path, slice_of(text, len));
-    free(text);
-    return result;
+    ENSURE(arena != NULL, MEMORY);
+    arena_init(arena, NULL, 0, STRINGS_BYTES_MAX);
+    *build = (struct config_build){.arena = arena, .report = report, .config.owned = arena};
+    return ERR_OK;
 }
 
-MUST_USE static err defaults_read(struct config_build *build)
+err config_read_defaults(struct config_build *build)
 {
     for (unsigned i = 0; i < CONFIG_OPTION_COUNT; i++)
         if (config_options[i].dflt != NULL)
             TRY(config_set(build, (enum config_index)i, FROM_DEFAULT, slice_str(config_options[i].dflt),
-                           "default"));
-    return ERR_OK;
-}
-
-/* ---- all together
- * ----------------------------------------------------------------------------------------------- */
-
-MUST_USE static err build_begin(struct config_build *build, char *message, size_t message_size)
-{
-    struct arena *arena = malloc(sizeof(*arena));
-
-    INVARIANT(message_size > 0);
-    *build = (struct config_build){.arena = arena, .message = message, .message_size = message_size};
-    snprintf(message, message_size, "out of memory");
-    ENSURE(arena != NULL, MEMORY);
-    arena_init(arena, NULL, 0, STRINGS_BYTES_MAX);
-    build->config.owned = arena;
-    return ERR_OK;
-}
-
-MUST_USE static err build_run(struct config_build *build, int argc, char *const *argv,
-                              char *const *environment, config_file_reader *read_file,
-                              const char **ret_unknown)
-{
-    TRY(flags_read(build, argc, argv));
-    TRY(environment_read(build, environment, ret_unknown));
-    if (build->config.config_file != NULL)
-        TRY(file_read(build, build->config.config_file, read_file));
-    TRY(defaults_read(build));
+                           &(struct config_place){.where = "default"}));
     for (unsigned i = 0; i < CONFIG_OPTION_COUNT; i++)
         if (build->set_by[i] > FROM_DEFAULT)
             build->config.given[i / 32] |= UINT32_C(1) << (i % 32);
     return ERR_OK;
-}
-
-err config_read(struct config *config, int argc, char *const *argv, char *const *environment,
-                config_file_reader *read_file, char *message, size_t message_size,
-                const char **ret_unknown_env)
-{
-    static_assert(CONFIG_OPTION_COUNT <= 64, "given has a bit per option");
-    const char *unknown = NULL;
-    struct config_build build;
-    err result = build_begin(&build, message, message_size);
-
-    if (err_is_ok(result))
-        result = build_run(&build, argc, argv, environment, read_file, &unknown);
-    if (!err_is_ok(result)) {
-        config_done(&build.config);
-        return result;
-    }
-    message[0] = '\0';
-    *config = build.config;
-    *ret_unknown_env = unknown;
-    return ERR_OK;
-}
-
-err config_check_file(const char *path, config_file_reader *read_file, char *message, size_t message_size)
-{
-    struct config_build build;
-    err result = build_begin(&build, message, message_size);
-
-    if (err_is_ok(result))
-        result = file_read(&build, path, read_file);
-    if (err_is_ok(result))
-        message[0] = '\0';
-    config_done(&build.config);
-    return result;
 }
 
 void config_done(struct config *config)

@@ -10,7 +10,6 @@
 #define CONFIG_LIST_MAX 64u
 #define CONFIG_CACHE_DIRS_MAX 16u
 #define CONFIG_CACHE_SIZE_MIN (UINT64_C(16) << 20)
-#define CONFIG_MESSAGE_BYTES 512u
 
 struct config_list {
     const char *items[CONFIG_LIST_MAX];
@@ -42,6 +41,7 @@ enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
     X("admin-client-ca", STRING, admin_client_ca, "FILE", NULL, "clients of the admin listener must show a certificate of these authorities (PEM)") \
     X("admin-token-file", STRING, admin_token_file, "FILE", NULL, "token for changes; default: made once, in the cache directory") \
     X("cache-dir", LIST, cache_dir, "DIR", NULL, "where the disk tier is: a directory, or a block device; none: RAM only; may be repeated; default: /var/cache/warp, else ~/.cache/warp") \
+    X("state-dir", STRING, state_dir, "DIR", NULL, "what must outlive a restart beside the cache: tenants made by the API, versions of the configuration, tokens, the audit log; default: state in the first cache directory, with --cache-dir none where the admin token is") \
     X("cache-size", SIZE, cache_size, "SIZE", "2g", "of all --cache-dir that are directories, from 16m on (block devices are used whole); and what --memory is at most by default") \
     X("cache-write-rate", SIZE, cache_write_rate, "SIZE", "0", "bytes a second that each device of the disk tier may be written on average; 0: no budget") \
     X("memory", SIZE, memory, "SIZE", NULL, "cap of the RAM tier; 0 turns it off; default: a quarter of the memory, 1g at most") \
@@ -49,6 +49,7 @@ enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
     X("io", IO, io, "auto|uring|epoll", "auto", "I/O backend; auto: io_uring where the kernel permits it")                \
     X("access-log", STRING, access_log, "FILE|-|off", "off", "one JSON line per request")                    \
     X("log-level", LEVEL, log_level, "LEVEL", "info", "error, warn, info or debug, on standard error")       \
+    X("metrics-tenants", COUNT, metrics_tenants, "N", "1000", "tenants with numbers of their own in /metrics: those with the most requests; all others are one, other") \
     X("no-websocket", SWITCH, no_websocket, "", NULL, "refuse to pass WebSocket upgrades")                   \
     X("cache-status-key", SWITCH, cache_status_key, "", NULL, "show key and detail in Cache-Status")         \
     X("max-connections-per-ip", COUNT, max_connections_per_ip, "N", "1024", "per IPv4 address or IPv6 /64; 0: no limit") \
@@ -68,7 +69,7 @@ struct config {
     CONFIG_OPTIONS(X)
 #undef X
     uint32_t given[2]; /* a bit per option, in the order of the table: somebody set it */
-    void *owned;       /* strings read from files */
+    void *owned;       /* its strings, of whoever made it (settings_free) */
 };
 
 enum config_index {
@@ -89,22 +90,6 @@ MUST_USE bool config_parse_size(slice text, uint64_t *ret_bytes);
 #define CONFIG_DURATION_MS_MAX (UINT64_C(36500) * 86400000) /* a hundred years: in ns it still fits 64 bits */
 MUST_USE bool config_parse_duration(slice text, uint64_t *ret_ms);
 
-/* How the file is read: os_file_read, or a test's. Plain file, at most max bytes, free() what it returns. */
-#define CONFIG_FILE_BYTES_MAX (1024u * 1024u)
-typedef err config_file_reader(const char *path, size_t max, char **ret_bytes, size_t *ret_len);
-
-/* Flags (argv without program and command), environment (NULL-terminated "NAME=value"), file, defaults.
- *
- * Of a flag given twice the last one counts; a list collects. A list that a stronger source gives replaces the
- * weaker's. An empty variable is as good as none. On error message says what is wrong and what to write instead:
- * for a file FILE:LINE:COLUMN: key: ...; for an unknown flag the nearest known one. A WARP_... variable that is
- * unknown is named in *ret_unknown_env (one, or NULL; belongs to the config). */
-MUST_USE err config_read(struct config *config, int argc, char *const *argv, char *const *environment,
-                         config_file_reader *read_file, char *message, size_t message_size,
-                         const char **ret_unknown_env);
-/* Reads and checks a file alone (`warp check`). */
-MUST_USE err config_check_file(const char *path, config_file_reader *read_file, char *message, size_t message_size);
-void config_done(struct config *config);
 /* The table as help text, to stdout: flags with placeholder, default and explanation. */
 void config_print_options(void);
 /* The known flag nearest to a misspelled one (without dashes), or NULL when none is near. */

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "conf/config.h"
+#include "conf/document_own.h"
 
 enum config_kind {
     KIND_STRING,
@@ -40,28 +41,33 @@ struct config_build {
     struct config config;
     struct arena *arena;                 /* its strings */
     uint8_t set_by[CONFIG_OPTION_COUNT]; /* enum config_source */
-    char *message;
-    size_t message_size;
+    struct conf_report *report;
+    const char *unknown_variable;
+};
+
+/* Where a value was written. */
+struct config_place {
+    const struct conf_document *document; /* NULL: a flag, a variable */
+    struct conf_mark mark;
+    const char *where; /* "--memory", "WARP_MEMORY", "memory" */
 };
 
 /* The option of that name, or CONFIG_OPTION_COUNT. */
 enum config_index config_option_find(slice flag);
-/* One value (of a list: one item). where begins the message: "--memory", "WARP_MEMORY", "FILE:1:9: memory".
- */
-MUST_USE err config_set(struct config_build *build, enum config_index option, enum config_source source,
-                        slice value, const char *where);
-/* Writes "where: what is wrong; what is allowed" and returns ERR_INVALID. */
-MUST_USE err config_fail(struct config_build *build, const char *where, const char *format, ...) PRINTF(3, 4);
-/* Text in quotes for a message, made safe and short; returns buffer. */
-#define CONFIG_QUOTED_BYTES 72u
-const char *config_quoted(slice text, char buffer[CONFIG_QUOTED_BYTES]);
+/* One value (of a list: one item). ERR_INVALID: it is not one, which is in the report. */
+MUST_USE err config_set(struct config_build *build, enum config_index option, enum config_source source, slice value,
+                        const struct config_place *place);
+
+/* In this order; problems are in the report, errors are others. */
+MUST_USE err config_begin(struct config_build *build, struct conf_report *report);
+MUST_USE err config_read_flags(struct config_build *build, int argc, char *const *argv);
+MUST_USE err config_read_environment(struct config_build *build, char *const *environment);
+MUST_USE err config_read_defaults(struct config_build *build);
+void config_done(struct config *config);
 
 /* What a value's text means: nothing for a string or a list's item. Else why: "is wrong; what is allowed". */
 #define CONFIG_WHY_BYTES 192u
 MUST_USE bool config_value_parse(enum config_index option, slice text, char why[CONFIG_WHY_BYTES],
                                  uint64_t *ret_number);
-
-/* The settings of a YAML text. path is for messages. */
-MUST_USE err config_file_parse(struct config_build *build, const char *path, slice text);
 
 #endif

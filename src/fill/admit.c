@@ -4,6 +4,7 @@
 #include "cache/validate.h"
 #include "cache/vary.h"
 #include "fill/filler.h"
+#include "tenant/edit.h"
 
 #include <stdlib.h>
 
@@ -20,6 +21,7 @@ struct admission {
     struct content_range part; /* of a 206 */
     struct sliced sliced;
     bool is_sliced;
+    bool is_private; /* stored for those alone who wait */
 };
 
 /* ---- not stored ------------------------------------------------------------------------------------------------ */
@@ -94,11 +96,12 @@ static bool is_server_failure(uint16_t status)
 bool fill_may_serve_stale(const struct fill *fill, int64_t now_ms)
 {
     const struct store_object *stale = fill->stale;
+    struct reuse_policy reuse = fill_reuse_of(&fill->policy);
     const struct stored *stored;
     struct fields view;
 
     return stale != NULL && err_is_ok(stored_view(stale->meta, &view, &stored)) &&
-           stale_if_error_allowed(stored, now_ms, fill->context->reuse) &&
+           stale_if_error_allowed(stored, now_ms, &reuse) &&
            !storage_is_purged(fill->context->storage, stale->seq, stale->tenant, store_object_labels(stale), stale->label_count);
 }
 
@@ -112,12 +115,16 @@ static void serve_stale(struct fill *fill, uint16_t status)
 }
 
 err fill_merge(struct arena *arena, const struct store_object *old, slice primary_key, const struct response *response,
-               int64_t request_ms, int64_t now_ms, slice *ret_meta, struct label_set *ret_labels, enum not_stored *ret_reason)
+               int64_t request_ms, int64_t now_ms, const struct policy *policy, slice *ret_meta, struct label_set *ret_labels,
+               enum not_stored *ret_reason)
 {
     const struct stored *stored;
+    struct freshness_rule rule;
     struct fields view;
 
-    TRY(stored_merge_304(arena, old->meta, response, request_ms, now_ms, NULL, ret_meta, ret_reason));
+    TRY(stored_view(old->meta, &view, &stored));
+    rule = fill_freshness_rule(policy, stored->status);
+    TRY(stored_merge_304(arena, old->meta, response, request_ms, now_ms, &rule, ret_meta, ret_reason));
     TRY(stored_view(*ret_meta, &view, &stored));
     return label_set_build(arena, old->tenant, primary_key, &view, ret_labels);
 }
@@ -132,8 +139,8 @@ static void admit_not_modified(struct fill *fill, struct response *response, int
 
     if (!err_is_ok(stored_view(fill->stale->meta, &view, &stored)) ||
         validate_match_304(&view, stored, response) == VALIDATE_MISMATCH ||
-        !err_is_ok(fill_merge(fill->arena, fill->stale, fill->primary_key, response, fill->request_ms, now_ms, &update.meta,
-                              &labels, &reason))) {
+        !err_is_ok(fill_merge(fill->arena, fill->stale, fill->primary_key, response, fill->request_ms, now_ms, &fill->policy,
+                              &update.meta,                              &labels, &reason))) {
         fill_refetch_whole(fill);
         return;
     }
@@ -223,7 +230,9 @@ static err prepare_meta(struct fill *fill, struct admission *admission)
 static enum not_stored prepare(struct fill *fill, struct admission *admission)
 {
     struct response *response = admission->response;
-    struct storable_options options = {.asked_range = fill->has_ask};
+    struct storable_options options = {.asked_range = fill->has_ask,
+                                       .static_rule = fill->policy.is_static,
+                                       .never_set_cookie = fill->policy.set_cookie == CONF_SET_COOKIE_NEVER};
     enum not_stored reason;
 
     reason = storable_check(&fill->request, response, &admission->freshness, &options);
@@ -284,8 +293,8 @@ static err write_marker(struct fill *fill, const struct admission *admission)
     return result;
 }
 
-/* Gets a writer for the body, published unless a purge came first. False: the store has no room. */
-static bool open_miss_handler(struct fill *fill, const struct admission *admission)
+/* Gets a writer for the body, published unless a purge came first or the tenant has its share. False: the store has no room. */
+static bool open_miss_handler(struct fill *fill, struct admission *admission)
 {
     struct store_fill put = {
         .key = storage_key(fill->context->storage, admission->key),
@@ -315,8 +324,8 @@ static bool open_miss_handler(struct fill *fill, const struct admission *admissi
         if (put.result.code != ERR_REFUSED)
             return false;
         /* purged since the fill began: only those who waited before may have it */
-        fill_count_not_stored(fill, NOT_STORED_PURGED);
-        put.private_copy = true;
+        fill_count_not_stored(fill, put.over_quota ? NOT_STORED_QUOTA : NOT_STORED_PURGED);
+        put.private_copy = admission->is_private = true;
     }
     return false;
 }
@@ -399,6 +408,8 @@ static void admit_slices(struct fill *fill, struct admission *admission)
         fill_end(fill);
         return;
     }
+    if (admission->is_private) /* nobody would find its slices */
+        filler->is_private = true;
     head = miss_handler_object(fill->miss);
     miss_handler_finish(fill->miss);
     fill->miss = NULL;
@@ -435,6 +446,7 @@ static bool goes_into_slices(const struct fill *fill, const struct admission *ad
 
 static void admit_new(struct fill *fill, struct response *response, int64_t now_ms)
 {
+    struct freshness_rule rule = fill_freshness_rule(&fill->policy, response->status);
     struct admission admission = {.response = response, .now_ms = now_ms};
     enum not_stored reason;
 
@@ -446,8 +458,10 @@ static void admit_new(struct fill *fill, struct response *response, int64_t now_
         return;
     }
     admission.is_sliced = goes_into_slices(fill, &admission);
-    freshness_of(response, fill->request_ms, now_ms, NULL, &admission.freshness);
+    freshness_of(response, fill->request_ms, now_ms, &rule, &admission.freshness);
     reason = prepare(fill, &admission);
+    if (reason == NOT_STORED_NONE && admission.length_bytes > 0 && (uint64_t)admission.length_bytes > fill->policy.max_object_bytes)
+        reason = NOT_STORED_TOO_LARGE;
     if (reason == NOT_STORED_NONE && admission.spec.len > 0 && !err_is_ok(write_marker(fill, &admission)))
         reason = NOT_STORED_STORE;
     if (reason == NOT_STORED_NONE && admission.is_sliced) {
@@ -466,6 +480,10 @@ void fill_admit(struct fill *fill, struct response *response)
 {
     int64_t now_ms = loop_wall_ms(fill->context->loop);
 
+    if (fill->policy.set_cookie == CONF_SET_COOKIE_DROP && !err_is_ok(edit_drop(fill->arena, F_SET_COOKIE, &response->fields))) {
+        release_any(fill, response, NOT_STORED_STORE);
+        return;
+    }
     if (fill->validating && response->status == 304)
         admit_not_modified(fill, response, now_ms);
     else if (is_server_failure(response->status) && fill_may_serve_stale(fill, now_ms))

@@ -2,6 +2,7 @@
 #include "cache/forward.h"
 #include "cache/validate.h"
 #include "fill/filler.h"
+#include "tenant/edit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,17 +47,32 @@ err fill_forward_build(struct arena *arena, const struct fill_start *start, cons
     uint8_t trace[TRACE_BYTES];
     struct forward_options options = {
         .client_ip = start->client_ip,
+        .trusted_for = start->trusted_for,
         .https = request->https,
         .node = start->context->node,
         .request_id = start->request_id,
-        .origin_host = slice_str(start->context->group->host_override),
+        .origin_host = slice_str(start->policy->tenant->origins->host_override),
         .trace_random = trace,
         .is_fill = true,
     };
 
     os_entropy(trace, sizeof(trace));
     fields_init(ret_fields, arena);
-    return forward_build(request, &options, ret_fields);
+    TRY(forward_build(request, &options, ret_fields));
+    return edit_request_fields(start->policy, arena, ret_fields);
+}
+
+struct policy fill_policy_of(const struct policy *policy)
+{
+    struct policy copy = *policy;
+
+    copy.location = copy.target = copy.key_extra = copy.device = SLICE_NONE;
+    return copy;
+}
+
+struct freshness_rule fill_freshness_rule(const struct policy *policy, unsigned status)
+{
+    return (struct freshness_rule){.ttl_s = policy_ttl_s(policy, status), .override_ = policy->ttl_override};
 }
 
 /* The same fields with the validator of what is stored, or with a range where nothing is. */
@@ -155,7 +171,9 @@ struct fill *fill_new(const struct fill_start *start, hash128 hash)
     timer_init(&fill->unread, fill_unread);
     fill->context = start->context;
     fill->hash = hash;
-    fill->tenant = start->tenant;
+    fill->view = tenant_view_enter(start->view);
+    fill->policy = fill_policy_of(start->policy);
+    fill->tenant = start->policy->tenant->id;
     fill->abandon.run = fill_abandon;
     list_init(&fill->slot);
     list_init(&fill->waiters);
@@ -196,6 +214,7 @@ void fill_end(struct fill *fill)
         return; /* its mail is under way and comes back here */
     fill->stale = store_object_unref(fill->stale);
     fill_arena_free(fill->arena);
+    tenant_view_leave(fill->view);
     free(fill);
 }
 
@@ -253,7 +272,7 @@ static void fill_fetch(struct fill *fill)
                     .fields = fill->validating || fill->has_ask ? &fill->conditional : &fill->forward,
                     .body_bytes = -1,
                     .arena = fill->arena},
-        .group = fill->context->group,
+        .group = fill->policy.tenant->origins,
         .events = &events,
         .user = fill,
     };
@@ -306,8 +325,20 @@ void fill_begin(struct fill *fill)
 
 /* ---- store: the body --------------------------------------------------------------------------------------------- */
 
+/* A length that was not announced may turn out to be more than the tenant wants stored. */
+static void fill_drop_too_large(struct fill *fill)
+{
+    struct store_object *object = miss_handler_object(fill->miss);
+
+    fill_count_not_stored(fill, NOT_STORED_TOO_LARGE);
+    storage_drop(fill->context->storage, object);
+    store_object_unref(object);
+}
+
 static void fill_finish(struct fill *fill)
 {
+    if (miss_handler_written(fill->miss) > fill->policy.max_object_bytes)
+        fill_drop_too_large(fill);
     miss_handler_finish(fill->miss);
     fill->miss = NULL;
     fill_end(fill);

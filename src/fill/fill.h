@@ -22,6 +22,7 @@
 #include "cache/storable.h"
 #include "origin/origin.h"
 #include "store/storage.h"
+#include "tenant/view.h"
 
 #include <stdatomic.h>
 
@@ -85,8 +86,6 @@ struct fill_context {
     struct fill_table *table;
     struct storage *storage;
     struct origin_pool *pool;
-    struct origin_group *group;
-    const struct reuse_policy *reuse;
     int64_t note_ms;    /* how long an unshareable answer is remembered */
     uint32_t node;      /* this node's id, for CDN-Loop */
     unsigned fills_max;
@@ -109,8 +108,9 @@ struct fill_start {
     const struct request *request; /* the first client's; its conditions and Range are left out */
     slice primary_key;             /* cache/key.h */
     slice slot_key;                /* the primary key, or the variant's where the marker is known: one fill each */
-    uint16_t tenant;
-    slice client_ip;
+    struct tenant_view *view;      /* of this thread */
+    const struct policy *policy;   /* of the first client's request; copied, without its slices */
+    slice client_ip, trusted_for;  /* the peer, and the hops before it that it may speak of */
     slice request_id;
     struct store_object *stale;    /* validate this one; may be NULL; a reference is taken */
     const struct slice_ask *ask;   /* a range of what is not known yet, in whole slices; NULL: the whole */
@@ -129,6 +129,13 @@ struct fill_handed *fill_handed_free(struct fill_handed *handed);
 
 /* The key under which an unshareable answer is remembered (STORE_NOTE): apart for requests with credentials. */
 MUST_USE err fill_note_key(struct arena *arena, slice slot_key, bool has_authorization, slice *ret_key);
+
+/* How stored answers may be used, by the tenant's rules. */
+static inline struct reuse_policy fill_reuse_of(const struct policy *policy)
+{
+    return (struct reuse_policy){
+        .honour_client_directives = policy->client_directives, .stale_limit_s = policy->sie_s, .swr_default_s = policy->swr_s};
+}
 
 /* Labels of an answer (response NULL: those of the URL alone), at most STORE_LABELS_MAX, in the arena. */
 struct label_set {

@@ -35,6 +35,8 @@ struct fill {
     uint64_t seq; /* pinned */
     int64_t request_ms;
     uint64_t fetch_ns;
+    struct tenant_view *view;
+    struct policy policy;
     uint16_t tenant;
     uint8_t step;
     bool is_background, in_table, resolved, abandoning, validating, abandoned, has_ask;
@@ -96,7 +98,7 @@ void fill_refetch_whole(struct fill *fill);
 MUST_USE err fill_fields_copy(struct arena *arena, const struct fields *from, struct fields *ret_fields);
 /* What a fetch needs of a client's request: a GET without its conditions. */
 MUST_USE err fill_request_copy(struct arena *arena, const struct request *request, struct request *ret_request);
-/* The fields of a request to the origin, without conditions. */
+/* The fields of a request to the origin, without conditions, as the tenant's rules have them. */
 MUST_USE err fill_forward_build(struct arena *arena, const struct fill_start *start, const struct request *request,
                                 struct fields *ret_fields);
 /* A new arena for a fetch; NULL: no memory. */
@@ -104,8 +106,12 @@ struct arena *fill_arena_new(void);
 struct arena *fill_arena_free(struct arena *arena);
 /* The head in old after that answer (304, 206) with the labels it has now. */
 MUST_USE err fill_merge(struct arena *arena, const struct store_object *old, slice primary_key, const struct response *response,
-                        int64_t request_ms, int64_t now_ms, slice *ret_meta, struct label_set *ret_labels,
-                        enum not_stored *ret_reason);
+                        int64_t request_ms, int64_t now_ms, const struct policy *policy, slice *ret_meta,
+                        struct label_set *ret_labels, enum not_stored *ret_reason);
+/* What a fill keeps of the policy of the request that it was started for. */
+struct policy fill_policy_of(const struct policy *policy);
+/* What the tenant's rules say of the lifetime of an answer of that status. */
+struct freshness_rule fill_freshness_rule(const struct policy *policy, unsigned status);
 
 static inline void fill_count_not_stored(const struct fill *fill, enum not_stored reason)
 {

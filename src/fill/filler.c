@@ -15,7 +15,7 @@ static void filler_tick(struct timer *timer);
 
 static void filler_put_done(struct store_op *op);
 
-static struct filler *filler_new(struct fill_context *context, struct arena *arena)
+static struct filler *filler_new(struct fill_context *context, struct tenant_view *view, const struct policy *policy, struct arena *arena)
 {
     struct filler *filler = calloc(1, sizeof(*filler));
 
@@ -23,6 +23,8 @@ static struct filler *filler_new(struct fill_context *context, struct arena *are
         return NULL;
     filler->context = context;
     filler->arena = arena;
+    filler->view = tenant_view_enter(view);
+    filler->policy = fill_policy_of(policy);
     filler->mail.run = filler_mailed;
     list_init(&filler->followers);
     timer_init(&filler->tick, filler_tick);
@@ -45,6 +47,7 @@ static void filler_free(struct filler *filler)
 {
     store_object_unref(filler->head);
     fill_arena_free(filler->arena);
+    tenant_view_leave(filler->view);
     free(filler);
 }
 
@@ -396,7 +399,7 @@ static void filler_tick(struct timer *timer)
 bool filler_of_fill(struct fill *fill, const struct sliced *body, const struct label_set *labels, uint64_t first,
                     uint64_t limit, uint64_t skip_bytes, bool has_length, struct filler **ret_filler)
 {
-    struct filler *filler = filler_new(fill->context, fill->arena);
+    struct filler *filler = filler_new(fill->context, fill->view, &fill->policy, fill->arena);
     bool entered;
 
     if (filler == NULL)
@@ -445,7 +448,7 @@ static void head_renew(struct filler *filler, const struct response *response)
 
     if (filler->is_private ||
         !err_is_ok(fill_merge(filler->arena, filler->head, filler->body.key, response, filler->request_ms,
-                              loop_wall_ms(filler->context->loop), &update.meta, &labels, &reason)))
+                              loop_wall_ms(filler->context->loop), &filler->policy, &update.meta, &labels, &reason)))
         return;
     if (reason != NOT_STORED_NONE) { /* for those who have begun, and for nobody after them */
         storage_drop(filler->context->storage, filler->head);
@@ -573,7 +576,7 @@ static bool range_send(struct filler *filler)
                     .fields = &filler->request,
                     .body_bytes = -1,
                     .arena = filler->arena},
-        .group = filler->context->group,
+        .group = filler->policy.tenant->origins,
         .events = &events,
         .user = filler,
     };
@@ -602,7 +605,7 @@ bool filler_start(const struct fill_start *start, const struct sliced *body, str
     struct fill_context *context = start->context;
     uint64_t first = follower->slice, limit;
     struct arena *arena = context->count < context->fills_max ? fill_arena_new() : NULL;
-    struct filler *filler = arena != NULL ? filler_new(context, arena) : NULL;
+    struct filler *filler = arena != NULL ? filler_new(context, start->view, start->policy, arena) : NULL;
 
     if (filler == NULL) {
         fill_arena_free(arena);

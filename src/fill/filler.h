@@ -67,6 +67,8 @@ struct filler {
     uint64_t first, limit; /* the slices it writes */
     uint64_t ahead;
     unsigned ticks, ticks_starved;
+    struct tenant_view *view;
+    struct policy policy;
     uint16_t tenant;
     bool is_putting, is_private, has_length, is_starved, is_ended;
     /* under the lock; the filler's thread alone moves ring_from and ring_to */

@@ -1,16 +1,27 @@
 #include "http/bearer.h"
 
-bool bearer_matches(const struct fields *fields, slice token)
+slice bearer_of(const struct fields *fields)
 {
     slice value = fields_get(fields, F_AUTHORIZATION);
-    unsigned difference;
 
-    if (token.len == 0 || value.data == NULL || value.len < 7 || fields_count_of(fields, F_AUTHORIZATION) != 1 ||
+    if (value.data == NULL || value.len < 7 || fields_count_of(fields, F_AUTHORIZATION) != 1 ||
         !slice_eq_nocase((slice){value.data, 7}, SLICE("Bearer ")))
+        return SLICE_NONE;
+    return slice_trim(slice_from(value, 7));
+}
+
+bool bearer_is(slice bearer, slice token)
+{
+    unsigned difference = bearer.len != token.len;
+
+    if (token.len == 0 || bearer.data == NULL)
         return false;
-    value = slice_trim(slice_from(value, 7));
-    difference = value.len != token.len;
-    for (size_t i = 0; i < value.len; i++) /* all of it, whatever the first bytes are */
-        difference |= (unsigned)((unsigned char)value.data[i] ^ (unsigned char)token.data[i % token.len]);
+    for (size_t i = 0; i < bearer.len; i++) /* all of it, whatever the first bytes are */
+        difference |= (unsigned)((unsigned char)bearer.data[i] ^ (unsigned char)token.data[i % token.len]);
     return difference == 0;
+}
+
+bool bearer_matches(const struct fields *fields, slice token)
+{
+    return bearer_is(bearer_of(fields), token);
 }

@@ -182,3 +182,22 @@ void date_format(int64_t s, char *ret_text)
     two_digits_write(ret_text + 20, in_day / 60 % 60);
     two_digits_write(ret_text + 23, in_day % 60);
 }
+
+void date_format_iso(int64_t ms, char *ret_text)
+{
+    int64_t all_ms = MIN(MAX(ms, 0), DATE_MAX_S * 1000 + 999), seconds = all_ms / 1000;
+    int in_day = (int)(seconds % DAY_S), part = (int)(all_ms % 1000);
+    struct civil c;
+
+    civil_from_days(seconds / DAY_S, &c);
+    memcpy(ret_text, "0000-00-00T00:00:00.000Z", DATE_ISO_BYTES);
+    two_digits_write(ret_text, c.year / 100);
+    two_digits_write(ret_text + 2, c.year % 100);
+    two_digits_write(ret_text + 5, c.month);
+    two_digits_write(ret_text + 8, c.day);
+    two_digits_write(ret_text + 11, in_day / 3600);
+    two_digits_write(ret_text + 14, in_day / 60 % 60);
+    two_digits_write(ret_text + 17, in_day % 60);
+    ret_text[20] = (char)('0' + part / 100);
+    two_digits_write(ret_text + 21, part % 100);
+}

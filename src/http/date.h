@@ -14,4 +14,8 @@ MUST_USE bool date_parse(slice s, int64_t now_s, int64_t *ret_s);
 /* Writes exactly DATE_BYTES, no NUL. Seconds outside 1970..9999 are clamped. */
 void date_format(int64_t s, char *ret_text);
 
+#define DATE_ISO_BYTES 24u /* "1994-11-06T08:49:37.123Z" (RFC 3339) */
+/* Writes exactly DATE_ISO_BYTES, no NUL. What is outside 1970..9999 is clamped. */
+void date_format_iso(int64_t ms, char *ret_text);
+
 #endif

@@ -1,11 +1,12 @@
 /* The worker process: its threads, their start, drain and end. */
 #include "main/node.h"
+#include "main/node_control.h"
 #include "main/node_store.h"
+#include "main/node_tenants.h"
 #include "main/node_tls.h"
 
 #include "base/log.h"
 #include "os/process.h"
-#include "tenant/tenant.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +26,14 @@
 
 struct node;
 
+/* What a worker accepts on. */
+struct worker_listener {
+    struct os_acceptor acceptor;
+    struct os_listener shard; /* the worker's own; fd -1: none */
+    char text[LISTENER_TEXT_BYTES]; /* as configured */
+    bool is_tls;
+};
+
 /* Apart by whole cache lines: what one thread writes, its neighbour does not read. */
 struct worker {
     _Alignas(64) struct node *node;
@@ -37,7 +46,7 @@ struct worker {
     struct txn_context txns;
     struct server *server;
     struct server *admin_server; /* worker 0 */
-    struct os_acceptor acceptors[NODE_LISTENERS_MAX];
+    struct worker_listener listeners[NODE_LISTENERS_MAX];
     struct os_acceptor admin_acceptor;
     struct os_thread *thread;
     struct mail drain_mail;
@@ -52,16 +61,19 @@ struct node {
     struct storage *storage; /* the store's */
     struct fill_table *fills;
     struct peers *peers;
-    struct node_tls *tls; /* NULL: no listener has TLS */
+    struct node_tls *tls;
     struct server_limits limits, admin_limits;
-    struct origin_group *group;
+    struct tenants *tenants; /* the current set; worker 0 */
+    struct node_control *control;
+    struct taking *taking; /* under way */
+    _Atomic bool is_over;  /* the workers' loops have ended */
     struct metrics *metrics;
     struct access_log *access;
     struct os_event *access_event;
     struct os_thread *access_thread;
     _Atomic bool access_is_over;
     struct admin_context admin;
-    struct reuse_policy reuse;
+    struct refresher refresher; /* worker 0 */
     struct worker *workers;
     struct os_event *slab_event; /* NULL: the storage has nothing to tend */
     struct os_thread *slab_thread;
@@ -88,7 +100,7 @@ static void accepted_tls(struct os_acceptor *acceptor, int fd, const struct os_p
 static void admin_accepted(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
 {
     struct worker *worker = acceptor->owner;
-    struct net_acceptor *tls = worker->node->tls != NULL ? node_tls_admin_acceptor(worker->node->tls) : NULL;
+    struct net_acceptor *tls = node_tls_admin_acceptor(worker->node->tls);
 
     if (tls != NULL)
         server_accept_tls(worker->admin_server, tls, fd, peer);
@@ -103,22 +115,149 @@ static void accept_failed(struct os_acceptor *acceptor, int error)
     log_warn("worker %u cannot accept a connection: %s; trying again in 100 ms", worker->index, err_text(ERR_SYS(error)));
 }
 
+/* Takes the shard over. */
+MUST_USE static err worker_listener_open(struct worker *worker, const char *text, bool is_tls, struct os_listener *shard)
+{
+    struct worker_listener *listener = worker->listeners;
+
+    while (listener->shard.fd >= 0)
+        INVARIANT(++listener < worker->listeners + NODE_LISTENERS_MAX);
+    *listener = (struct worker_listener){.shard = *shard, .is_tls = is_tls};
+    shard->fd = -1;
+    snprintf(listener->text, sizeof(listener->text), "%s", text);
+    listener->acceptor = (struct os_acceptor){.listener = &listener->shard,
+                                              .owner = worker,
+                                              .accepted = is_tls ? accepted_tls : accepted,
+                                              .failed = accept_failed};
+    return os_accept_start(loop_os(worker->loop), &listener->acceptor);
+}
+
+static void worker_listener_close(struct worker_listener *listener)
+{
+    os_accept_stop(&listener->acceptor);
+    os_listener_close(&listener->shard); /* refused is better than never answered */
+}
+
 static err worker_listen(struct worker *worker)
 {
     struct node_plan *plan = worker->node->plan;
 
-    for (unsigned i = 0; i < plan->listener_count; i++) {
-        worker->acceptors[i] = (struct os_acceptor){.listener = &plan->listeners[i].shards[worker->index],
-                                                    .owner = worker,
-                                                    .accepted = plan->listeners[i].is_tls ? accepted_tls : accepted,
-                                                    .failed = accept_failed};
-        TRY(os_accept_start(loop_os(worker->loop), &worker->acceptors[i]));
-    }
+    for (unsigned i = 0; i < NODE_LISTENERS_MAX; i++)
+        worker->listeners[i].shard.fd = -1;
+    for (unsigned i = 0; i < plan->listener_count; i++)
+        TRY(worker_listener_open(worker, plan->listeners[i].text, plan->listeners[i].is_tls, &plan->listeners[i].shards[worker->index]));
     if (worker->index > 0)
         return ERR_OK;
     worker->admin_acceptor = (struct os_acceptor){
         .listener = &plan->admin, .owner = worker, .accepted = admin_accepted, .failed = accept_failed};
     return os_accept_start(loop_os(worker->loop), &worker->admin_acceptor);
+}
+
+/* ---- a change of the configuration ---------------------------------------------------------------------------------- */
+
+/* What each worker takes at its next turn. */
+struct worker_change {
+    struct mail mail;
+    struct worker *worker;
+    struct taking *taking;
+    struct tenant_view *view; /* NULL: taken */
+};
+
+struct taking {
+    struct node_change *change;
+    struct os_event *event;
+    _Atomic unsigned left; /* workers that have not taken it */
+    struct worker_change workers[];
+};
+
+static void worker_close_listener(struct worker *worker, const struct listener_change *change)
+{
+    for (unsigned i = 0; i < NODE_LISTENERS_MAX; i++) {
+        struct worker_listener *listener = &worker->listeners[i];
+        if (listener->shard.fd >= 0 && listener->is_tls == change->is_tls && strcmp(listener->text, change->text) == 0)
+            worker_listener_close(listener);
+    }
+}
+
+static void worker_take_listeners(struct worker *worker, struct node_change *change)
+{
+    for (unsigned i = 0; i < change->listener_count && !worker->draining; i++) {
+        struct listener_change *one = &change->listeners[i];
+        if (!one->is_opened) {
+            worker_close_listener(worker, one);
+            continue;
+        }
+        err opened = worker_listener_open(worker, one->text, one->is_tls, &one->shards[worker->index]);
+        if (!err_is_ok(opened))
+            log_error("%s: worker %u cannot accept there: %s", one->text, worker->index, err_text(opened));
+    }
+}
+
+static void worker_take(struct mail *mail)
+{
+    struct worker_change *own = container_of(mail, struct worker_change, mail);
+    struct worker *worker = own->worker;
+    struct taking *taking = own->taking;
+
+    txn_context_use(&worker->txns, own->view);
+    own->view = NULL;
+    worker_take_listeners(worker, taking->change);
+    if (worker->index == 0) {
+        tenants_unref(worker->node->tenants);
+        worker->node->tenants = worker->node->admin.tenants = tenants_ref(taking->change->tenants);
+    }
+    if (atomic_fetch_sub(&taking->left, 1) == 1)
+        os_event_set(taking->event);
+}
+
+static struct taking *taking_free(struct taking *taking, unsigned workers)
+{
+    if (taking == NULL)
+        return NULL;
+    for (unsigned i = 0; i < workers; i++)
+        tenant_view_retire(taking->workers[i].view);
+    os_event_free(taking->event);
+    free(taking);
+    return NULL;
+}
+
+MUST_USE static err taking_new(struct node *node, struct node_change *change, struct taking **ret_taking)
+{
+    unsigned workers = node->plan->workers;
+    struct taking *taking = calloc(1, sizeof(*taking) + workers * sizeof(taking->workers[0]));
+
+    ENSURE(taking != NULL, MEMORY);
+    taking->change = change;
+    taking->event = os_event_new();
+    atomic_init(&taking->left, workers);
+    for (unsigned i = 0; i < workers; i++)
+        taking->workers[i] = (struct worker_change){
+            .mail.run = worker_take, .worker = &node->workers[i], .taking = taking, .view = tenant_view_new(change->tenants)};
+    for (unsigned i = 0; i < workers; i++) {
+        if (taking->workers[i].view == NULL || taking->event == NULL) {
+            taking_free(taking, workers);
+            return ERR(MEMORY);
+        }
+    }
+    *ret_taking = taking;
+    return ERR_OK;
+}
+
+/* Where the loops end first, what they have not taken goes with the node. */
+err node_take(struct node *node, struct node_change *change)
+{
+    unsigned workers = node->plan->workers;
+
+    TRY(taking_new(node, change, &node->taking));
+    for (unsigned i = 0; i < workers; i++)
+        loop_post(node->workers[i].loop, &node->taking->workers[i].mail);
+    while (atomic_load(&node->taking->left) > 0) {
+        if (atomic_load(&node->is_over))
+            return ERR(CANCELLED);
+        os_event_wait(node->taking->event, HOUSEKEEP_NS);
+    }
+    node->taking = taking_free(node->taking, workers);
+    return ERR_OK;
 }
 
 /* ---- draining --------------------------------------------------------------------------------------------------- */
@@ -155,6 +294,7 @@ static void worker_timer(struct timer *timer)
     if (worker->index == 0)
         storage_turn(worker->node->storage, loop_wall_ms(worker->loop));
     store_near_turn(worker->near);
+    origin_pool_turn(worker->origins);
     if (worker->draining)
         worker_check_drained(worker, now_ns);
     else
@@ -169,15 +309,15 @@ static void worker_drain(struct mail *mail)
     if (worker->draining)
         return;
     worker->draining = true;
-    for (unsigned i = 0; i < worker->node->plan->listener_count; i++) {
-        os_accept_stop(&worker->acceptors[i]);
-        os_listener_close(worker->acceptors[i].listener); /* refused is better than never answered */
-    }
+    for (unsigned i = 0; i < NODE_LISTENERS_MAX; i++)
+        if (worker->listeners[i].shard.fd >= 0)
+            worker_listener_close(&worker->listeners[i]);
     worker->drain_until_ns = now_ns + worker->node->plan->config.drain_timeout_ms * MS;
     server_drain(worker->server, NULL, NULL);
     if (worker->index == 0) {
         os_accept_stop(&worker->admin_acceptor);
         os_listener_close(worker->admin_acceptor.listener);
+        refresher_stop(&worker->node->refresher);
         server_drain(worker->admin_server, NULL, NULL);
     }
     worker_check_drained(worker, now_ns);
@@ -210,10 +350,7 @@ static void signals_ready(struct os_watch *watch, uint32_t which)
             node_drain(node);
             break;
         case SIGHUP:
-            if (node->tls != NULL)
-                node_tls_reload(node->tls);
-            else
-                log_info("there are no certificates to read again; settings given by flags stay");
+            node_control_reload(node->control, "SIGHUP");
             break;
         case SIGUSR1:
             if (node->access != NULL)
@@ -229,6 +366,14 @@ static void signals_ready(struct os_watch *watch, uint32_t which)
 }
 
 /* ---- one thread ---------------------------------------------------------------------------------------------------- */
+
+/* For PURGE on the data listeners. */
+static bool may_purge(void *arg, slice bearer, const struct tenant *tenant)
+{
+    const struct node *node = arg;
+
+    return admin_bearer_may(&node->admin, bearer, TOKEN_PURGE, tenant);
+}
 
 /* A tier keeps whole what is at most an eighth of it; where that is less than a slice, bodies go through a window. Without a
  * disk, whose records hold no more, a slice fills a slab where memory is not small. */
@@ -252,8 +397,6 @@ static err worker_contexts(struct worker *worker)
         .table = node->fills,
         .storage = node->storage,
         .pool = worker->origins,
-        .group = node->group,
-        .reuse = &node->reuse,
         .note_ms = NOTE_MS,
         .node = node->plan->node_id,
         .fills_max = FILLS_MAX,
@@ -268,17 +411,18 @@ static err worker_contexts(struct worker *worker)
         .storage = node->storage,
         .fills = &worker->fills,
         .origins = worker->origins,
-        .group = node->group,
         .metrics = metrics_block_of(node->metrics, worker->index),
         .access = node->access,
-        .reuse = &node->reuse,
-        .token = node->plan->token[0] != '\0' ? node->plan->token : NULL,
+        .may_purge = may_purge,
+        .may_purge_arg = node,
         .acme_dir = node->plan->config.acme_dir,
         .node = node->plan->node_id,
         .websocket = !node->plan->config.no_websocket,
         .status_key = node->plan->config.cache_status_key,
     };
     txn_context_init(&worker->txns);
+    txn_context_use(&worker->txns, tenant_view_new(node->tenants));
+    ENSURE(worker->txns.view != NULL, MEMORY);
     return ERR_OK;
 }
 
@@ -290,6 +434,7 @@ static err worker_servers(struct worker *worker)
         .context = &worker->txns,
         .limits = &worker->node->limits,
         .peers = worker->node->peers,
+        .is_trusted = txn_trusts,
         .metrics = worker->txns.metrics,
         .websocket = worker->txns.websocket,
     };
@@ -299,11 +444,15 @@ static err worker_servers(struct worker *worker)
         return ERR_OK;
     worker->node->admin.loop = worker->loop;
     worker->node->admin.block = worker->txns.metrics;
+    refresher_init(&worker->node->refresher, &worker->fills, &worker->txns.view);
+    worker->node->admin.refresher = &worker->node->refresher;
+    TRY(admin_open(&worker->node->admin));
     config.events = &admin_events;
     config.context = &worker->node->admin;
     config.metrics = NULL;
     config.websocket = false;
     config.peers = NULL;
+    config.is_trusted = NULL;
     config.limits = &worker->node->admin_limits;
     return server_new(&config, &worker->admin_server);
 }
@@ -340,8 +489,7 @@ static err worker_init(struct worker *worker, struct node *node, unsigned index)
     TRY(resolver_new(worker->loop, &worker->resolver));
     TRY(worker_contexts(worker));
     TRY(worker_servers(worker));
-    if (node->tls != NULL)
-        TRY(node_tls_enter(node->tls, index, worker->loop));
+    TRY(node_tls_enter(node->tls, index, worker->loop));
     return worker_listen(worker);
 }
 
@@ -359,7 +507,9 @@ static void worker_done(struct worker *worker)
 {
     worker->server = server_free(worker->server);
     worker->admin_server = server_free(worker->admin_server);
-    if (worker->node != NULL && worker->node->tls != NULL)
+    if (worker->index == 0)
+        admin_close(&worker->node->admin);
+    if (worker->node != NULL)
         node_tls_leave(worker->node->tls, worker->index);
     txn_context_done(&worker->txns);
     fill_context_done(&worker->fills);
@@ -371,11 +521,12 @@ static void worker_done(struct worker *worker)
 
 /* ---- the process --------------------------------------------------------------------------------------------------- */
 
+/* The access log's thread. */
 static const char *tenant_name(void *arg, uint16_t tenant)
 {
-    (void)arg;
-    (void)tenant;
-    return TENANT_DEFAULT_NAME;
+    struct node *node = arg;
+
+    return metrics_tenant_name(node->metrics, tenant);
 }
 
 static void access_wait(void *event, uint64_t timeout_ns)
@@ -461,6 +612,7 @@ static err node_open_access_log(struct node *node)
         .path = path,
         .door = {os_append_open, os_append_write, os_append_close, access_wait, access_wake, NULL},
         .tenant_name = tenant_name,
+        .tenant_arg = node,
     };
 
     if (path == NULL || strcmp(path, "off") == 0)
@@ -477,6 +629,7 @@ static err node_open_metrics(struct node *node)
     static const char *not_stored[NOT_STORED_COUNT];
     struct metrics_config config = {
         .threads = node->plan->workers,
+        .tenants_shown = MAX(1u, node->plan->config.metrics_tenants),
         .not_stored = {not_stored, NOT_STORED_COUNT},
         .refused = {stream_refusals, stream_refusals_count},
         .limits = {stream_limits, STREAM_LIMIT_COUNT},
@@ -486,25 +639,9 @@ static err node_open_metrics(struct node *node)
     for (unsigned i = 1; i < NOT_STORED_COUNT; i++)
         not_stored[i] = not_stored_word((enum not_stored)i);
     TRY(metrics_new(&config, &node->metrics));
-    TRY(metrics_tenant_set(node->metrics, TENANT_DEFAULT, SLICE(TENANT_DEFAULT_NAME)));
-    for (unsigned i = 0; i < node->group->count; i++)
-        TRY(metrics_origin_add(node->metrics, SLICE(TENANT_DEFAULT_NAME), slice_str(node->group->origins[i].name),
-                               &node->group->origins[i].metric));
-    if (node->tls != NULL)
-        TRY(metrics_collect(node->metrics, node_tls_collect, node->tls));
+    TRY(node_tenants_metrics(node->tenants, node->metrics));
+    TRY(metrics_collect(node->metrics, node_tls_collect, node->tls));
     return metrics_collect(node->metrics, admin_collect, &node->admin);
-}
-
-static err node_open_origins(struct node *node)
-{
-    const struct config *config = &node->plan->config;
-    slice demo = slice_str(node->plan->demo_url);
-    char message[CONFIG_MESSAGE_BYTES];
-    err result = origins_of(config, demo, message, sizeof(message), &node->group);
-
-    if (!err_is_ok(result))
-        log_error("%s", message);
-    return result;
 }
 
 /* Per worker: what the process may open, without what origins, files and the admin listener need. */
@@ -516,10 +653,10 @@ static uint32_t connections_of(unsigned descriptors, unsigned workers)
 
 static err node_open(struct node *node)
 {
-    node->reuse = REUSE_POLICY_DEFAULT;
-    TRY(node_open_origins(node));
+    node->tenants = tenants_ref(node->plan->tenants);
     TRY(node_store_open(node->plan, &node->store));
     node->storage = node->store.storage;
+    node_tenants_quotas(node->tenants, NULL, node->storage);
     TRY(fill_table_new(&node->fills));
     TRY(peers_new(node->plan->config.max_connections_per_ip, &node->peers));
     node->limits = server_limits_default;
@@ -533,7 +670,7 @@ static err node_open(struct node *node)
     node->admin.disk = node->store.disk;
     node->admin.metrics = node->metrics;
     node->admin.access = node->access;
-    node->admin.group = node->group;
+    node->admin.tenants = node->tenants;
     node->admin.token = node->plan->token;
     node->admin.version = WARP_VERSION;
     node->admin.started_ms = node->plan->started_ms;
@@ -555,6 +692,23 @@ static void node_tell_refused(const struct node *node)
                  node->admin.uring_refused, node->plan->workers);
 }
 
+static err node_start_control(struct node *node)
+{
+    const struct node_control_config config = {.plan = node->plan,
+                                               .node = node,
+                                               .loop = node->workers[0].loop,
+                                               .storage = node->storage,
+                                               .metrics = node->metrics,
+                                               .tls = node->tls,
+                                               .tenants = node->tenants};
+
+    TRY(node_control_new(&config, &node->control));
+    node->admin.control = &node_control_ops;
+    node->admin.control_arg = node->control;
+    TRY(metrics_collect(node->metrics, node_control_collect, node->control));
+    return node_control_start(node->control);
+}
+
 static err node_start(struct node *node)
 {
     unsigned count = node->plan->workers;
@@ -570,8 +724,9 @@ static err node_start(struct node *node)
     TRY(os_watch_start(loop_os(node->workers[0].loop), &node->signals));
     TRY(node_start_slabs(node));
     TRY(node_store_start(&node->store));
-    if (node->tls != NULL)
-        TRY(node_tls_start(node->tls));
+    node_tls_started(node->tls);
+    TRY(node_start_control(node));
+    TRY(admin_start(&node->admin));
     for (unsigned i = 1; i < count; i++) {
         char name[16];
         snprintf(name, sizeof(name), "warp-%u", i);
@@ -587,13 +742,16 @@ static void node_close(struct node *node)
         if (node->workers[i].thread != NULL)
             os_thread_join(node->workers[i].thread);
     os_watch_stop(&node->signals);
+    atomic_store(&node->is_over, true);
+    if (node->control != NULL)
+        node_control_stop(node->control);
+    node->taking = taking_free(node->taking, node->plan->workers);
     node_store_stop(&node->store);
-    if (node->tls != NULL)
-        node_tls_stop(node->tls);
     for (unsigned i = 0; i < node->plan->workers; i++)
         worker_done(&node->workers[i]);
     free(node->workers);
     node_tls_free(node->tls);
+    node_control_free(node->control);
     if (node->access != NULL)
         access_close(node);
     metrics_free(node->metrics);
@@ -602,7 +760,7 @@ static void node_close(struct node *node)
     node_stop_slabs(node);
     node_store_free(&node->store);
     os_event_free(node->slab_event);
-    origin_group_free(node->group);
+    tenants_unref(node->tenants);
 }
 
 int node_run(struct node_plan *plan)

@@ -6,28 +6,38 @@
 #define WARP_MAIN_NODE_H
 
 #include "admin/admin.h"
-#include "conf/config.h"
+#include "conf/settings.h"
+#include "main/config_text.h"
 #include "fill/fill.h"
 #include "origin/origin.h"
 #include "proto/server.h"
 #include "stat/access.h"
 #include "stat/metrics.h"
 #include "store/storage.h"
+#include "tenant/registry.h"
 #include "txn/txn.h"
 
 #define NODE_LISTENERS_MAX 16u
 #define NODE_WORKERS_MAX   256u
 #define TOKEN_BYTES_MAX    256u
+#define NODE_MESSAGE_BYTES 512u
 
 /* Opened by the supervisor, inherited by every child. shard[i] is worker i's. */
 struct node_listener {
+    const char *text; /* as configured; malloc */
     struct os_listener *shards;
     bool is_tls;
 };
 
 /* What the supervisor prepares, and its children only read. */
 struct node_plan {
-    struct config config;
+    struct settings *settings;
+    struct config config; /* of the settings */
+    struct config_start start; /* what the process was started with */
+    struct config_text text;   /* what the settings were made of */
+    struct state state;
+    struct tenant_registry *registry;
+    struct tenants *tenants; /* the first set, made before the first worker process */
     unsigned workers;
     unsigned descriptors; /* the process may have open */
     uint64_t memory_bytes;
@@ -43,12 +53,10 @@ struct node_plan {
     char token_path[512];
     uint32_t node_id;
     int64_t started_ms;
+    int channel;      /* to the supervisor, in a worker process; -1 else */
+    uint64_t version; /* of the configuration that a worker process before this one had in force; 0: none was told */
+    bool is_restarted;
 };
-
-/* Of the settings; without any, the demo origin. On error message says what is wrong. */
-MUST_USE err origins_of(const struct config *config, slice demo_url, char *message, size_t message_size,
-                        struct origin_group **ret_group);
-MUST_USE bool origins_check(const struct config *config, char *message, size_t message_size);
 
 /* Runs a worker process to its end; returns its exit code. */
 int node_run(struct node_plan *plan);

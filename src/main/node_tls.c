@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RELOAD_IDLE_NS UINT64_C(3600000000000)
-
 /* What a reload hands to a worker. */
 struct tls_next {
     struct net_acceptor *acceptor, *admin_acceptor;
@@ -22,29 +20,34 @@ struct tls_worker {
 };
 
 struct node_tls {
-    const struct config *config;
     struct net_identity *identity, *admin_identity; /* of the start, until all workers have entered */
     struct net_tickets *tickets, *admin_tickets;
     struct tls_worker *workers;
     unsigned worker_count;
-    struct os_event *event;
-    struct os_thread *thread;
-    _Atomic bool is_wanted, is_over;
-    _Atomic uint64_t successes, failures;
 };
 
 /* ---- settings and files ------------------------------------------------------------------------------------------- */
 
-static const char *settings_problem(const struct config *config)
+static unsigned tenant_files_count(const struct settings *settings)
 {
+    unsigned count = 0;
+
+    for (uint32_t i = 0; i < settings->tenants.count; i++)
+        count += settings->tenants.items[i].certificates.count;
+    return count;
+}
+
+static const char *settings_problem(const struct settings *settings)
+{
+    const struct config *config = &settings->config;
     bool has_any = config->cert != NULL || config->cert_dir != NULL;
 
     if (config->cert != NULL && config->key == NULL)
         return "--cert needs --key FILE, its private key";
     if (config->key != NULL && config->cert == NULL)
         return "--key needs --cert FILE, the certificate that it belongs to";
-    if (config->listen_tls.count > 0 && !has_any)
-        return "--listen-tls needs a certificate: --cert FILE with --key FILE, or --cert-dir DIR";
+    if (config->listen_tls.count > 0 && !has_any && tenant_files_count(settings) == 0)
+        return "--listen-tls needs a certificate: --cert FILE with --key FILE, --cert-dir DIR, or certificates of tenants";
     if (config->listen_tls.count == 0 && has_any)
         return "--cert and --cert-dir are for --listen-tls ADDR, which is not given";
     if (config->admin_cert != NULL && config->admin_key == NULL)
@@ -56,15 +59,39 @@ static const char *settings_problem(const struct config *config)
     return NULL;
 }
 
-MUST_USE static err data_identity_read(const struct config *config, char *message, size_t message_size,
+/* Each tenant's for its own hosts. */
+static void tenant_files(const struct settings *settings, struct net_identity_file *files)
+{
+    for (uint32_t i = 0; i < settings->tenants.count; i++) {
+        const struct conf_tenant *tenant = &settings->tenants.items[i];
+        for (uint32_t c = 0; c < tenant->certificates.count; c++)
+            *files++ = (struct net_identity_file){.cert_file = tenant->certificates.items[c].cert.data,
+                                                  .key_file = tenant->certificates.items[c].key.data,
+                                                  .hosts = tenant->hosts.items,
+                                                  .host_count = tenant->hosts.count};
+    }
+}
+
+MUST_USE static err data_identity_read(const struct settings *settings, char *message, size_t message_size,
                                        struct net_identity **ret_identity)
 {
-    const struct net_identity_options options = {
-        .cert_file = config->cert, .key_file = config->key, .cert_dir = config->cert_dir, .h2 = true};
+    const struct config *config = &settings->config;
+    unsigned count = tenant_files_count(settings);
+    struct net_identity_file *files = calloc(count + 1u, sizeof(*files));
+    const struct net_identity_options options = {.files = files,
+                                                 .file_count = count,
+                                                 .cert_file = config->cert,
+                                                 .key_file = config->key,
+                                                 .cert_dir = config->cert_dir,
+                                                 .h2 = true};
+    err result = ERR_OK;
 
-    if (config->listen_tls.count == 0)
-        return ERR_OK;
-    return net_identity_new(&options, message, message_size, ret_identity);
+    ENSURE(files != NULL, MEMORY);
+    tenant_files(settings, files);
+    if (config->listen_tls.count > 0)
+        result = net_identity_new(&options, message, message_size, ret_identity);
+    free(files);
+    return result;
 }
 
 MUST_USE static err admin_identity_read(const struct config *config, char *message, size_t message_size,
@@ -78,18 +105,19 @@ MUST_USE static err admin_identity_read(const struct config *config, char *messa
     return net_identity_new(&options, message, message_size, ret_identity);
 }
 
-err node_identity_read(const struct config *config, char *message, size_t message_size, struct net_identity **ret_identity,
+err node_identity_read(const struct settings *settings, char *message, size_t message_size, struct net_identity **ret_identity,
                        struct net_identity **ret_admin)
 {
+    const struct config *config = &settings->config;
     struct net_identity *identity = NULL, *admin = NULL;
-    const char *problem = settings_problem(config);
+    const char *problem = settings_problem(settings);
     err result;
 
     if (problem != NULL) {
         snprintf(message, message_size, "%s", problem);
         return ERR(INVALID);
     }
-    result = data_identity_read(config, message, message_size, &identity);
+    result = data_identity_read(settings, message, message_size, &identity);
     if (err_is_ok(result))
         result = admin_identity_read(config, message, message_size, &admin);
     if (!err_is_ok(result)) {
@@ -182,7 +210,7 @@ struct net_acceptor *node_tls_admin_acceptor(struct node_tls *tls)
     return tls->workers[0].now.admin_acceptor;
 }
 
-/* ---- reading again -------------------------------------------------------------------------------------------------- */
+/* ---- new ones -------------------------------------------------------------------------------------------------- */
 
 /* All workers' or none. */
 MUST_USE static err reload_prepare(struct node_tls *tls, struct net_identity *identity, struct net_identity *admin,
@@ -196,7 +224,7 @@ MUST_USE static err reload_prepare(struct node_tls *tls, struct net_identity *id
     return ERR_OK;
 }
 
-MUST_USE static err reload_identities(struct node_tls *tls, struct net_identity *identity, struct net_identity *admin)
+err node_tls_hand(struct node_tls *tls, struct net_identity *identity, struct net_identity *admin)
 {
     struct tls_next *nexts[NODE_WORKERS_MAX] = {0};
     err result = reload_prepare(tls, identity, admin, nexts);
@@ -212,57 +240,10 @@ MUST_USE static err reload_identities(struct node_tls *tls, struct net_identity 
     return result;
 }
 
-static void reload_run(struct node_tls *tls)
-{
-    struct net_identity *identity = NULL, *admin = NULL;
-    char message[NODE_TLS_MESSAGE_BYTES] = "out of memory";
-    err result = node_identity_read(tls->config, message, sizeof(message), &identity, &admin);
-
-    if (err_is_ok(result))
-        result = reload_identities(tls, identity, admin);
-    net_identity_unref(identity);
-    net_identity_unref(admin);
-    if (err_is_ok(result)) {
-        atomic_fetch_add(&tls->successes, 1);
-        log_info("certificates were read again");
-        return;
-    }
-    atomic_fetch_add(&tls->failures, 1);
-    log_error("certificates stay as they are: %s", message);
-}
-
-static void reload_thread(void *arg)
-{
-    struct node_tls *tls = arg;
-
-    while (!atomic_load(&tls->is_over)) {
-        if (atomic_exchange(&tls->is_wanted, false))
-            reload_run(tls);
-        else
-            os_event_wait(tls->event, RELOAD_IDLE_NS);
-    }
-}
-
-err node_tls_start(struct node_tls *tls)
+void node_tls_started(struct node_tls *tls)
 {
     tls->identity = net_identity_unref(tls->identity); /* the workers have theirs */
     tls->admin_identity = net_identity_unref(tls->admin_identity);
-    return os_thread_start("warp-certs", reload_thread, tls, &tls->thread);
-}
-
-void node_tls_stop(struct node_tls *tls)
-{
-    atomic_store(&tls->is_over, true);
-    os_event_set(tls->event);
-    if (tls->thread != NULL)
-        os_thread_join(tls->thread);
-    tls->thread = NULL;
-}
-
-void node_tls_reload(struct node_tls *tls)
-{
-    atomic_store(&tls->is_wanted, true);
-    os_event_set(tls->event);
 }
 
 /* ---- metrics -------------------------------------------------------------------------------------------------------- */
@@ -295,24 +276,19 @@ void node_tls_collect(void *arg, enum metric metric, struct metrics_writer *writ
     struct node_tls *tls = arg;
     const struct tls_next *now = &tls->workers[0].now;
 
-    if (metric == METRIC_warp_certificate_expiry_timestamp_seconds) {
-        collect_expiry(now->identity, NULL, writer);
-        collect_expiry(now->admin_identity, now->identity, writer);
-    } else if (metric == METRIC_warp_reloads) {
-        metrics_emit(writer, (slice[]){SLICE("success")}, (double)atomic_load(&tls->successes));
-        metrics_emit(writer, (slice[]){SLICE("failure")}, (double)atomic_load(&tls->failures));
-    }
+    if (metric != METRIC_warp_certificate_expiry_timestamp_seconds)
+        return;
+    collect_expiry(now->identity, NULL, writer);
+    collect_expiry(now->admin_identity, now->identity, writer);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------------ */
 
 MUST_USE static err tls_init(struct node_tls *tls, struct node_plan *plan)
 {
-    tls->config = &plan->config;
     tls->worker_count = plan->workers;
-    tls->event = os_event_new();
     tls->workers = aligned_alloc(64, plan->workers * sizeof(*tls->workers));
-    ENSURE(tls->event != NULL && tls->workers != NULL, MEMORY);
+    ENSURE(tls->workers != NULL, MEMORY);
     memset(tls->workers, 0, plan->workers * sizeof(*tls->workers));
     TRY(net_tickets_new(&tls->tickets));
     return net_tickets_new(&tls->admin_tickets);
@@ -324,7 +300,7 @@ MUST_USE static err identities_take(struct node_plan *plan, struct net_identity 
     err result = ERR_OK;
 
     if (plan->identity == NULL && plan->admin_identity == NULL)
-        result = node_identity_read(&plan->config, message, sizeof(message), &plan->identity, &plan->admin_identity);
+        result = node_identity_read(plan->settings, message, sizeof(message), &plan->identity, &plan->admin_identity);
     if (!err_is_ok(result))
         log_error("%s", message);
     *ret_identity = plan->identity;
@@ -339,8 +315,6 @@ err node_tls_new(struct node_plan *plan, struct node_tls **ret_tls)
     struct node_tls *tls;
     err result;
 
-    if (plan->config.listen_tls.count == 0 && plan->config.admin_cert == NULL)
-        return ERR_OK;
     TRY(identities_take(plan, &identity, &admin));
     tls = calloc(1, sizeof(*tls));
     result = tls != NULL ? tls_init(tls, plan) : ERR(MEMORY);
@@ -364,7 +338,6 @@ struct node_tls *node_tls_free(struct node_tls *tls)
     net_identity_unref(tls->admin_identity);
     net_tickets_free(tls->tickets);
     net_tickets_free(tls->admin_tickets);
-    os_event_free(tls->event);
     free(tls->workers);
     free(tls);
     return NULL;

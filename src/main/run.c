@@ -2,7 +2,8 @@
  * when it dies; it never touches a request. */
 #include "main/commands.h"
 #include "main/node.h"
-#include "main/node_tls.h"
+#include "main/node_control.h"
+#include "main/plan.h"
 
 #include "base/log.h"
 #include "os/process.h"
@@ -14,99 +15,18 @@
 #include <unistd.h>
 
 #define BACKLOG           4096
-#define MEMORY_DEFAULT    (UINT64_C(1) << 30)
-#define MEMORY_MIN        (UINT64_C(1) << 20)
 #define RESPAWN_QUIET_MS  1000 /* a worker process that lived shorter is started again with a pause */
 #define RESPAWN_PAUSE_MS  500
-#define USAGE             2
 
 struct supervisor {
     struct node_plan plan;
     struct os_listener demo_listener;
     pid_t worker, demo;
     int signals;
+    int channel; /* to the worker process; -1: none */
     int64_t worker_started_ms;
     bool stopping;
 };
-
-/* ---- before anything runs ------------------------------------------------------------------------------------ */
-
-static int usage_error(const char *format, const char *a, const char *b)
-{
-    fprintf(stderr, "warp: ");
-    fprintf(stderr, format, a, b);
-    fprintf(stderr, "\n");
-    return USAGE;
-}
-
-static int open_listener(const char *text, unsigned shards, const char *flag, struct os_listener *ret_listeners)
-{
-    struct os_address address;
-    err result = os_address_parse(slice_str(text), &address);
-
-    if (!err_is_ok(result))
-        return usage_error("--%s %s: not an address; write 127.0.0.1:8000, [::1]:8000, :8000 or unix:/path", flag, text);
-    result = os_listen_patiently(&address, shards, BACKLOG, ret_listeners);
-    if (err_is_ok(result))
-        return 0;
-    fprintf(stderr, "warp: cannot listen on %s: %s (--%s names another address)\n", text, err_text(result), flag);
-    return 1;
-}
-
-static int plan_list(struct node_plan *plan, const struct config_list *list, bool is_tls)
-{
-    for (unsigned i = 0; i < list->count; i++) {
-        struct node_listener *listener = &plan->listeners[plan->listener_count];
-        int code;
-
-        listener->shards = calloc(plan->workers, sizeof(struct os_listener));
-        if (listener->shards == NULL)
-            return 1;
-        code = open_listener(list->items[i], plan->workers, is_tls ? "listen-tls" : "listen", listener->shards);
-        if (code != 0)
-            return code;
-        listener->is_tls = is_tls;
-        plan->listener_count++;
-    }
-    return 0;
-}
-
-static int plan_listeners(struct node_plan *plan)
-{
-    const struct config *config = &plan->config;
-    int code;
-
-    if (config->listen.count + config->listen_tls.count > NODE_LISTENERS_MAX)
-        return usage_error("--listen, --listen-tls: at most 16 addresses%s%s", "", "");
-    code = plan_list(plan, &config->listen, false);
-    if (code == 0)
-        code = plan_list(plan, &config->listen_tls, true);
-    return code == 0 ? open_listener(config->admin, 1, "admin", &plan->admin) : code;
-}
-
-/* Certificates are read by the supervisor for the first worker process: what is wrong is said before anything runs. */
-static int plan_identities(struct node_plan *plan)
-{
-    char message[NODE_TLS_MESSAGE_BYTES];
-
-    if (err_is_ok(node_identity_read(&plan->config, message, sizeof(message), &plan->identity, &plan->admin_identity)))
-        return 0;
-    return usage_error("%s%s", message, "");
-}
-
-static void plan_sizes(struct node_plan *plan)
-{
-    const struct config *config = &plan->config;
-
-    plan->workers = config_is_given(config, CONFIG_workers) ? config->workers : os_cpu_count();
-    plan->workers = MAX(1u, MIN(plan->workers, NODE_WORKERS_MAX));
-    if (config_is_given(config, CONFIG_memory))
-        plan->memory_bytes = config->memory;
-    else
-        plan->memory_bytes = MIN(MIN(os_memory_bytes() / 4, MEMORY_DEFAULT), config->cache_size);
-    if (plan->memory_bytes > 0)
-        plan->memory_bytes = MAX(plan->memory_bytes, MEMORY_MIN);
-}
 
 /* ---- children --------------------------------------------------------------------------------------------------- */
 
@@ -119,43 +39,40 @@ static void start_demo(struct supervisor *supervisor)
     supervisor->demo = child > 0 ? child : 0;
 }
 
+_Noreturn static void worker_process(struct supervisor *supervisor, int channel)
+{
+    int code;
+
+    supervisor->plan.channel = channel;
+    if (supervisor->worker_started_ms != 0)
+        plan_restore(&supervisor->plan);
+    code = node_run(&supervisor->plan);
+    fflush(NULL);
+    os_process_exit(code);
+}
+
 static int start_worker(struct supervisor *supervisor)
 {
-    pid_t child = os_process_fork();
+    int ends[2];
+    err paired = os_channel_pair(ends);
+    pid_t child = err_is_ok(paired) ? os_process_fork() : -paired.sys;
 
     if (child < 0) {
         log_error("cannot start the worker process: %s", err_text(ERR_SYS(-child)));
         return 1;
     }
     if (child == 0) {
-        int code = node_run(&supervisor->plan);
-        fflush(NULL);
-        os_process_exit(code);
+        os_channel_close(ends[0]);
+        worker_process(supervisor, ends[1]);
     }
+    os_channel_close(ends[1]);
+    os_channel_close(supervisor->channel);
+    supervisor->channel = ends[0];
     supervisor->worker = child;
     /* The next one reads what the files hold then; and keys stay in as few processes as need them. */
     supervisor->plan.identity = net_identity_unref(supervisor->plan.identity);
     supervisor->plan.admin_identity = net_identity_unref(supervisor->plan.admin_identity);
     supervisor->worker_started_ms = os_wall_ms();
-    return 0;
-}
-
-static int prepare_demo(struct supervisor *supervisor)
-{
-    struct node_plan *plan = &supervisor->plan;
-    struct os_address address;
-    char text[64];
-
-    if (plan->config.origin.count > 0)
-        return 0;
-    if (!err_is_ok(os_address_parse(SLICE("127.0.0.1:0"), &address)) ||
-        !err_is_ok(os_listen(&address, 1, BACKLOG, &supervisor->demo_listener))) {
-        fprintf(stderr, "warp: cannot open an address for the demo origin\n");
-        return 1;
-    }
-    plan->has_demo = true;
-    snprintf(plan->demo_url, sizeof(plan->demo_url), "http://%s",
-             os_address_text(&supervisor->demo_listener.address, text, sizeof(text)));
     return 0;
 }
 
@@ -193,11 +110,94 @@ static void print_start(const struct supervisor *supervisor)
            plan->token_path[0] != '\0' ? plan->token_path : "as given");
     if (plan->has_demo)
         printf("  origin    the built-in demo site (--origin URL for yours)\n");
+    else if (plan->settings->tenants.count > 0)
+        printf("  tenants   %u\n", plan->settings->tenants.count);
     else
         printf("  origin    %s%s\n", plan->config.origin.items[0], plan->config.origin.count > 1 ? " and others" : "");
     printf("Try:\n  curl -i http://%s/\n  curl -s %s://%s/stats\n  curl -s %s://%s/metrics | grep warp_requests\n", listen,
            admin_scheme, admin, admin_scheme, admin);
     fflush(stdout);
+}
+
+/* ---- what the worker process asks for -------------------------------------------------------------------------------- */
+
+static void answer_send(struct supervisor *supervisor, const struct supervisor_answer *answer, const int *fds, unsigned count)
+{
+    err sent = os_channel_send(supervisor->channel, slice_of(answer, sizeof(*answer)), fds, count);
+
+    if (!err_is_ok(sent))
+        log_warn("the worker process cannot be answered: %s", err_text(sent));
+}
+
+static void answer_listener(struct supervisor *supervisor, const struct node_listener *listener)
+{
+    struct supervisor_answer answer = {.left = supervisor->plan.workers, .address = listener->shards[0].address};
+
+    for (unsigned at = 0; at < supervisor->plan.workers;) {
+        unsigned count = MIN(answer.left, OS_CHANNEL_FDS_MAX);
+        int fds[OS_CHANNEL_FDS_MAX];
+        for (unsigned i = 0; i < count; i++)
+            fds[i] = listener->shards[at + i].fd;
+        at += count;
+        answer.left -= count;
+        answer_send(supervisor, &answer, fds, count);
+    }
+}
+
+static err listener_open(struct supervisor *supervisor, const struct supervisor_ask *ask)
+{
+    struct node_plan *plan = &supervisor->plan;
+    struct node_listener *listener;
+    struct os_address address;
+
+    ENSURE(plan->listener_count < NODE_LISTENERS_MAX, LIMIT);
+    TRY(os_address_parse(slice_str(ask->text), &address));
+    listener = plan_listener_add(plan, ask->text, ask->is_tls != 0);
+    ENSURE(listener != NULL, MEMORY);
+    TRY(os_listen(&address, plan->workers, BACKLOG, listener->shards));
+    plan->listener_count++;
+    answer_listener(supervisor, listener);
+    return ERR_OK;
+}
+
+static void listener_close(struct node_plan *plan, const struct supervisor_ask *ask)
+{
+    for (unsigned i = 0; i < plan->listener_count; i++) {
+        struct node_listener *listener = &plan->listeners[i];
+        if (listener->is_tls != (ask->is_tls != 0) || strcmp(listener->text, ask->text) != 0)
+            continue;
+        for (unsigned shard = 0; shard < plan->workers; shard++)
+            os_listener_close(&listener->shards[shard]);
+        free(listener->shards);
+        free((char *)(uintptr_t)listener->text);
+        *listener = plan->listeners[--plan->listener_count];
+        return;
+    }
+}
+
+static void supervisor_serve(struct supervisor *supervisor)
+{
+    struct supervisor_ask ask;
+    int fds[OS_CHANNEL_FDS_MAX];
+    unsigned fd_count;
+    size_t len;
+    err received = os_channel_receive(supervisor->channel, &ask, sizeof(ask), &len, fds, &fd_count, 0);
+
+    if (!err_is_ok(received) || len != sizeof(ask)) {
+        os_channel_close(supervisor->channel); /* it ends, or has */
+        supervisor->channel = -1;
+        return;
+    }
+    ask.text[sizeof(ask.text) - 1] = '\0';
+    if (ask.kind == ASK_CLOSE)
+        listener_close(&supervisor->plan, &ask);
+    if (ask.kind == ASK_VERSION)
+        supervisor->plan.version = ask.version;
+    if (ask.kind != ASK_OPEN)
+        return;
+    struct supervisor_answer answer = {.result = listener_open(supervisor, &ask)};
+    if (!err_is_ok(answer.result))
+        answer_send(supervisor, &answer, NULL, 0);
 }
 
 /* ---- supervising ------------------------------------------------------------------------------------------------------ */
@@ -257,8 +257,11 @@ static int supervise(struct supervisor *supervisor)
     int code = -1;
 
     while (code < 0) {
-        int signal = os_signals_wait(supervisor->signals, 1000);
+        bool is_asked;
+        int signal = os_signals_wait_or(supervisor->signals, supervisor->channel, 1000, &is_asked);
 
+        if (is_asked)
+            supervisor_serve(supervisor);
         if (signal != 0 && signal != SIGCHLD)
             pass_signal(supervisor, signal);
         code = reap(supervisor);
@@ -268,73 +271,12 @@ static int supervise(struct supervisor *supervisor)
     return code;
 }
 
-/* An ACME client may make it later; a name that is misspelled shows here. */
-static void warn_of_acme_dir(const char *path)
-{
-    char **names;
-    unsigned count;
-    err found;
-
-    if (path == NULL)
-        return;
-    found = os_dir_names(path, &names, &count);
-    if (err_is_ok(found))
-        os_dir_names_free(names, count);
-    else
-        log_warn("--acme-dir: %s: %s; until it is there challenges are passed to the origin", path, err_file_text(found));
-}
-
-/* Asked for by name: better no start than another one than was meant. */
-static int check_io(const struct config *config)
-{
-    struct os *os = NULL;
-
-    if (config->io != CONFIG_IO_URING)
-        return 0;
-    err opened = os_new(&(struct os_config){.io = OS_IO_URING}, &os);
-    os_free(os);
-    if (err_is_ok(opened))
-        return 0;
-    fprintf(stderr, "warp: --io uring: this kernel or container has no io_uring for us (%s); --io auto takes epoll then\n",
-            err_text(opened));
-    return 1;
-}
-
-static int prepare(struct supervisor *supervisor, int argc, char **argv)
-{
-    struct node_plan *plan = &supervisor->plan;
-    char message[CONFIG_MESSAGE_BYTES];
-    int code = command_config(&plan->config, argc, argv);
-
-    if (code != 0)
-        return code;
-    log_level_max = plan->config.log_level;
-    warn_of_acme_dir(plan->config.acme_dir);
-    if (!origins_check(&plan->config, message, sizeof(message)))
-        return usage_error("%s%s", message, "");
-    plan_sizes(plan);
-    plan->descriptors = os_descriptor_limit_raise();
-    code = check_io(&plan->config);
-    if (code == 0)
-        code = plan_identities(plan);
-    if (code == 0)
-        code = plan_listeners(plan);
-    if (code == 0)
-        code = prepare_demo(supervisor);
-    if (code == 0)
-        code = token_prepare(&plan->config, plan->token, sizeof(plan->token), plan->token_path, sizeof(plan->token_path));
-    if (code != 0)
-        return code;
-    os_entropy(&plan->node_id, sizeof(plan->node_id));
-    plan->started_ms = os_wall_ms();
-    return 0;
-}
-
 int cmd_run(int argc, char **argv)
 {
     static struct supervisor supervisor;
-    int code = prepare(&supervisor, argc, argv);
+    int code = plan_make(&supervisor.plan, argc, argv, &supervisor.demo_listener);
 
+    supervisor.channel = -1;
     if (code != 0)
         return code;
     if (!err_is_ok(os_signals_take()) || (supervisor.signals = os_signals_open()) < 0) {

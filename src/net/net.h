@@ -146,7 +146,16 @@ void net_tls_use_tight_memory(void);
 struct net_identity;
 struct net_tickets; /* the keys of session tickets, shared by threads and by identities that follow each other */
 
+/* A certificate that is shown for these names alone, whatever else it names: its owner's, who has no others. */
+struct net_identity_file {
+    const char *cert_file, *key_file;
+    const slice *hosts; /* lower case, "*.example" for all below */
+    unsigned host_count;
+};
+
 struct net_identity_options {
+    const struct net_identity_file *files; /* of owners that have names of their own */
+    unsigned file_count;
     const char *cert_file, *key_file; /* for clients without a server name, or with one that nobody has; may be NULL */
     const char *cert_dir;             /* may be NULL; docs/tls.md says what lies there */
     const char *client_ca_file;       /* clients must show a certificate of these; NULL: none is asked for */

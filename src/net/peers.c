@@ -75,7 +75,7 @@ static struct peer_count **peers_slot(struct peers *peers, const uint8_t *networ
     return slot;
 }
 
-bool peers_enter(struct peers *peers, const struct os_peer *peer)
+bool peers_enter(struct peers *peers, const struct os_peer *peer, bool is_unlimited)
 {
     struct peers_shard *shard;
     struct peer_count **slot;
@@ -88,7 +88,7 @@ bool peers_enter(struct peers *peers, const struct os_peer *peer)
     slot = peers_slot(peers, network, &shard);
     if (*slot == NULL && (*slot = calloc(1, sizeof(**slot))) != NULL)
         memcpy((*slot)->network, network, 16);
-    if (*slot != NULL && (*slot)->count < peers->max) {
+    if (*slot != NULL && (is_unlimited || (*slot)->count < peers->max)) {
         (*slot)->count++;
         entered = true;
     }

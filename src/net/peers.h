@@ -13,7 +13,7 @@ struct peers;
 MUST_USE err peers_new(unsigned max, struct peers **ret_peers);
 struct peers *peers_free(struct peers *peers);
 /* False: the address has its share, or memory ended; nothing was counted then. */
-MUST_USE bool peers_enter(struct peers *peers, const struct os_peer *peer);
+MUST_USE bool peers_enter(struct peers *peers, const struct os_peer *peer, bool is_unlimited);
 /* For each true of peers_enter. */
 void peers_leave(struct peers *peers, const struct os_peer *peer);
 

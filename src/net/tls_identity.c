@@ -35,25 +35,69 @@ static void name_offer(struct identity_name *name, struct tls_certificate *certi
         *place = certificate;
 }
 
-MUST_USE static err table_fill(struct net_identity *identity)
+static void table_offer(struct net_identity *identity, slice name, struct tls_certificate *certificate)
 {
-    unsigned names = 1;
+    struct identity_name *slot = table_slot(identity, name);
 
-    for (unsigned i = 0; i < identity->count; i++)
+    if (slot->name.len == 0)
+        slot->name = name;
+    name_offer(slot, certificate);
+}
+
+/* Is a name of a certificate, which may be a wildcard, one of its owner's? */
+static bool is_owned(const struct net_identity_file *only, slice name)
+{
+    for (unsigned i = 0; only != NULL && i < only->host_count; i++) {
+        slice host = only->hosts[i];
+        if (slice_eq(host, name) || (slice_starts(host, SLICE("*.")) && slice_ends(name, slice_from(host, 1))))
+            return true;
+    }
+    return only == NULL;
+}
+
+/* Hosts that a wildcard of the certificate covers: the wildcard itself may be good for others' hosts too. */
+MUST_USE static err table_offer_hosts(struct net_identity *identity, unsigned at)
+{
+    const struct net_identity_file *only = identity->only[at];
+
+    for (unsigned i = 0; only != NULL && i < only->host_count; i++) {
+        char *copy;
+        if (slice_starts(only->hosts[i], SLICE("*.")) || !certificate_is_for(identity->certificates[at], only->hosts[i]))
+            continue;
+        copy = strndup(only->hosts[i].data, only->hosts[i].len);
+        ENSURE(copy != NULL, MEMORY);
+        identity->host_names[identity->host_name_count++] = copy;
+        table_offer(identity, slice_str(copy), identity->certificates[at]);
+    }
+    return ERR_OK;
+}
+
+MUST_USE static err table_new(struct net_identity *identity)
+{
+    unsigned names = 1, hosts = 0;
+
+    for (unsigned i = 0; i < identity->count; i++) {
         names += identity->certificates[i]->name_count;
-    for (identity->table_size = 4; identity->table_size < 2 * names;)
+        hosts += identity->only[i] != NULL ? identity->only[i]->host_count : 0;
+    }
+    for (identity->table_size = 4; identity->table_size < 2 * (names + hosts);)
         identity->table_size *= 2;
     identity->table = calloc(identity->table_size, sizeof(*identity->table));
-    ENSURE(identity->table != NULL, MEMORY);
+    identity->host_names = calloc(hosts + 1, sizeof(*identity->host_names));
+    ENSURE(identity->table != NULL && identity->host_names != NULL, MEMORY);
     os_entropy(&identity->seed, sizeof(identity->seed));
+    return ERR_OK;
+}
+
+MUST_USE static err table_fill(struct net_identity *identity)
+{
+    TRY(table_new(identity));
     for (unsigned i = 0; i < identity->count; i++) {
         struct tls_certificate *certificate = identity->certificates[i];
-        for (unsigned n = 0; n < certificate->name_count; n++) {
-            struct identity_name *slot = table_slot(identity, slice_str(certificate->names[n]));
-            if (slot->name.len == 0)
-                slot->name = slice_str(certificate->names[n]);
-            name_offer(slot, certificate);
-        }
+        for (unsigned n = 0; n < certificate->name_count; n++)
+            if (is_owned(identity->only[i], slice_str(certificate->names[n])))
+                table_offer(identity, slice_str(certificate->names[n]), certificate);
+        TRY(table_offer_hosts(identity, i));
         identity->has_ocsp = identity->has_ocsp || certificate->ocsp != NULL;
     }
     return ERR_OK;
@@ -105,9 +149,13 @@ MUST_USE static err identity_add(struct net_identity *identity, struct certifica
         struct tls_certificate **grown = realloc(identity->certificates, room * sizeof(struct tls_certificate *));
         ENSURE(grown != NULL, MEMORY);
         identity->certificates = grown;
+        const struct net_identity_file **only = realloc(identity->only, room * sizeof(*only));
+        ENSURE(only != NULL, MEMORY);
+        identity->only = only;
         identity->room = room;
     }
     TRY(certificate_read(reader, path, key_path, ret_certificate));
+    identity->only[identity->count] = NULL;
     identity->certificates[identity->count++] = *ret_certificate;
     return ERR_OK;
 }
@@ -200,6 +248,18 @@ MUST_USE static err dir_read(struct net_identity *identity, struct certificate_r
     return result;
 }
 
+MUST_USE static err files_read(struct net_identity *identity, struct certificate_reader *reader,
+                               const struct net_identity_options *options)
+{
+    for (unsigned i = 0; i < options->file_count; i++) {
+        const struct net_identity_file *file = &options->files[i];
+        struct tls_certificate *certificate;
+        TRY(identity_add(identity, reader, file->cert_file, file->key_file, &certificate));
+        identity->only[identity->count - 1] = file;
+    }
+    return ERR_OK;
+}
+
 MUST_USE static err client_ca_read(struct net_identity *identity, struct certificate_reader *reader, const char *path)
 {
     identity->client_ca = X509_STORE_new();
@@ -221,6 +281,7 @@ MUST_USE static err identity_read(struct net_identity *identity, struct certific
     }
     if (options->cert_dir != NULL)
         TRY(dir_read(identity, reader, options->cert_dir));
+    TRY(files_read(identity, reader, options));
     if (identity->count == 0 && options->cert_dir == NULL)
         return certificate_fail(reader, "no certificate is named; give a file with its key, or a directory");
     /* Not an error: the first certificate may be on its way, by ACME over the plain listener. */
@@ -244,12 +305,16 @@ err net_identity_new(const struct net_identity_options *options, char *message, 
     if (identity != NULL) {
         atomic_init(&identity->refs, 1);
         identity->h2 = options->h2;
-        identity->has_dir = options->cert_dir != NULL;
+        identity->has_dir = options->cert_dir != NULL || options->file_count > 0;
         result = certificate_reader_new(message, message_size, &reader);
     }
     if (err_is_ok(result))
         result = identity_read(identity, reader, options);
     certificate_reader_free(reader);
+    if (identity != NULL) {
+        free(identity->only); /* the files are the caller's, for this call */
+        identity->only = NULL;
+    }
     ERR_clear_error();
     if (!err_is_ok(result)) {
         net_identity_unref(identity);
@@ -275,6 +340,10 @@ struct net_identity *net_identity_unref(struct net_identity *identity)
     sk_X509_NAME_pop_free(identity->client_ca_names, X509_NAME_free);
     X509_STORE_free(identity->client_ca);
     free(identity->certificates);
+    for (unsigned i = 0; i < identity->host_name_count; i++)
+        free(identity->host_names[i]);
+    free(identity->host_names);
+    free(identity->only);
     free(identity->table);
     free(identity);
     return NULL;

@@ -62,6 +62,9 @@ struct net_identity {
     atomic_uint refs;
     bool h2, has_dir, has_ocsp;
     struct tls_certificate **certificates;
+    const struct net_identity_file **only; /* for each: the names it is for; NULL: all that it has. While it is made */
+    char **host_names;                     /* copies of hosts in the table */
+    unsigned host_name_count;
     unsigned count, room;
     struct identity_name others; /* --cert; its certificates are NULL when there is none */
     struct identity_name *table; /* open addressing; an empty slot has no name */

@@ -1,5 +1,6 @@
 /* Addresses, groups and health. */
 #include "origin/origin.h"
+#include "origin/gate.h"
 #include "origin/group.h"
 #include "base/log.h"
 #include "http/uri.h"
@@ -89,58 +90,79 @@ err origin_parse(slice text, struct origin *ret_origin, const char **ret_why)
     return ERR_OK;
 }
 
-static err group_fill(struct origin_group *group, const slice *urls, unsigned count, const struct net_tls_options *tls,
-                      char *message, size_t message_size)
+static err group_fill(struct origin_group *group, const struct origin_group_config *config, char *message, size_t message_size)
 {
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < config->count; i++) {
         struct origin *origin = &group->origins[i];
-
         const char *why;
-        err parsed = origin_parse(urls[i], origin, &why);
+        err parsed = origin_parse(config->urls[i], origin, &why);
 
         if (!err_is_ok(parsed)) {
             char name[80];
-            snprintf(message, message_size, "--origin %s: %s", log_safe(urls[i], name, sizeof(name)), why);
+            snprintf(message, message_size, "origin %s: %s", log_safe(config->urls[i], name, sizeof(name)), why);
             return parsed;
         }
-        if (origin->https && group->tls == NULL)
-            TRY(net_tls_config_new(tls, message, message_size, &group->tls));
+        INVARIANT(!origin->https || config->tls != NULL);
         origin->tls = origin->https ? group->tls : NULL;
-        origin->h1_only = origin->https ? !tls->h2 : !origin->h2c;
+        origin->h1_only = origin->https ? !config->h2 : !origin->h2c;
         if (origin->h1_only)
             atomic_store_explicit(&origin->speaks, NET_ALPN_H1, memory_order_relaxed);
+        origin->group = group;
         group->count++;
     }
     return ERR_OK;
 }
 
-err origin_group_new(const slice *urls, unsigned count, slice host_override, const struct net_tls_options *tls,
-                     char *message, size_t message_size, struct origin_group **ret_group)
+err origin_group_new(const struct origin_group_config *config, char *message, size_t message_size, struct origin_group **ret_group)
 {
     struct origin_group *group;
     err result;
 
     snprintf(message, message_size, "from 1 to %u origins can be named", ORIGINS_MAX);
-    ENSURE(count > 0 && count <= ORIGINS_MAX && host_override.len < ORIGIN_NAME_MAX, INVALID);
+    ENSURE(config->count > 0 && config->count <= ORIGINS_MAX && config->host_override.len < ORIGIN_NAME_MAX, INVALID);
     snprintf(message, message_size, "out of memory");
     group = calloc(1, sizeof(*group));
     ENSURE(group != NULL, MEMORY);
-    group->origins = calloc(count, sizeof(*group->origins));
-    if (host_override.len > 0)
-        memcpy(group->host_override, host_override.data, host_override.len);
-    result = group->origins != NULL ? group_fill(group, urls, count, tls, message, message_size) : ERR(MEMORY);
+    atomic_init(&group->refs, 1);
+    atomic_init(&group->sets, 1);
+    origin_gate_init(&group->gate);
+    group->tls = config->tls != NULL ? net_tls_config_ref(config->tls) : NULL;
+    group->origins = calloc(config->count, sizeof(*group->origins));
+    if (config->host_override.len > 0)
+        memcpy(group->host_override, config->host_override.data, config->host_override.len);
+    result = group->origins != NULL ? group_fill(group, config, message, message_size) : ERR(MEMORY);
     if (!err_is_ok(result)) {
-        origin_group_free(group);
+        origin_group_unref(group);
         return result;
     }
     *ret_group = group;
     return ERR_OK;
 }
 
-struct origin_group *origin_group_free(struct origin_group *group)
+struct origin_group *origin_group_ref(struct origin_group *group)
 {
-    if (group == NULL)
+    atomic_fetch_add_explicit(&group->refs, 1, memory_order_relaxed);
+    return group;
+}
+
+struct origin_group *origin_group_share(struct origin_group *group)
+{
+    atomic_fetch_add_explicit(&group->sets, 1, memory_order_relaxed);
+    return origin_group_ref(group);
+}
+
+struct origin_group *origin_group_leave(struct origin_group *group)
+{
+    if (group != NULL && atomic_fetch_sub_explicit(&group->sets, 1, memory_order_acq_rel) == 1)
+        atomic_store_explicit(&group->is_retired, true, memory_order_release);
+    return origin_group_unref(group);
+}
+
+struct origin_group *origin_group_unref(struct origin_group *group)
+{
+    if (group == NULL || atomic_fetch_sub_explicit(&group->refs, 1, memory_order_acq_rel) > 1)
         return NULL;
+    origin_gate_done(&group->gate);
     net_tls_config_unref(group->tls);
     free(group->origins);
     free(group);

@@ -11,12 +11,14 @@
 #include "proto/stream.h"
 #include "stat/metrics.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define ORIGIN_NAME_MAX  256u
 #define ORIGINS_MAX      64u
 
 struct origin {
+    struct origin_group *group; /* that it is in */
     char name[ORIGIN_NAME_MAX]; /* as configured, for metrics and messages */
     slice host;                 /* into name; without brackets */
     uint16_t port;
@@ -31,21 +33,51 @@ struct origin {
     _Atomic uint64_t answers, fetch_failures; /* for people; the metrics have more */
 };
 
+struct origin_gate { /* gate.h */
+    _Atomic uint32_t limit; /* 0: none */
+    pthread_mutex_t lock;   /* of the next */
+    struct list waiting;    /* the first to come first */
+    uint32_t waiting_count, under_way;
+};
+
 struct origin_group {
     struct origin *origins;
     unsigned count;
     char host_override[ORIGIN_NAME_MAX]; /* --origin-host; "" the client's */
     struct net_tls_config *tls;
+    uint64_t settings; /* a hash of what it was made from; the maker's */
     _Atomic unsigned turn;
+    _Atomic unsigned refs, sets;
+    struct origin_gate gate;
+    _Atomic bool is_retired; /* no fetch uses it, and none will: its idle connections are closed */
 };
 
 /* "http://host:port", "https://host", "h2c://host:port" (HTTP/2 without TLS), "host:port"; ERR_INVALID with a text in
  * why otherwise. */
 MUST_USE err origin_parse(slice text, struct origin *ret_origin, const char **ret_why);
-/* tls: for https origins. On error message says what is wrong. */
-MUST_USE err origin_group_new(const slice *urls, unsigned count, slice host_override, const struct net_tls_options *tls,
-                              char *message, size_t message_size, struct origin_group **ret_group);
-struct origin_group *origin_group_free(struct origin_group *group);
+/* What a tenant's settings say of its origins. */
+struct origin_group_config {
+    const slice *urls;
+    unsigned count;
+    slice host_override;
+    struct net_tls_config *tls; /* of https origins; a reference is taken; NULL: none of them is https */
+    bool h2;                    /* https origins may be spoken to in HTTP/2 */
+};
+/* On error message says which URL is wrong, and why. */
+MUST_USE err origin_group_new(const struct origin_group_config *config, char *message, size_t message_size,
+                              struct origin_group **ret_group);
+struct origin_group *origin_group_ref(struct origin_group *group);
+struct origin_group *origin_group_unref(struct origin_group *group);
+/* A set of tenants that a group is given to counts as one that asks it, from origin_group_new or _share to _leave; each
+ * has a reference with that. When the last one leaves, no fetch uses the group any more, and pools let go of it at their
+ * next turn. _leave: NULL is fine. */
+struct origin_group *origin_group_share(struct origin_group *group);
+struct origin_group *origin_group_leave(struct origin_group *group);
+
+/* So many requests to its origins at a time, tunnels among them; more wait in order, as long as for the first byte of an answer
+ * at most. 0: no limit. Those under way stay, and those that began without a limit are not counted. Any thread. */
+void origin_group_limit(struct origin_group *group, uint32_t requests);
+void origin_group_load(struct origin_group *group, uint32_t *ret_under_way, uint32_t *ret_waiting);
 
 bool origin_is_healthy(const struct origin *origin, uint64_t now_ns);
 
@@ -71,6 +103,8 @@ struct origin_pool_config {
 MUST_USE err origin_pool_new(const struct origin_pool_config *config, struct origin_pool **ret_pool);
 struct origin_pool *origin_pool_free(struct origin_pool *pool); /* every fetch has ended */
 void origin_pool_close_idle(struct origin_pool *pool);
+/* Its thread, now and then: lets go of groups that are retired. */
+void origin_pool_turn(struct origin_pool *pool);
 unsigned origin_pool_idle(const struct origin_pool *pool);
 unsigned origin_pool_open(const struct origin_pool *pool);
 

@@ -15,11 +15,17 @@ const struct origin_limits origin_limits_default = {
 
 /* ---- sides ------------------------------------------------------------------------------------------------------ */
 
+static struct list *side_bucket(struct origin_pool *pool, const struct origin *origin)
+{
+    return &pool->sides[(uintptr_t)origin / sizeof(*origin) % ORIGIN_SIDE_BUCKETS];
+}
+
 struct origin_side *pool_side(struct origin_pool *pool, struct origin *origin)
 {
+    struct list *bucket = side_bucket(pool, origin);
     struct origin_side *side;
 
-    LIST_FOREACH(&pool->sides, it)
+    LIST_FOREACH(bucket, it)
     {
         side = container_of(it, struct origin_side, link);
         if (side->origin == origin)
@@ -29,10 +35,11 @@ struct origin_side *pool_side(struct origin_pool *pool, struct origin *origin)
     if (side == NULL)
         return NULL;
     side->origin = origin;
+    origin_group_ref(origin->group);
     side->room_max = pool->config.limits->streams_max != 0 ? pool->config.limits->streams_max : ORIGIN_ROOM_ASSUMED;
     list_init(&side->open);
     list_init(&side->waiting);
-    list_push_back(&pool->sides, &side->link);
+    list_push_back(bucket, &side->link);
     return side;
 }
 
@@ -41,6 +48,7 @@ static void side_free(struct origin_side *side)
     INVARIANT(list_is_empty(&side->open) && list_is_empty(&side->waiting) && side->connecting == 0);
     list_remove(&side->link);
     net_tls_memory_done(&side->memory);
+    origin_group_unref(side->origin->group);
     free(side);
 }
 
@@ -109,6 +117,7 @@ static void conn_gone(void *owner)
     conn_set_open(conn, false);
     conn_set_idle(conn, false);
     conn->pool->open_count--;
+    conn->side->conn_count--;
     free(conn);
 }
 
@@ -191,6 +200,7 @@ err pool_connect(struct origin_pool *pool, struct origin_side *side, const struc
         return result;
     }
     side->connecting += conn->may_be_h2;
+    side->conn_count++;
     pool->open_count++;
     *ret_conn = conn;
     return ERR_OK;
@@ -208,21 +218,40 @@ err origin_pool_new(const struct origin_pool_config *config, struct origin_pool 
         return ERR(MEMORY);
     }
     pool->config = *config;
-    list_init(&pool->sides);
+    for (unsigned i = 0; i < ORIGIN_SIDE_BUCKETS; i++)
+        list_init(&pool->sides[i]);
     *ret_pool = pool;
     return ERR_OK;
 }
 
+static void side_close_idle(struct origin_side *side)
+{
+    LIST_FOREACH_SAFE(&side->open, it)
+    {
+        struct origin_conn *conn = container_of(it, struct origin_conn, link);
+        if (conn->is_idle)
+            conn_close(conn);
+    }
+}
+
 void origin_pool_close_idle(struct origin_pool *pool)
 {
-    LIST_FOREACH(&pool->sides, at)
-    {
-        struct origin_side *side = container_of(at, struct origin_side, link);
-        LIST_FOREACH_SAFE(&side->open, it)
+    for (unsigned i = 0; i < ORIGIN_SIDE_BUCKETS; i++)
+        LIST_FOREACH(&pool->sides[i], at)
+            side_close_idle(container_of(at, struct origin_side, link));
+}
+
+void origin_pool_turn(struct origin_pool *pool)
+{
+    for (unsigned i = 0; i < ORIGIN_SIDE_BUCKETS; i++) {
+        LIST_FOREACH_SAFE(&pool->sides[i], at)
         {
-            struct origin_conn *conn = container_of(it, struct origin_conn, link);
-            if (conn->is_idle)
-                conn_close(conn);
+            struct origin_side *side = container_of(at, struct origin_side, link);
+            if (!atomic_load_explicit(&side->origin->group->is_retired, memory_order_relaxed))
+                continue;
+            side_close_idle(side);
+            if (side->conn_count == 0 && list_is_empty(&side->waiting))
+                side_free(side);
         }
     }
 }
@@ -232,8 +261,9 @@ struct origin_pool *origin_pool_free(struct origin_pool *pool)
     if (pool == NULL)
         return NULL;
     INVARIANT(pool->open_count == 0);
-    LIST_FOREACH_SAFE(&pool->sides, it)
-        side_free(container_of(it, struct origin_side, link));
+    for (unsigned i = 0; i < ORIGIN_SIDE_BUCKETS; i++)
+        LIST_FOREACH_SAFE(&pool->sides[i], it)
+            side_free(container_of(it, struct origin_side, link));
     client_shared_free(pool->shared);
     free(pool);
     return NULL;

@@ -15,11 +15,12 @@ struct origin_fetch;
 
 /* One thread's side of an origin. */
 struct origin_side {
-    struct list link; /* in pool->sides */
-    struct origin *origin;
+    struct list link; /* in its bucket of pool->sides */
+    struct origin *origin; /* whose group is held */
     struct list open;    /* connections with room */
     struct list waiting; /* fetches, for a connection that is being made */
     unsigned waiting_count;
+    unsigned conn_count;
     unsigned connecting; /* being made, and may turn out to be HTTP/2 */
     unsigned room_max;   /* what one connection takes, as last seen */
     struct net_tls_memory memory;
@@ -35,10 +36,12 @@ struct origin_conn {
     bool is_connecting, may_be_h2, is_idle, is_used_again;
 };
 
+#define ORIGIN_SIDE_BUCKETS 1024u
+
 struct origin_pool {
     struct origin_pool_config config;
     struct client_shared *shared;
-    struct list sides;
+    struct list sides[ORIGIN_SIDE_BUCKETS]; /* by the origin's address */
     unsigned idle_count, open_count;
 };
 

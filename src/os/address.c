@@ -148,6 +148,13 @@ const char *os_peer_text(const struct os_peer *peer, char *buffer, size_t size)
     return buffer;
 }
 
+bool os_peer_is_ipv4(const struct os_peer *peer)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+    return memcmp(peer->ip, mapped, sizeof(mapped)) == 0;
+}
+
 bool os_peer_is_loopback(const struct os_peer *peer)
 {
     if (peer->family == AF_INET)

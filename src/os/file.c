@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +129,55 @@ void os_dir_names_free(char **names, unsigned count)
     free(names);
 }
 
+MUST_USE static err paths_copy(const glob_t *found, char ***ret_paths)
+{
+    char **paths = calloc(found->gl_pathc + 1, sizeof(*paths));
+
+    ENSURE(paths != NULL, MEMORY);
+    for (size_t i = 0; i < found->gl_pathc; i++) {
+        paths[i] = strdup(found->gl_pathv[i]);
+        if (paths[i] == NULL) {
+            os_dir_names_free(paths, (unsigned)i);
+            return ERR(MEMORY);
+        }
+    }
+    *ret_paths = paths;
+    return ERR_OK;
+}
+
+/* A directory that cannot be read is no match left out in silence. */
+static _Thread_local int glob_errno;
+
+static int glob_failed(const char *path, int no)
+{
+    (void)path;
+    if (no == ENOENT || no == ENOTDIR)
+        return 0;
+    glob_errno = no;
+    return 1;
+}
+
+err os_file_glob(const char *pattern, char ***ret_paths)
+{
+    glob_t found = {0};
+    err result;
+
+    glob_errno = EIO;
+    switch (glob(pattern, 0, glob_failed, &found)) {
+    case 0:
+    case GLOB_NOMATCH:
+        result = paths_copy(&found, ret_paths);
+        break;
+    case GLOB_NOSPACE:
+        result = ERR(MEMORY);
+        break;
+    default:
+        result = ERR_SYS(glob_errno);
+    }
+    globfree(&found);
+    return result;
+}
+
 err os_append_write(int fd, slice bytes)
 {
     while (bytes.len > 0) {
@@ -189,6 +239,13 @@ err os_file_write(const char *path, slice bytes, unsigned mode)
         return result;
     }
     return dir_sync(path);
+}
+
+err os_file_remove(const char *path)
+{
+    if (unlink(path) == 0)
+        return ERR_OK;
+    return errno == ENOENT ? ERR(NOT_FOUND) : ERR_SYS(errno);
 }
 
 void *os_file_memory(size_t size)

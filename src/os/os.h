@@ -57,6 +57,7 @@ const char *os_address_text(const struct os_address *address, char *buffer, size
 /* The IP alone without port or brackets ("unix" for AF_UNIX); returns buffer; 46 bytes suffice. */
 const char *os_peer_text(const struct os_peer *peer, char *buffer, size_t size);
 bool os_peer_is_loopback(const struct os_peer *peer);
+bool os_peer_is_ipv4(const struct os_peer *peer); /* by its address: a mapped one */
 struct os_peer os_peer_of(const struct os_address *address);
 
 /* ---- one thread's door ---------------------------------------------------------------------------------- */
@@ -220,6 +221,8 @@ void os_thread_yield(void);                    /* somebody else first: of a thre
  * are not so many. */
 MUST_USE err os_memory_reserve(size_t size, void **ret_bytes);
 void os_memory_release(void *bytes, size_t size); /* fine with NULL */
+/* What was free()d goes back to the kernel now: after much was, where little is to come. Milliseconds. */
+void os_memory_trim(void);
 
 /* ---- whole files: only at start, at the end, in command-line clients and on threads of their own --------- */
 
@@ -231,6 +234,10 @@ MUST_USE err os_file_read_named(const char *path, size_t max, char **ret_bytes, 
 /* The names in a directory without those that begin with a dot, sorted; os_dir_names_free. */
 MUST_USE err os_dir_names(const char *path, char ***ret_names, unsigned *ret_count);
 void os_dir_names_free(char **names, unsigned count);
+/* The paths that match a pattern (glob(7)), sorted, NULL-terminated; none is fine. free() each, and the array. */
+MUST_USE err os_file_glob(const char *pattern, char ***ret_paths);
+/* ERR_NOT_FOUND: there is none. */
+MUST_USE err os_file_remove(const char *path);
 /* Creates or replaces by rename, with that mode, flushed to disk. */
 MUST_USE err os_file_write(const char *path, slice bytes, unsigned mode);
 

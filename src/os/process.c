@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -89,12 +90,92 @@ int os_signals_next(int fd)
     return n == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
+int os_signals_wait_or(int fd, int other, int timeout_ms, bool *ret_readable)
+{
+    struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = other, .events = POLLIN}};
+
+    poll(fds, 2, timeout_ms);
+    *ret_readable = fds[1].revents != 0;
+    return os_signals_next(fd);
+}
+
 int os_signals_wait(int fd, int timeout_ms)
 {
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    bool ignored;
 
-    poll(&poll_fd, 1, timeout_ms);
-    return os_signals_next(fd);
+    return os_signals_wait_or(fd, -1, timeout_ms, &ignored);
+}
+
+/* ---- messages to a child ------------------------------------------------------------------------------------------ */
+
+err os_channel_pair(int ret_ends[2])
+{
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_ends) == 0 ? ERR_OK : ERR_SYS(errno);
+}
+
+void os_channel_close(int end)
+{
+    if (end >= 0)
+        close(end);
+}
+
+err os_channel_send(int end, slice message, const int *fds, unsigned fd_count)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(OS_CHANNEL_FDS_MAX * sizeof(int))] = {0};
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)message.data, .iov_len = message.len};
+    struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t sent;
+
+    INVARIANT(fd_count <= OS_CHANNEL_FDS_MAX);
+    if (fd_count > 0) {
+        header.msg_control = control;
+        header.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+        struct cmsghdr *with = CMSG_FIRSTHDR(&header);
+        *with = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(fd_count * sizeof(int))};
+        memcpy(CMSG_DATA(with), fds, fd_count * sizeof(int));
+    }
+    do {
+        sent = sendmsg(end, &header, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return errno == EPIPE || errno == ECONNRESET ? ERR(CLOSED) : ERR_SYS(errno);
+    return ERR_OK;
+}
+
+static unsigned channel_fds(struct msghdr *header, int ret_fds[OS_CHANNEL_FDS_MAX])
+{
+    unsigned count = 0;
+
+    for (struct cmsghdr *with = CMSG_FIRSTHDR(header); with != NULL; with = CMSG_NXTHDR(header, with)) {
+        if (with->cmsg_level != SOL_SOCKET || with->cmsg_type != SCM_RIGHTS)
+            continue;
+        count = (unsigned)((with->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(ret_fds, CMSG_DATA(with), count * sizeof(int));
+    }
+    return count;
+}
+
+err os_channel_receive(int end, void *message, size_t size, size_t *ret_len, int ret_fds[OS_CHANNEL_FDS_MAX],
+                       unsigned *ret_fd_count, int timeout_ms)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(OS_CHANNEL_FDS_MAX * sizeof(int))];
+    struct iovec iov = {.iov_base = message, .iov_len = size};
+    struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct pollfd poll_fd = {.fd = end, .events = POLLIN};
+    ssize_t got;
+
+    if (poll(&poll_fd, 1, timeout_ms) == 0)
+        return ERR(TIMEOUT);
+    do {
+        got = recvmsg(end, &header, MSG_CMSG_CLOEXEC);
+    } while (got < 0 && errno == EINTR);
+    if (got == 0 || (got < 0 && errno == ECONNRESET))
+        return ERR(CLOSED);
+    if (got < 0)
+        return ERR_SYS(errno);
+    *ret_len = (size_t)got;
+    *ret_fd_count = channel_fds(&header, ret_fds);
+    return ERR_OK;
 }
 
 pid_t os_process_reap(int *ret_code)

@@ -3,6 +3,7 @@
 #define WARP_OS_PROCESS_H
 
 #include "base/err.h"
+#include "base/slice.h"
 
 #include <sys/types.h>
 
@@ -24,6 +25,20 @@ int os_signals_open(void);
 int os_signals_next(int fd);
 /* Waits for one, at most timeout_ms (-1: for ever); 0 when none came. For the supervisor. */
 int os_signals_wait(int fd, int timeout_ms);
+
+/* The same, or until that descriptor has something to read (-1: none): *ret_readable. */
+int os_signals_wait_or(int fd, int other, int timeout_ms, bool *ret_readable);
+
+/* Messages between a process and its child, each with descriptors: both ends of a pair; -1: closed. */
+#define OS_CHANNEL_FDS_MAX 64u
+MUST_USE err os_channel_pair(int ret_ends[2]);
+void os_channel_close(int end);
+/* Whole or not at all. ERR_CLOSED: nobody is at the other end. */
+MUST_USE err os_channel_send(int end, slice message, const int *fds, unsigned fd_count);
+/* Waits at most timeout_ms: ERR_TIMEOUT. ERR_CLOSED: nobody is at the other end. The descriptors are the caller's, not
+ * inherited. */
+MUST_USE err os_channel_receive(int end, void *message, size_t size, size_t *ret_len, int ret_fds[OS_CHANNEL_FDS_MAX],
+                                unsigned *ret_fd_count, int timeout_ms);
 
 /* A child that has ended, with its exit code (128 + signal when killed); 0 when none has. */
 pid_t os_process_reap(int *ret_code);

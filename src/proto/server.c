@@ -93,7 +93,10 @@ void server_give_up(struct server *server, struct net_stream *stream)
 /* False: refused, counted, fd closed. */
 static bool server_admit(struct server *server, int fd, const struct os_peer *peer)
 {
-    if (server->config.peers != NULL && !peers_enter(server->config.peers, peer)) {
+    const struct server_config *config = &server->config;
+    bool is_trusted = config->peers != NULL && config->is_trusted != NULL && config->is_trusted(config->context, peer);
+
+    if (config->peers != NULL && !peers_enter(config->peers, peer, is_trusted)) {
         server_count_limit(server, STREAM_LIMIT_CONNECTIONS_PER_IP);
         os_accepted_close(fd);
         return false;

@@ -33,6 +33,8 @@ struct server_config {
     void *context; /* of events->begin */
     const struct server_limits *limits;
     struct peers *peers;           /* connections per client address; NULL: not limited */
+    /* A peer that speaks for many clients has as many connections as it likes; may be NULL: nobody does. */
+    bool (*is_trusted)(void *context, const struct os_peer *peer);
     struct metrics_block *metrics; /* connections by state, limits hit; NULL: not counted */
     bool websocket;                /* HTTP/2 clients may ask for one (RFC 8441) */
 };

@@ -1,3 +1,4 @@
+#include "base/hash.h"
 #include "stat/metrics_own.h"
 
 #include <stdlib.h>
@@ -72,8 +73,9 @@ static err metrics_init(struct metrics *metrics)
 
     metrics->tenants = calloc(METRICS_TENANTS_MAX, sizeof(*metrics->tenants));
     metrics->origins = calloc(METRICS_ORIGINS_MAX, sizeof(*metrics->origins));
+    metrics->origins_by_name = calloc(2 * METRICS_ORIGINS_MAX, sizeof(*metrics->origins_by_name));
     metrics->blocks = aligned_alloc(64, threads * sizeof(*metrics->blocks));
-    ENSURE(metrics->tenants != NULL && metrics->origins != NULL && metrics->blocks != NULL, MEMORY);
+    ENSURE(metrics->tenants != NULL && metrics->origins != NULL && metrics->origins_by_name != NULL && metrics->blocks != NULL, MEMORY);
     memset(metrics->blocks, 0, threads * sizeof(*metrics->blocks));
     for (unsigned i = 0; i < threads; i++)
         TRY(block_init(metrics, &metrics->blocks[i]));
@@ -89,6 +91,8 @@ err metrics_new(const struct metrics_config *config, struct metrics **ret_metric
     ENSURE(metrics != NULL, MEMORY);
     pthread_mutex_init(&metrics->mutex, NULL);
     metrics->config = *config;
+    if (config->tenants_shown == 0)
+        metrics->config.tenants_shown = METRICS_TENANTS_SHOWN;
     err e = metrics_init(metrics);
     if (!err_is_ok(e)) {
         metrics_free(metrics);
@@ -105,7 +109,14 @@ struct metrics *metrics_free(struct metrics *metrics)
     for (unsigned i = 0; metrics->blocks != NULL && i < metrics->config.threads; i++)
         block_done(&metrics->blocks[i]);
     for (unsigned i = 0; metrics->tenants != NULL && i < METRICS_TENANTS_MAX; i++)
-        free(metrics->tenants[i]);
+        free(atomic_load(&metrics->tenants[i]));
+    while (metrics->old_names != NULL) {
+        struct old_name *old = metrics->old_names;
+        metrics->old_names = old->next;
+        free(old->name);
+        free(old);
+    }
+    free(metrics->origins_by_name);
     for (unsigned i = 0; i < metrics->origin_count; i++) {
         free(metrics->origins[i].tenant);
         free(metrics->origins[i].origin);
@@ -155,11 +166,30 @@ static err origin_pages_add(struct metrics *metrics, unsigned page)
 static err tenant_set_locked(struct metrics *metrics, uint16_t tenant, slice name)
 {
     TRY(tenant_pages_add(metrics, tenant / PAGE_ROWS));
-    char *copy = strndup(name.len > 0 ? name.data : "", name.len);
-    ENSURE(copy != NULL, MEMORY);
-    free(metrics->tenants[tenant]);
-    metrics->tenants[tenant] = copy;
+    char *before = atomic_load(&metrics->tenants[tenant]), *copy;
+    struct old_name *old;
+
+    if (before != NULL && slice_eq(slice_str(before), name))
+        return ERR_OK;
+    copy = strndup(name.len > 0 ? name.data : "", name.len);
+    old = before != NULL ? malloc(sizeof(*old)) : NULL;
+    if (copy == NULL || (before != NULL && old == NULL)) {
+        free(copy);
+        return ERR(MEMORY);
+    }
+    if (old != NULL) {
+        *old = (struct old_name){metrics->old_names, before};
+        metrics->old_names = old;
+    }
+    atomic_store(&metrics->tenants[tenant], copy);
     return ERR_OK;
+}
+
+const char *metrics_tenant_name(const struct metrics *metrics, uint16_t tenant)
+{
+    const char *name = atomic_load(&metrics->tenants[tenant]);
+
+    return name != NULL ? name : "unknown";
 }
 
 err metrics_tenant_set(struct metrics *metrics, uint16_t tenant, slice name)
@@ -170,16 +200,27 @@ err metrics_tenant_set(struct metrics *metrics, uint16_t tenant, slice name)
     return e;
 }
 
+/* Where the origin's id is, or would be. */
+static uint16_t *origin_slot(struct metrics *metrics, slice tenant, slice origin)
+{
+    unsigned at = (unsigned)(hash64(origin, hash64(tenant, 0)) % (2 * METRICS_ORIGINS_MAX));
+
+    for (;; at = (at + 1) % (2 * METRICS_ORIGINS_MAX)) {
+        const struct origin_name *name = &metrics->origins[metrics->origins_by_name[at] > 0 ? metrics->origins_by_name[at] - 1 : 0];
+        if (metrics->origins_by_name[at] == 0 ||
+            (slice_eq(slice_str(name->tenant), tenant) && slice_eq(slice_str(name->origin), origin)))
+            return &metrics->origins_by_name[at];
+    }
+}
+
 static err origin_add_locked(struct metrics *metrics, slice tenant, slice origin, uint16_t *ret_id)
 {
     unsigned id = metrics->origin_count;
+    uint16_t *slot = origin_slot(metrics, tenant, origin);
 
-    for (unsigned i = 0; i < id; i++) {
-        if (slice_eq(slice_str(metrics->origins[i].tenant), tenant) &&
-            slice_eq(slice_str(metrics->origins[i].origin), origin)) {
-            *ret_id = (uint16_t)i;
-            return ERR_OK;
-        }
+    if (*slot != 0) {
+        *ret_id = (uint16_t)(*slot - 1);
+        return ERR_OK;
     }
     ENSURE(id < METRICS_ORIGINS_MAX, LIMIT);
     TRY(origin_pages_add(metrics, id / PAGE_ROWS));
@@ -193,6 +234,7 @@ static err origin_add_locked(struct metrics *metrics, slice tenant, slice origin
         return ERR(MEMORY);
     }
     metrics->origin_count++;
+    *slot = (uint16_t)(id + 1);
     *ret_id = (uint16_t)id;
     return ERR_OK;
 }

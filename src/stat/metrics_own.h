@@ -77,12 +77,20 @@ struct collector {
     void *arg;
 };
 
+/* A name that others may still read: the access log's thread takes no lock. */
+struct old_name {
+    struct old_name *next;
+    char *name;
+};
+
 struct metrics {
     pthread_mutex_t mutex; /* names, pages, scrapes */
     struct metrics_config config;
     struct metrics_block *blocks;
-    char **tenants; /* METRICS_TENANTS_MAX; NULL: not there */
+    _Atomic(char *) *tenants; /* METRICS_TENANTS_MAX; NULL: not there */
+    struct old_name *old_names;
     struct origin_name *origins;
+    uint16_t *origins_by_name; /* open addressing, twice METRICS_ORIGINS_MAX: ids plus one; 0: free */
     unsigned origin_count;
     struct collector collectors[COLLECTORS_MAX];
     unsigned collector_count;

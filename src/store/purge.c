@@ -45,9 +45,7 @@ struct purge_log {
     uint32_t pin_first, pin_count, pin_slots;
     unsigned sweepers;
     uint64_t swept[PURGE_SWEEPERS_MAX], retired_seq;
-    uint64_t ring_first; /* the sequence of the first that came into the ring */
-    uint64_t ring_count;
-    struct purge_entry ring[PURGE_RING_ENTRIES];
+    struct purge_history *history;
 };
 
 /* ---- the table --------------------------------------------------------------------------------------- */
@@ -119,7 +117,7 @@ struct purge_log *purge_log_new(unsigned labels_max)
 
     if (log == NULL)
         return NULL;
-    memset(log, 0, offsetof(struct purge_log, ring)); /* of the ring nothing is read that was not written */
+    memset(log, 0, sizeof(*log));
     pthread_mutex_init(&log->mutex, NULL);
     log->labels_max = labels_max > 0 ? labels_max : PURGE_LABELS_MAX_DEFAULT;
     log->pin_slots = PINS_FIRST;
@@ -127,8 +125,8 @@ struct purge_log *purge_log_new(unsigned labels_max)
     log->tenants = calloc(TENANTS, sizeof(*log->tenants));
     atomic_init(&log->table, table_new(TABLE_SLOTS_MIN));
     atomic_init(&log->seq, 1);
-    log->ring_first = 2;
-    if (log->pins == NULL || log->tenants == NULL || atomic_load(&log->table) == NULL)
+    log->history = purge_history_new();
+    if (log->pins == NULL || log->tenants == NULL || log->history == NULL || atomic_load(&log->table) == NULL)
         return purge_log_free(log);
     return log;
 }
@@ -144,6 +142,7 @@ struct purge_log *purge_log_free(struct purge_log *log)
         table = outgrown;
     }
     pthread_mutex_destroy(&log->mutex);
+    purge_history_free(log->history);
     free(log->tenants);
     free(log->pins);
     free(log);
@@ -164,6 +163,16 @@ static uint64_t epoch_raise(struct purge_log *log, uint16_t tenant, uint64_t seq
 
     atomic_store_explicit(soft ? &purges->soft : &purges->hard, seq, memory_order_release);
     return before;
+}
+
+/* Rare: every tenant's line is written. */
+static uint64_t everybody_raise(struct purge_log *log, uint64_t seq, bool soft)
+{
+    for (unsigned i = 0; i < TENANTS; i++) {
+        epoch_raise(log, (uint16_t)i, seq, soft);
+        atomic_store_explicit(&log->tenants[i].latest, seq, memory_order_release);
+    }
+    return 0;
 }
 
 /* False: no room for another label. */
@@ -193,7 +202,9 @@ static uint64_t raise_all(struct purge_log *log, const struct purge_entry *entry
 {
     uint64_t before = 0;
 
-    if (entry->kind == STORE_LABEL_TENANT) {
+    if (entry->kind == STORE_LABEL_TENANT && entry->tenant == STORE_TENANT_ALL) {
+        before = everybody_raise(log, seq, entry->soft);
+    } else if (entry->kind == STORE_LABEL_TENANT) {
         before = epoch_raise(log, entry->tenant, seq, entry->soft);
     } else if (!label_raise(log, slot_key(entry->tenant, entry->label), seq, entry->soft, &before)) {
         log->overflows++;
@@ -207,43 +218,47 @@ static uint64_t raise_all(struct purge_log *log, const struct purge_entry *entry
 void purge_log_restore(struct purge_log *log, const struct purge_entry *entry)
 {
     pthread_mutex_lock(&log->mutex);
-    if (entry->seq > atomic_load_explicit(&log->seq, memory_order_relaxed)) /* what is not comes from a damaged journal, and matches nothing */
+    if (entry->seq > atomic_load_explicit(&log->seq, memory_order_relaxed)) { /* what is not comes from a damaged journal, and matches nothing */
         raise_all(log, entry, entry->seq);
+        purge_history_restore(log->history, entry);
+    }
     pthread_mutex_unlock(&log->mutex);
 }
 
 void purge_log_begin_at(struct purge_log *log, uint64_t seq)
 {
     pthread_mutex_lock(&log->mutex);
-    INVARIANT(seq >= atomic_load_explicit(&log->seq, memory_order_relaxed) && log->ring_count == 0);
+    INVARIANT(seq >= atomic_load_explicit(&log->seq, memory_order_relaxed));
     atomic_store_explicit(&log->seq, seq, memory_order_release);
-    log->ring_first = seq + 1;
     pthread_mutex_unlock(&log->mutex);
 }
 
-uint64_t purge_log_append(struct purge_log *log, const struct purge_entry *entry, uint64_t *ret_before)
+uint64_t purge_log_append(struct purge_log *log, const struct purge_entry *entry, const struct purge_note *note,
+                          uint64_t *ret_before)
 {
+    struct purge_entry kept = *entry;
+
     pthread_mutex_lock(&log->mutex);
-    uint64_t seq = atomic_load_explicit(&log->seq, memory_order_relaxed) + 1;
-    uint64_t before = raise_all(log, entry, seq);
-    struct purge_entry *kept = &log->ring[log->ring_count++ % PURGE_RING_ENTRIES];
-    *kept = *entry;
-    kept->seq = seq;
+    kept.seq = atomic_load_explicit(&log->seq, memory_order_relaxed) + 1;
+    uint64_t before = raise_all(log, &kept, kept.seq);
+    purge_history_add(log->history, &kept, note);
     pthread_mutex_unlock(&log->mutex);
     if (ret_before != NULL)
         *ret_before = before;
-    return seq;
+    return kept.seq;
 }
 
-/* The ring holds every sequence in turn. */
 void purge_log_counted(struct purge_log *log, uint64_t seq, uint64_t matched, bool is_exact)
 {
     pthread_mutex_lock(&log->mutex);
-    struct purge_entry *entry = &log->ring[(seq - log->ring_first) % PURGE_RING_ENTRIES];
-    if (entry->seq == seq) {
-        entry->matched = matched;
-        entry->matched_is_exact = is_exact;
-    }
+    purge_history_counted(log->history, seq, matched, is_exact);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+void purge_log_settled(struct purge_log *log, uint64_t seq, bool is_durable)
+{
+    pthread_mutex_lock(&log->mutex);
+    purge_history_settled(log->history, seq, is_durable);
     pthread_mutex_unlock(&log->mutex);
 }
 
@@ -504,26 +519,36 @@ void purge_log_swept(struct purge_log *log, unsigned sweeper, uint64_t up_to_seq
     pthread_mutex_unlock(&log->mutex);
 }
 
-/* ---- the API's view ---------------------------------------------------------------------------------- */
+/* ---- the history -------------------------------------------------------------------------------------- */
 
-unsigned purge_log_read(struct purge_log *log, uint64_t since, struct purge_entry *ret_entries, unsigned max)
+unsigned purge_log_above(struct purge_log *log, uint64_t since, struct purge_record *ret_records, unsigned max)
 {
-    unsigned count = 0;
-
     pthread_mutex_lock(&log->mutex);
-    uint64_t kept = MIN(log->ring_count, PURGE_RING_ENTRIES), newer = 0;
-    while (newer < kept && log->ring[(log->ring_count - 1 - newer) % PURGE_RING_ENTRIES].seq > since)
-        newer++;
-    for (uint64_t i = MIN(newer, max); i > 0; i--)
-        ret_entries[count++] = log->ring[(log->ring_count - i) % PURGE_RING_ENTRIES];
+    unsigned count = purge_history_above(log->history, since, ret_records, max);
     pthread_mutex_unlock(&log->mutex);
     return count;
+}
+
+unsigned purge_log_below(struct purge_log *log, uint64_t before, struct purge_record *ret_records, unsigned max)
+{
+    pthread_mutex_lock(&log->mutex);
+    unsigned count = purge_history_below(log->history, before, ret_records, max);
+    pthread_mutex_unlock(&log->mutex);
+    return count;
+}
+
+uint64_t purge_log_oldest(struct purge_log *log)
+{
+    pthread_mutex_lock(&log->mutex);
+    uint64_t seq = purge_history_oldest(log->history);
+    pthread_mutex_unlock(&log->mutex);
+    return seq;
 }
 
 void purge_log_stats(struct purge_log *log, struct purge_log_stats *ret_stats)
 {
     pthread_mutex_lock(&log->mutex);
-    uint64_t bytes = sizeof(*log) + log->pin_slots * sizeof(struct pin);
+    uint64_t bytes = sizeof(*log) + log->pin_slots * sizeof(struct pin) + purge_history_bytes(log->history);
     for (struct table *t = atomic_load_explicit(&log->table, memory_order_relaxed); t != NULL;
          t = t->outgrown)
         bytes += sizeof(*t) + t->slots * sizeof(struct slot);

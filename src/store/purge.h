@@ -12,6 +12,8 @@
  * before it: a fill pins its sequence (purge_log_pin) until its object is published or given up. Each tier that sweeps
  * is a sweeper; what all of them have swept retires.
  *
+ * STORE_TENANT_ALL raises the epoch of every tenant. What people want to know of purges is in purge_history.h.
+ *
  * After a restart the log is given back what a journal remembers (purge_log_restore), before anybody looks at it.
  *
  * Limits: labels_max entries; when it is full, the tenant's epoch is raised instead: everything of that
@@ -20,25 +22,12 @@
 #ifndef WARP_STORE_PURGE_H
 #define WARP_STORE_PURGE_H
 
-#include "store/storage.h"
+#include "store/purge_history.h"
 
 #define PURGE_LABELS_MAX_DEFAULT (1u << 20)
-#define PURGE_RING_ENTRIES       4096u /* purges remembered for the API */
 #define PURGE_SWEEPERS_MAX       32u
 
 struct purge_log;
-
-/* One purge, as the API shows it. */
-struct purge_entry {
-    uint64_t seq;
-    int64_t wall_ms;
-    uint64_t matched; /* set by purge_log_counted */
-    uint32_t label;   /* 0 for STORE_LABEL_TENANT */
-    uint16_t tenant;
-    uint8_t kind; /* enum store_label_kind */
-    bool soft;
-    bool matched_is_exact;
-};
 
 enum purge_verdict {
     PURGE_NONE,
@@ -53,12 +42,14 @@ struct purge_log *purge_log_free(struct purge_log *log);
 /* The sequence now. */
 uint64_t purge_log_seq(const struct purge_log *log);
 
-/* In effect when it returns. entry->seq is ignored. ret_before (may be NULL): the sequence of the last hard
+/* In effect when it returns. entry->seq is ignored; note (may be NULL): for the history. ret_before (may be NULL): the sequence of the last hard
  * purge of the same label, 0 when there is none; for counting what this one adds. Returns the new sequence.
  */
-uint64_t purge_log_append(struct purge_log *log, const struct purge_entry *entry, uint64_t *ret_before);
-/* Completes the record of a purge with what it matched. */
+uint64_t purge_log_append(struct purge_log *log, const struct purge_entry *entry, const struct purge_note *note,
+                          uint64_t *ret_before);
+/* Complete the record of a purge with what it matched, and with whether it will survive a restart. */
 void purge_log_counted(struct purge_log *log, uint64_t seq, uint64_t matched, bool is_exact);
+void purge_log_settled(struct purge_log *log, uint64_t seq, bool is_durable);
 
 /* The verdict on an object of that sequence and those labels. */
 enum purge_verdict purge_log_check(const struct purge_log *log, uint64_t seq, uint16_t tenant,
@@ -88,8 +79,11 @@ void purge_log_restore(struct purge_log *log, const struct purge_entry *entry);
 /* At the start, behind all that is restored: the sequence goes on above this. */
 void purge_log_begin_at(struct purge_log *log, uint64_t seq);
 
-/* The newest entries with a sequence above since, oldest first, at most max. Returns their number. */
-unsigned purge_log_read(struct purge_log *log, uint64_t since, struct purge_entry *ret_entries, unsigned max);
+/* The history: the oldest records above since, ascending; the newest ones below before, descending. */
+unsigned purge_log_above(struct purge_log *log, uint64_t since, struct purge_record *ret_records, unsigned max);
+unsigned purge_log_below(struct purge_log *log, uint64_t before, struct purge_record *ret_records, unsigned max);
+/* The sequence of the oldest record; 0: there is none. */
+uint64_t purge_log_oldest(struct purge_log *log);
 
 struct purge_log_stats {
     uint64_t labels;    /* entries now */

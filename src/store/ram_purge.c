@@ -2,7 +2,7 @@
  * was purged and lets entries retire. */
 #include "store/ram_own.h"
 
-#define COUNT_OBJECTS_MAX 100000u /* as many are looked at to count what a purge matches */
+#define COUNT_OBJECTS_MAX 10000u /* as many are looked at to count what a purge matches: about a millisecond's worth */
 #define STRETCH_SLOTS     128u    /* under one lock */
 #define TURN_SLOTS        4096u   /* in one turn */
 
@@ -83,28 +83,80 @@ static void count_by_scan(struct ram *ram, struct store_purge *purge, uint64_t b
         purge->matched = (uint64_t)((double)count.matched * (double)objects / (double)count.looked_at);
 }
 
-/* ---- purge ------------------------------------------------------------------------------------------- */
+/* ---- by key ------------------------------------------------------------------------------------------ */
 
-/* Its memory comes free now rather than with the sweep. */
-static void free_by_key(struct ram *ram, const struct store_key *key)
+/* The object of that hash, if the purge is what has hit it. Its memory comes free now rather than with the sweep. */
+static void take_by_hash(struct count *count, struct ram *ram, hash128 hash)
 {
-    struct ram_shard *shard = ram_shard_of(ram, key->hash.hi);
+    struct ram_shard *shard = ram_shard_of(ram, hash.hi);
 
     pthread_mutex_lock(&shard->mutex);
-    struct stored *stored = index_find(&shard->index, key->hash, key->full);
-    if (stored != NULL && ram_verdict(ram, &stored->seen) == PURGE_HARD)
-        ram_remove_over(ram, shard, stored);
-    else
+    struct stored *stored = index_next(&shard->index, hash.hi);
+    if (stored != NULL && hash128_eq(stored->seen.hash, hash)) {
+        count->matched += is_matched(count, &stored->seen);
+        if (ram_verdict(ram, &stored->seen) == PURGE_HARD)
+            ram_remove_over(ram, shard, stored);
+        else
+            stored = NULL;
+    } else {
         stored = NULL;
+    }
     pthread_mutex_unlock(&shard->mutex);
     if (stored != NULL)
         store_object_unref(&stored->seen);
 }
 
+static bool has_key(const struct store_purge *purge)
+{
+    return (purge->key.hash.lo | purge->key.hash.hi) != 0;
+}
+
+/* Whoever purges a URL knows what is stored under it: a walk over all objects would cost more than all the rest. */
+static void count_by_key(struct ram *ram, struct store_purge *purge, uint64_t before)
+{
+    struct count count = {ram, purge, before, 0, 0};
+
+    take_by_hash(&count, ram, purge->key.hash);
+    for (unsigned i = 0; i < purge->other_count; i++)
+        take_by_hash(&count, ram, purge->others[i]);
+    purge->matched = count.matched;
+    purge->matched_is_exact = purge->keys_are_all;
+}
+
+/* ---- purge ------------------------------------------------------------------------------------------- */
+
 /* The table of labels is full: the purge has taken everything of the tenant. */
 static bool is_overflow(const struct purge_log *log, const struct store_purge *purge)
 {
     return purge_log_check(log, purge->seq - 1, purge->tenant, NULL, 0) != PURGE_NONE;
+}
+
+/* Before the purge: what there is of the tenant, or of all of them. */
+static void count_tenant(const struct ram *ram, struct store_purge *purge)
+{
+    bool is_all = purge->tenant == STORE_TENANT_ALL;
+
+    purge->matched_is_exact = true;
+    for (unsigned i = is_all ? 0 : purge->tenant; i < (is_all ? STORE_TENANTS : purge->tenant + 1u); i++) {
+        purge->matched += atomic_load_explicit(&ram->tenant_objects[i], memory_order_relaxed);
+        if (purge_log_is_active(ram->storage.purges, (uint16_t)i))
+            purge->matched_is_exact = false; /* some may be purged already and not swept */
+    }
+}
+
+/* In effect already. */
+static void count_label(struct ram *ram, struct store_purge *purge, uint64_t before)
+{
+    if (is_overflow(ram->storage.purges, purge)) {
+        purge->matched_is_exact = false; /* it took everything of the tenant, and was counted so */
+    } else if (has_key(purge)) {
+        count_by_key(ram, purge, before);
+    } else if (purge->is_counted) {
+        purge->matched = purge->count;
+        purge->matched_is_exact = purge->count_is_exact;
+    } else if (!purge->uncounted) {
+        count_by_scan(ram, purge, before);
+    }
 }
 
 enum store_status ram_purge(struct storage *storage, struct store_purge *purge)
@@ -116,22 +168,15 @@ enum store_status ram_purge(struct storage *storage, struct store_purge *purge)
                                 .kind = (uint8_t)purge->kind,
                                 .label = is_tenant ? 0 : purge->label.hash,
                                 .soft = purge->soft};
-    bool was_active = purge_log_is_active(storage->purges, purge->tenant);
     uint64_t before;
 
     atomic_fetch_add_explicit(&ram->purge_attempts, 1, memory_order_relaxed);
-    purge->matched = 0;
     if (is_tenant || !purge->uncounted)
-        purge->matched = atomic_load_explicit(&ram->tenant_objects[purge->tenant], memory_order_relaxed);
-    purge->matched_is_exact = !was_active; /* some may be purged already and not swept */
-    purge->seq = purge_log_append(storage->purges, &entry, &before);
+        count_tenant(ram, purge);
+    purge->seq = purge_log_append(storage->purges, &entry, &purge->note, &before);
     purge->durable = true; /* nothing outlives the process, so nothing purged can come back */
-    if (!is_tenant && (purge->uncounted || is_overflow(storage->purges, purge)))
-        purge->matched_is_exact = false;
-    else if (!is_tenant)
-        count_by_scan(ram, purge, before);
-    if (!purge->soft && (purge->key.hash.lo | purge->key.hash.hi) != 0)
-        free_by_key(ram, &purge->key);
+    if (!is_tenant)
+        count_label(ram, purge, before);
     purge_log_counted(storage->purges, purge->seq, purge->matched, purge->matched_is_exact);
     return STORE_DONE;
 }

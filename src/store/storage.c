@@ -16,6 +16,25 @@ struct store_label store_label_of(uint16_t tenant, enum store_label_kind kind, s
     return (struct store_label){(uint32_t)(hash ^ hash >> 32)};
 }
 
+const char *purge_source_word(enum purge_source source)
+{
+    static const char *const words[] = {
+#define X(name, word) word,
+        PURGE_SOURCES(X)
+#undef X
+    };
+    return (unsigned)source < PURGE_SOURCE_COUNT ? words[source] : "unknown";
+}
+
+const char *store_label_kind_word(enum store_label_kind kind)
+{
+    static const char *const words[] = {
+        [STORE_LABEL_TENANT] = "tenant", [STORE_LABEL_URL] = "url", [STORE_LABEL_HOST] = "host",
+        [STORE_LABEL_PREFIX] = "prefix", [STORE_LABEL_TAG] = "tag", [STORE_LABEL_GROUP] = "group"};
+
+    return (unsigned)kind < ARRAY_LEN(words) ? words[kind] : "unknown";
+}
+
 /* ---- deadlines --------------------------------------------------------------------------------------- */
 
 static void op_begin(struct storage *storage, struct store_op *op, void (*fire)(struct timer *timer))
@@ -138,6 +157,7 @@ enum store_status storage_get_miss_handler(struct storage *storage, struct store
     op_begin(storage, &fill->op, fill_late);
     fill->result = ERR_OK;
     fill->miss_handler = NULL;
+    fill->over_quota = false;
     return op_submitted(&fill->op, storage->ops->get_miss_handler(storage, fill));
 }
 
@@ -156,7 +176,15 @@ enum store_status storage_purge(struct storage *storage, struct store_purge *pur
     purge->matched = 0;
     purge->matched_is_exact = false;
     purge->durable = false;
-    return op_submitted(&purge->op, storage->ops->purge(storage, purge));
+    enum store_status status = storage->ops->purge(storage, purge);
+    if (status == STORE_DONE) /* else the tier says so when it knows */
+        purge_log_settled(storage->purges, purge->seq, purge->durable);
+    return op_submitted(&purge->op, status);
+}
+
+struct purge_log *storage_purges(const struct storage *storage)
+{
+    return storage->purges;
 }
 
 void storage_drop_hash(struct storage *storage, hash128 hash)
@@ -217,6 +245,14 @@ void storage_stats(const struct storage *storage, struct store_stats *ret_stats)
 uint64_t storage_tenant_bytes(const struct storage *storage, uint16_t tenant)
 {
     return storage->ops->tenant_bytes(storage, tenant);
+}
+
+void storage_quota_set(struct storage *storage, unsigned tier, uint16_t tenant, const struct store_quota *quota)
+{
+    const struct storage *one = storage_tier(storage, tier);
+
+    if (one != NULL)
+        one->ops->quota_set((struct storage *)(uintptr_t)one, tenant, quota);
 }
 
 uint64_t storage_browse(struct storage *storage, uint64_t cursor, unsigned limit,

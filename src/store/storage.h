@@ -51,6 +51,31 @@ struct store_label {
 };
 struct store_label store_label_of(uint16_t tenant, enum store_label_kind kind, slice text);
 
+/* In the place of a tenant's id, with STORE_LABEL_TENANT: everything of everybody. */
+#define STORE_TENANT_ALL 0u
+
+/* How a purge came about: name, word */
+#define PURGE_SOURCES(X)                                                                                     \
+    X(API, "api")         /* somebody asked for it */                                                        \
+    X(METHOD, "method")   /* PURGE on the data listener */                                                   \
+    X(REQUEST, "request") /* an unsafe request's answer made something invalid */                            \
+    X(WARP, "warp")       /* the journal was full: everything of the tenant instead */
+
+enum purge_source {
+#define X(name, word) PURGE_BY_##name,
+    PURGE_SOURCES(X)
+#undef X
+        PURGE_SOURCE_COUNT
+};
+const char *purge_source_word(enum purge_source source);
+const char *store_label_kind_word(enum store_label_kind kind);
+
+/* What the purge log shows of a purge beside what it does; copied. */
+struct purge_note {
+    slice who, what;
+    uint8_t source; /* enum purge_source */
+};
+
 /* ---- objects ---------------------------------------------------------------------------------------------- */
 
 enum store_kind {
@@ -169,7 +194,8 @@ struct store_fill {
     void (*on_room)(void *writer);
     void *writer;
     /* out */
-    err result; /* ERR_LIMIT: no memory for it now; ERR_REFUSED: purged meanwhile, and not stored */
+    err result; /* ERR_LIMIT: no memory for it now; ERR_REFUSED: purged meanwhile, or over_quota, and not stored */
+    bool over_quota; /* its tenant may have no more, or only what is asked for twice */
     struct miss_handler *miss_handler; /* NULL on error and for kinds without a body */
 };
 
@@ -190,11 +216,19 @@ struct store_purge {
     uint16_t tenant;
     enum store_label_kind kind;
     struct store_label label; /* STORE_LABEL_TENANT: everything of the tenant */
-    struct store_key key;     /* STORE_LABEL_URL with a key: the objects freed at once and counted; hash zero: none */
+    struct store_key key;     /* STORE_LABEL_URL with a key: its object is freed at once and counted, and no other is
+                                 looked for; hash zero: none */
+    const hash128 *others;    /* with a key: hashes of further objects that may have the label */
+    unsigned other_count;
+    bool keys_are_all;        /* with a key: no other object can have the label */
+    struct purge_note note;   /* for the purge log */
     bool soft;
+    bool is_counted;  /* in: the caller has counted: what it matches is the next two */
+    bool count_is_exact;
+    uint64_t count;
     bool uncounted;   /* in: do not count what it matches (invalidation by a request: costs no walk) */
     uint64_t seq;     /* out */
-    uint64_t matched; /* out: objects known to match */
+    uint64_t matched; /* out: objects known to match; not exact: about, or at least, so many */
     bool matched_is_exact;
     bool durable;     /* survives a restart (or nothing does that it concerns) */
 };
@@ -213,6 +247,8 @@ void storage_cancel(struct store_op *op);
 void storage_drop(struct storage *storage, struct store_object *object);
 void storage_drop_hash(struct storage *storage, hash128 hash);
 
+/* The log of all purges, for reading it (purge.h). */
+struct purge_log *storage_purges(const struct storage *storage);
 /* The sequence now. */
 uint64_t storage_seq(const struct storage *storage);
 /* The sequence now, held: a fill or a validation pins it before it sends its request, uses it as its seq, and
@@ -312,6 +348,17 @@ const char *storage_name(const struct storage *storage); /* "ram", "disk", ... :
 const struct storage *storage_tier(const struct storage *storage, unsigned i);
 void storage_stats(const struct storage *storage, struct store_stats *ret_stats);
 uint64_t storage_tenant_bytes(const struct storage *storage, uint16_t tenant);
+
+/* What a tenant may have of a tier (storage_tier), in bytes as storage_tenant_bytes counts them. Without: 0 guaranteed, no
+ * limit. Any thread, at any time: what is above a new limit goes as the tenant stores more, or is evicted in its turn.
+ *   guaranteed  while it has no more, its objects are not evicted for others'
+ *   soft        above it, what is new is only kept when it is asked for a second time
+ *   hard        it never has more: its own objects make room, or what is new is not kept */
+#define STORE_NO_LIMIT UINT64_MAX
+struct store_quota {
+    uint64_t guaranteed_bytes, soft_bytes, hard_bytes;
+};
+void storage_quota_set(struct storage *storage, unsigned tier, uint16_t tenant, const struct store_quota *quota);
 
 /* Calls visit for objects in the index in the order of their hashes, from cursor on, at most limit of them.
  * Returns the next cursor, 0 at the end. visit must not call the store. */

@@ -164,7 +164,7 @@ static void ram_stored(void *watcher, struct stored *stored)
     if (stored_has_flag(stored, STORED_ON_DISK) || stored->seen.kind == STORE_NOTE)
         return;
     bool was_seen = disk_missed(tiered->disk, stored->seen.hash, stored_bytes(stored));
-    if (was_seen || disk_is_open(tiered->disk))
+    if (was_seen || (disk_is_open(tiered->disk) && !disk_is_over_soft(tiered->disk, stored->seen.tenant)))
         offer(tiered, stored, was_seen, false);
 }
 
@@ -209,19 +209,31 @@ static enum store_status tiered_update_meta(struct storage *storage, struct stor
     return tiered_of(storage)->ram->ops->update_meta(tiered_of(storage)->ram, update);
 }
 
-/* RAM counts exactly; of the disk nothing is known but that it may have some. */
+/* Of what a purge matches on the disk nothing is known but whether it may have the keys. Where there are others, the first
+ * is no answer, but leads to them. */
+static uint64_t count_below(const struct tiered *tiered, const struct store_purge *purge)
+{
+    uint64_t count = purge->other_count == 0 && disk_has(tiered->disk, purge->key.hash);
+
+    for (unsigned i = 0; i < purge->other_count; i++)
+        count += disk_has(tiered->disk, purge->others[i]);
+    return count;
+}
+
+/* RAM counts exactly. What it has counted is mostly on the disk as well. */
 static enum store_status tiered_purge(struct storage *storage, struct store_purge *purge)
 {
     struct tiered *tiered = tiered_of(storage);
+    bool has_key = (purge->key.hash.lo | purge->key.hash.hi) != 0;
     struct disk_stats stats;
 
     (void)tiered->ram->ops->purge(tiered->ram, purge);
     disk_stats(tiered->disk, &stats);
     if (stats.store.objects > 0) {
-        bool has_key = (purge->key.hash.lo | purge->key.hash.hi) != 0;
-        if (purge->matched == 0 && has_key && disk_has(tiered->disk, purge->key.hash))
-            purge->matched = 1;
+        if (has_key)
+            purge->matched = MAX(purge->matched, count_below(tiered, purge));
         purge->matched_is_exact = false;
+        purge_log_counted(storage->purges, purge->seq, purge->matched, false);
     }
     return disk_purge(tiered->disk, purge);
 }
@@ -307,6 +319,11 @@ static uint64_t below_tenant_bytes(const struct storage *storage, uint16_t tenan
     return disk_tenant_bytes(tiered_of_below(storage)->disk, tenant);
 }
 
+static void below_quota_set(struct storage *storage, uint16_t tenant, const struct store_quota *quota)
+{
+    disk_quota_set(tiered_of_below(storage)->disk, tenant, quota);
+}
+
 static const struct storage *tiered_tier(const struct storage *storage, unsigned i)
 {
     const struct tiered *tiered = tiered_of(storage);
@@ -336,7 +353,7 @@ static const struct storage_ops tiered_ops = {
     .near_new = tiered_near_new,
 };
 
-static const struct storage_ops below_ops = {.stats = below_stats, .tenant_bytes = below_tenant_bytes};
+static const struct storage_ops below_ops = {.stats = below_stats, .tenant_bytes = below_tenant_bytes, .quota_set = below_quota_set};
 
 err store_tiered_new(struct storage *ram, struct disk *disk, bool is_ram_off, struct storage **ret_storage)
 {

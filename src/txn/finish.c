@@ -8,6 +8,20 @@ static uint64_t since(uint64_t then_ns, uint64_t now_ns)
     return then_ns != 0 && now_ns > then_ns ? now_ns - then_ns : 0;
 }
 
+/* Whom a trusted proxy names, else the peer. */
+static void client_text(const struct txn *txn, char *text, size_t size)
+{
+    struct os_peer peer = txn->stream->net->peer;
+    struct tenant_client client;
+
+    if (txn->request.fields.list != NULL && fields_has(&txn->request.fields, F_X_FORWARDED_FOR) && txn_trusts(txn->context, &peer)) {
+        client = txn_client(txn);
+        memcpy(peer.ip, client.address, sizeof(peer.ip));
+        peer.family = os_peer_is_ipv4(&peer) ? AF_INET : AF_INET6;
+    }
+    os_peer_text(&peer, text, size);
+}
+
 static void finish_record(struct txn *txn, uint64_t now_ns)
 {
     struct access_record *record;
@@ -25,14 +39,14 @@ static void finish_record(struct txn *txn, uint64_t now_ns)
     record->total_ns = since(txn->stream->begun_ns, now_ns);
     record->first_byte_ns = since(txn->stream->begun_ns, txn->first_byte_ns);
     record->origin_ns = txn->origin_ns;
-    record->reason = txn->end != STREAM_END_COMPLETE ? stream_end_word(txn->end) : txn->facts.reason;
+    record->reason = txn->end != STREAM_END_COMPLETE ? stream_end_word((enum stream_end)txn->end) : txn->facts.reason;
     record->tenant = txn->tenant;
     record->status = txn->status;
     record->outcome = txn->facts.outcome;
     record->tier = txn->facts.hit ? txn->tier : TIER_COUNT;
     record->version = txn->stream->is_h2 ? 20 : txn->request.minor == 0 ? 10 : 11;
     record->is_tls = txn->request.https;
-    os_peer_text(&txn->stream->net->peer, record->client, sizeof(record->client));
+    client_text(txn, record->client, sizeof(record->client));
     access_record_method(record, txn->request.method_name);
     access_record_url(record, txn->request.authority, txn->request.target);
     id = txn->request.fields.list != NULL ? fields_get(&txn->request.fields, F_X_REQUEST_ID) : SLICE_NONE;
@@ -49,6 +63,7 @@ static void finish_count(struct txn *txn, uint64_t now_ns)
 
 static void txn_free(struct txn *txn)
 {
+    tenant_view_leave(txn->view);
     arena_done(&txn->arena);
     pool_put(&txn->context->pool, txn);
 }
@@ -70,6 +85,8 @@ enum step_result txn_step_finish(struct txn *txn)
     INVARIANT(txn->ended);
     if (txn->is_sliced)
         serve_slices_done(txn);
+    if (txn->is_entered)
+        tenant_leave(txn->policy->tenant);
     finish_count(txn, now_ns);
     finish_record(txn, now_ns);
     txn->stream = NULL;
@@ -82,6 +99,8 @@ enum step_result txn_step_finish(struct txn *txn)
     }
     if (txn->waiting_on == WAIT_STORE)
         storage_cancel(&txn->lookup.op);
+    if (txn->waiting_on == WAIT_PURGE)
+        purge_batch_abandon(txn->purge.batch); /* its client has gone: the purges act all the same */
     /* the rest may have mail under way: memory goes when that is settled */
     if (txn->waiting_on == WAIT_FILL)
         fill_leave(&txn->waiter, fill_gone);

@@ -13,8 +13,10 @@ static void purge_done(struct store_op *op)
     free(container_of(op, struct store_purge, op));
 }
 
-void txn_purge_label(struct txn *txn, enum store_label_kind kind, slice text)
+/* Without waiting for it to be durable. */
+static void purge_label(struct txn *txn, enum store_label_kind kind, slice text)
 {
+    char ip[64];
     struct store_purge *purge = calloc(1, sizeof(*purge));
 
     if (purge == NULL) {
@@ -27,13 +29,16 @@ void txn_purge_label(struct txn *txn, enum store_label_kind kind, slice text)
     purge->op.loop = txn->context->loop;
     purge->op.done = purge_done;
     purge->uncounted = true;
+    purge->note = (struct purge_note){txn_client_ip(txn, ip, sizeof(ip)), text, PURGE_BY_REQUEST};
     if (storage_purge(txn->context->storage, purge) == STORE_DONE)
         free(purge);
+    else
+        purge->note = (struct purge_note){0}; /* copied; ours ends here */
 }
 
 static void invalidate_one(void *context, enum label_kind kind, slice text)
 {
-    txn_purge_label(context, kind == LABEL_GROUP ? STORE_LABEL_GROUP : STORE_LABEL_URL, text);
+    purge_label(context, kind == LABEL_GROUP ? STORE_LABEL_GROUP : STORE_LABEL_URL, text);
 }
 
 void txn_invalidate(struct txn *txn, const struct response *response)

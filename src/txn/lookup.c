@@ -67,7 +67,7 @@ static void revalidate_in_background(struct txn *txn);
 /* A stored answer lies in txn->object. */
 static enum step_result found_answer(struct txn *txn)
 {
-    struct reuse_policy policy = *txn->context->reuse;
+    struct reuse_policy policy = fill_reuse_of(txn->policy);
     const struct stored *stored;
     struct fields view;
     struct reuse reuse;
@@ -156,8 +156,10 @@ struct fill_start txn_fill_start(struct txn *txn, char *ip, size_t ip_size)
         .request = &txn->request,
         .primary_key = txn->key,
         .slot_key = txn->slot_key,
-        .tenant = txn->tenant,
+        .view = txn->view,
+        .policy = txn->policy,
         .client_ip = txn_client_ip(txn, ip, ip_size),
+        .trusted_for = txn_trusted_for(txn),
         .request_id = txn_request_id(txn),
         .stale = txn->object,
         .alone = txn->alone,
@@ -282,8 +284,10 @@ static bool may_follow(struct txn *txn, const struct store_object *object)
     const struct stored *stored;
     struct fields view;
 
+    struct reuse_policy policy = fill_reuse_of(txn->policy);
+
     return err_is_ok(stored_view(object->meta, &view, &stored)) &&
-           reuse_decide(&txn->control, stored, loop_wall_ms(txn->context->loop), txn->context->reuse).verdict == REUSE_FRESH;
+           reuse_decide(&txn->control, stored, loop_wall_ms(txn->context->loop), &policy).verdict == REUSE_FRESH;
 }
 
 /* A guess at freshness is nobody's word: who sends credentials gets such an answer only validated, and an origin

@@ -1,6 +1,7 @@
 /* pass: straight through to the origin and back, both directions at once; nothing is stored. */
 #include "cache/forward.h"
 #include "http/date.h"
+#include "tenant/edit.h"
 #include "txn/txn_internal.h"
 
 /* ---- the request ---------------------------------------------------------------------------------------------- */
@@ -24,6 +25,9 @@ static err pass_answer_fields(struct txn *txn, const struct response *response, 
     fields_init(ret_fields, &txn->arena);
     TRY(fields_reserve(ret_fields, response->fields.count + 4u, response->fields.text_len + 256));
     TRY(forward_response(response, ret_fields));
+    if (txn->policy->set_cookie == CONF_SET_COOKIE_DROP)
+        TRY(edit_drop(&txn->arena, F_SET_COOKIE, ret_fields));
+    TRY(edit_response_fields(txn->policy, &txn->arena, ret_fields));
     if (response->status != 101 && !fields_has(&response->fields, F_DATE)) {
         char date[DATE_BYTES];
         date_format(loop_wall_ms(txn->context->loop) / 1000, date);
@@ -117,7 +121,7 @@ static enum step_result pass_begin(struct txn *txn)
                     .body_bytes = txn->request.body == BODY_LENGTH ? (int64_t)txn->request.length_bytes : -1,
                     .upgrade = pass_is_upgrade(txn),
                     .arena = &txn->arena},
-        .group = txn->context->group,
+        .group = txn->policy->tenant->origins,
         .events = &pass_events,
         .user = txn,
     };

@@ -1,22 +1,147 @@
-/* PURGE <url> on the data listener, as users of other caches know it: for a bearer of the purge right. */
-#include "cache/key.h"
+/* PURGE <url> on the data listener, as users of other caches know it: for a bearer of the purge right.
+ *
+ *   PURGE /path                           the URL, all its variants
+ *   Surrogate-Key: a b                    these tags of the tenant instead
+ *   Soft-Purge: 1, Fastly-Soft-Purge: 1   makes stale
+ *
+ * It acts when it arrives; the answer waits until it is durable. */
 #include "http/bearer.h"
+#include "http/token.h"
+#include "txn/purge_url.h"
 #include "txn/txn_internal.h"
 
-enum step_result txn_purge(struct txn *txn)
-{
-    struct key_parts parts = {.tenant = txn->tenant, .authority = txn->request.authority, .target = txn->request.target};
-    uint64_t begun_ns = os_clock_ns();
-    slice url;
+#define TAGS_MAX 256u /* of one request */
 
-    if (!bearer_matches(&txn->request.fields, slice_str(txn->context->token)))
-        return txn_synth(txn, 403, "purge-forbidden", "PURGE needs a bearer token with the purge right.");
-    for (int https = 0; https <= 1; https++) {
-        parts.https = https != 0;
-        if (!err_is_ok(key_url(&txn->arena, &parts, &url)))
-            return txn_synth(txn, 503, "no-memory", "The server is short of memory.");
-        txn_purge_label(txn, STORE_LABEL_URL, url);
+/* ---- what is asked for ------------------------------------------------------------------------------------------ */
+
+static bool is_on(const struct fields *fields, slice name)
+{
+    int at = fields_find_named(fields, name);
+
+    return at >= 0 && slice_eq(field_value(fields, (unsigned)at), SLICE("1"));
+}
+
+static bool is_soft(const struct fields *fields)
+{
+    return is_on(fields, SLICE("Soft-Purge")) || is_on(fields, SLICE("Fastly-Soft-Purge"));
+}
+
+static bool tag_next(slice *rest, slice *ret_tag)
+{
+    size_t from = 0, to;
+
+    while (from < rest->len && (rest->data[from] == ' ' || rest->data[from] == '\t'))
+        from++;
+    for (to = from; to < rest->len && rest->data[to] != ' ' && rest->data[to] != '\t';)
+        to++;
+    *ret_tag = slice_of(rest->data + from, to - from);
+    *rest = slice_from(*rest, to);
+    return ret_tag->len > 0;
+}
+
+/* Calls for every tag, with the batch NULL only counted. */
+static unsigned tags_add(struct txn *txn, const struct tenant *tenant, struct purge_batch *batch)
+{
+    const struct fields *fields = &txn->request.fields;
+    unsigned count = 0;
+    slice rest, tag;
+
+    for (int i = -1; (i = fields_next(fields, F_SURROGATE_KEY, i + 1)) >= 0;) {
+        rest = field_value(fields, (unsigned)i);
+        while (tag_next(&rest, &tag)) {
+            count++;
+            if (batch != NULL)
+                purge_batch_add(batch, tenant->id, STORE_LABEL_TAG, tag, is_soft(fields));
+        }
     }
-    metric_purge(txn->context->metrics, os_clock_ns() - begun_ns);
-    return txn_synth(txn, 200, "purged", "Purged.");
+    return count;
+}
+
+static slice who(struct txn *txn, char *ip, size_t size)
+{
+    slice name = txn_client_ip(txn, ip, size);
+
+    return name.len > 0 ? name : SLICE("socket");
+}
+
+/* ---- doing it --------------------------------------------------------------------------------------------------- */
+
+static void purge_done(void *arg, const struct purge_batch_result *result)
+{
+    struct txn *txn = arg;
+
+    txn->purge.batch = NULL;
+    txn->purge.result = *result;
+    metric_purge(txn->context->metrics, os_clock_ns() - txn->purge.begun_ns);
+    if (txn->waiting_on == WAIT_PURGE)
+        txn_resume(txn, WAIT_PURGE);
+}
+
+static enum step_result no_memory(struct txn *txn)
+{
+    return txn_synth(txn, 503, "no-memory", "The server is short of memory.");
+}
+
+/* The batch is done before this returns, or resumes the transaction. */
+static enum step_result purge_start(struct txn *txn, struct purge_batch *batch)
+{
+    txn->purge.batch = batch;
+    txn->is_purging = true;
+    txn_goto(txn, STEP_PURGE);
+    purge_batch_start(batch, purge_done, txn);
+    return txn->purge.batch == NULL ? STEP_NEXT : txn_wait(txn, WAIT_PURGE);
+}
+
+static enum step_result purge_tags(struct txn *txn, const struct tenant *tenant, unsigned count)
+{
+    char ip[64];
+    struct purge_batch *batch;
+
+    if (count == 0 || count > TAGS_MAX)
+        return txn_synth(txn, 400, "purge-tags", "Surrogate-Key names 1 to 256 tags.");
+    batch = purge_batch_new(txn->context->storage, txn->context->loop, count, who(txn, ip, sizeof(ip)), PURGE_BY_METHOD);
+    if (batch == NULL)
+        return no_memory(txn);
+    tags_add(txn, tenant, batch);
+    return purge_start(txn, batch);
+}
+
+/* Both schemes: whoever asks here over one of them means the page. */
+static enum step_result purge_target(struct txn *txn, const struct tenant *tenant)
+{
+    char ip[64];
+    struct purge_url url = {.authority = txn->request.authority, .target = txn->request.target, .http = true, .https = true};
+    struct purge_url_forms forms;
+    struct purge_batch *batch = NULL;
+
+    if (txn->request.form == TARGET_ASTERISK)
+        return txn_synth(txn, 400, "purge-target", "PURGE wants a URL.");
+    if (err_is_ok(purge_url_forms(txn->context->storage, txn->context->loop, &txn->arena, tenant, &url, &forms)))
+        batch = purge_batch_new(txn->context->storage, txn->context->loop, forms.count, who(txn, ip, sizeof(ip)), PURGE_BY_METHOD);
+    if (batch == NULL)
+        return no_memory(txn);
+    purge_url_add(batch, tenant, &forms, is_soft(&txn->request.fields));
+    return purge_start(txn, batch);
+}
+
+enum step_result txn_purge(struct txn *txn, const struct tenant *tenant)
+{
+    const struct txn_context *context = txn->context;
+
+    if (context->may_purge == NULL ||
+        !context->may_purge(context->may_purge_arg, bearer_of(&txn->request.fields), tenant))
+        return txn_synth(txn, 403, "purge-forbidden", "PURGE needs a bearer token with the purge right.");
+    txn->purge.begun_ns = os_clock_ns();
+    if (fields_has(&txn->request.fields, F_SURROGATE_KEY))
+        return purge_tags(txn, tenant, tags_add(txn, tenant, NULL));
+    return purge_target(txn, tenant);
+}
+
+/* It is done. */
+enum step_result txn_step_purge(struct txn *txn)
+{
+    if (txn->purge.result.durable)
+        return txn_synth(txn, 200, "purged", "Purged.");
+    return txn_synth(txn, 503, "purge-not-durable",
+                     "Purged, but the disk did not take it: what is stored there comes back with a restart. Purge again then.");
 }

@@ -110,7 +110,7 @@ static bool resume_begin(struct txn *txn)
                     .target = txn->request.target,
                     .body_bytes = -1,
                     .arena = &txn->arena},
-        .group = txn->context->group,
+        .group = txn->policy->tenant->origins,
         .events = &events,
         .user = resume,
     };

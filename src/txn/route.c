@@ -1,6 +1,7 @@
 /* route: whose request it is, and whether WARP answers such requests at all. key: what identifies it. */
 #include "cache/forward.h"
 #include "cache/key.h"
+#include "cache/storable.h"
 #include "net/net.h"
 #include "tenant/tenant.h"
 #include "txn/txn_internal.h"
@@ -8,10 +9,15 @@
 /* HTTP/1.0 without Host: the origin's own name is what such a client can only mean. */
 static bool route_authority(struct txn *txn)
 {
-    const struct origin_group *group = txn->context->group;
+    const struct tenant *unknown;
+    const struct origin_group *group;
 
     if (txn->request.authority.len > 0)
         return true;
+    unknown = tenants_find(txn->view->tenants, SLICE(""));
+    if (unknown == NULL)
+        return false;
+    group = unknown->origins;
     if (group->host_override[0] != '\0')
         txn->request.authority = slice_str(group->host_override);
     else
@@ -36,9 +42,38 @@ static bool route_is_misdirected(const struct txn *txn)
     return !net_is_for_host(txn->stream->net, host);
 }
 
+/* What the tenant's rules say of the request before anything is looked up. */
+static enum step_result route_policy(struct txn *txn, const struct tenant *tenant)
+{
+    struct tenant_client client = txn_client(txn);
+    const struct policy *policy = tenant_enter(tenant, &txn->request, &client, &txn->arena);
+
+    if (policy == NULL)
+        return txn_synth(txn, 503, "no-memory", "The server is short of memory.");
+    txn->policy = policy;
+    switch ((enum policy_verdict)policy->verdict) {
+    case POLICY_GO:
+        txn->is_entered = true;
+        if (policy->target.data != NULL)
+            txn->request.target = policy->target;
+        return txn_goto(txn, STEP_KEY);
+    case POLICY_DENIED:
+        return txn_synth(txn, 403, policy_verdict_word(POLICY_DENIED), "This site is not open to your address.");
+    case POLICY_REDIRECT:
+        return txn_synth(txn, policy->redirect_status, policy_verdict_word(POLICY_REDIRECT), "The answer is elsewhere.");
+    default:
+        break;
+    }
+    return txn_synth(txn, policy_verdict_status((enum policy_verdict)policy->verdict),
+                     policy_verdict_word((enum policy_verdict)policy->verdict), "Too many requests: try again later.");
+}
+
 enum step_result txn_step_route(struct txn *txn)
 {
     struct request *request = &txn->request;
+    const struct tenant *tenant;
+
+    txn_client_scheme(txn);
 
     if (request->method == METHOD_CONNECT)
         return txn_synth(txn, 405, "method-connect", "This server is not a tunnel.");
@@ -48,7 +83,10 @@ enum step_result txn_step_route(struct txn *txn)
         return txn_synth(txn, 421, "misdirected", "This connection's certificate is not for that host; ask for it on another one.");
     if (!route_authority(txn))
         return txn_synth(txn, 400, "host-missing", "The request names no host.");
-    txn->tenant = tenant_of(request->authority, request->target);
+    tenant = tenants_find(txn->view->tenants, request->authority);
+    if (tenant == NULL)
+        return txn_synth(txn, 421, "unknown-host", "No site of that name is served here.");
+    txn->tenant = tenant->id;
     switch (forward_loop_check(&request->fields, txn->context->node)) {
     case FORWARD_LOOP_NONE:
         break;
@@ -58,8 +96,8 @@ enum step_result txn_step_route(struct txn *txn)
         return txn_synth(txn, 508, "too-many-hops", "The request has passed too many caches.");
     }
     if (request->method == METHOD_PURGE)
-        return txn_purge(txn);
-    return txn_goto(txn, STEP_KEY);
+        return txn_purge(txn, tenant);
+    return route_policy(txn, tenant);
 }
 
 /* Why a request does not go through the store; NULL: it does. */
@@ -77,6 +115,8 @@ static const char *bypass_reason(const struct txn *txn, enum cache_status_fwd *r
         return "websocket";
     if (request->form == TARGET_ASTERISK)
         return "asterisk";
+    if (!txn->policy->cache)
+        return not_stored_word(NOT_STORED_RULE);
     return NULL;
 }
 
@@ -84,6 +124,8 @@ enum step_result txn_step_key(struct txn *txn)
 {
     struct key_parts parts = {
         .tenant = txn->tenant,
+        .rules = txn->policy->tenant->generation,
+        .extra = txn->policy->key_extra,
         .https = txn->request.https,
         .authority = txn->request.authority,
         .target = txn->request.target,

@@ -3,6 +3,7 @@
 #include "txn/txn_internal.h"
 
 #include "http/date.h"
+#include "tenant/edit.h"
 
 #define SCRATCH_BYTES 8192u
 
@@ -295,6 +296,8 @@ static enum step_result serve(struct txn *txn, struct serving *serving)
     serve_count(txn);
     fields_init(&serving->added, &serving->scratch);
     if (!err_is_ok(txn_add_status(txn, &serving->added)))
+        return serve_no_memory(txn);
+    if (policy_edits_response(txn->policy) && !err_is_ok(edit_response_fields(txn->policy, &serving->scratch, &serving->view)))
         return serve_no_memory(txn);
     serving->reply.status = serving->stored->status;
     serving->reply.stored = &serving->view;

@@ -31,6 +31,16 @@ static bool wants_json(const struct txn *txn)
     return false;
 }
 
+/* As POST /api/v1/purge answers. */
+static slice purge_body(struct txn *txn)
+{
+    const struct purge_batch_result *result = &txn->purge.result;
+
+    return arena_printf(&txn->arena, "{\"seq\":%llu,\"matched\":%llu,\"matched_is_exact\":%s,\"durable\":%s}\n",
+                        (unsigned long long)result->seq, (unsigned long long)result->matched,
+                        result->matched_is_exact ? "true" : "false", result->durable ? "true" : "false");
+}
+
 static slice synth_body(struct txn *txn, bool as_json)
 {
     uint16_t status = txn->synth.status;
@@ -38,10 +48,27 @@ static slice synth_body(struct txn *txn, bool as_json)
 
     if (id.data == NULL)
         return SLICE_NONE;
+    if (as_json && txn->is_purging)
+        return purge_body(txn);
     if (as_json)
         return arena_printf(&txn->arena, json, SLICE_ARG(reason), status, txn->synth.text, txn->synth.word, id.data);
     return arena_printf(&txn->arena, page, status, SLICE_ARG(reason), status, SLICE_ARG(reason), txn->synth.text,
                         txn->synth.word, id.data);
+}
+
+/* Of an answer that the tenant's rules have decided. */
+static err policy_fields(const struct policy *policy, struct fields *fields)
+{
+    switch ((enum policy_verdict)policy->verdict) {
+    case POLICY_REDIRECT:
+        return fields_add(fields, F_LOCATION, policy->location);
+    case POLICY_RATE:
+    case POLICY_CLIENT_RATE:
+    case POLICY_BUSY:
+        return fields_addf(fields, F_RETRY_AFTER, "%u", MAX(policy->retry_after_s, 1u));
+    default:
+        return ERR_OK;
+    }
 }
 
 static err synth_fields(struct txn *txn, bool as_json, struct fields *ret_fields)
@@ -51,12 +78,15 @@ static err synth_fields(struct txn *txn, bool as_json, struct fields *ret_fields
     fields_init(ret_fields, &txn->arena);
     date_format(loop_wall_ms(txn->context->loop) / 1000, date);
     TRY(fields_add(ret_fields, F_DATE, slice_of(date, DATE_BYTES)));
-    TRY(fields_add(ret_fields, F_CONTENT_TYPE, as_json ? SLICE("application/problem+json") : SLICE("text/html; charset=utf-8")));
+    TRY(fields_add(ret_fields, F_CONTENT_TYPE, !as_json ? SLICE("text/html; charset=utf-8")
+                                               : txn->is_purging ? SLICE("application/json") : SLICE("application/problem+json")));
     TRY(fields_add(ret_fields, F_CACHE_CONTROL, SLICE("no-store")));
     TRY(fields_addf(ret_fields, F_CACHE_STATUS, "warp; detail=%s", txn->synth.word));
     TRY(fields_add(ret_fields, F_VIA, SLICE("1.1 warp")));
     if (txn->synth.status == 405)
         TRY(fields_add(ret_fields, F_ALLOW, SLICE("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")));
+    if (txn->policy != NULL)
+        TRY(policy_fields(txn->policy, ret_fields));
     if (txn->synth.failure_type != NULL)
         TRY(fields_addf(ret_fields, F_PROXY_STATUS, "warp; error=%s", txn->synth.failure_type));
     return ERR_OK;

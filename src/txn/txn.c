@@ -28,8 +28,16 @@ void txn_context_init(struct txn_context *context)
     context->id_next = 0;
 }
 
+void txn_context_use(struct txn_context *context, struct tenant_view *view)
+{
+    tenant_view_retire(context->view);
+    context->view = view;
+}
+
 void txn_context_done(struct txn_context *context)
 {
+    tenant_view_retire(context->view);
+    context->view = NULL;
     pool_done(&context->pool);
     arena_pools_done(&context->chunks);
 }
@@ -91,7 +99,8 @@ static void *txn_begin(void *user, struct server_stream *stream, struct arena **
     arena_init(&txn->arena, txn->inline_arena, TXN_BLOCK_BYTES - sizeof(*txn), ARENA_LIMIT_BYTES);
     arena_use_pools(&txn->arena, &context->chunks);
     txn->facts.age_s = -1;
-    txn->tenant = TENANT_DEFAULT;
+    txn->view = tenant_view_enter(context->view);
+    txn->tenant = txn->view->unknown;
     *ret_arena = &txn->arena;
     return txn;
 }
@@ -120,7 +129,7 @@ static void txn_ended(void *user, enum stream_end end)
     struct txn *txn = user;
 
     txn->ended = true;
-    txn->end = end;
+    txn->end = (uint8_t)end;
     INVARIANT(!txn->running);
     txn->step = STEP_FINISH;
     txn->waiting_on = txn->waiting_on == WAIT_CLIENT ? WAIT_NONE : txn->waiting_on;
@@ -144,7 +153,7 @@ enum step_result txn_synth(struct txn *txn, uint16_t status, const char *word, c
 enum step_result txn_synth_failure(struct txn *txn, enum client_failure failure)
 {
     bool late = failure == CLIENT_FAILURE_TIMEOUT || failure == CLIENT_FAILURE_CONNECT_TIMEOUT;
-    bool ours = failure == CLIENT_FAILURE_NO_MEMORY || failure == CLIENT_FAILURE_LIMIT;
+    bool ours = failure == CLIENT_FAILURE_NO_MEMORY || failure == CLIENT_FAILURE_LIMIT || failure == CLIENT_FAILURE_CONCURRENCY;
 
     txn_synth(txn, ours ? 503 : late ? 504 : 502, client_failure_word(failure),
               late ? "The origin of this site did not answer in time."

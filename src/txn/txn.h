@@ -4,6 +4,7 @@
  *                    ^      +-> WAIT (a fill) -> SERVE | PASS | LOOKUP | SYNTH
  *                    |      +-> PASS -> FINISH                straight through, both directions at once
  *                    +------+-> SYNTH -> FINISH               an answer of WARP's own
+ *   ROUTE -> PURGE -> SYNTH -> FINISH                              PURGE on the data listener
  *
  * A step returns NEXT (txn->step says where to), WAIT (something named in waiting_on will run it again from
  * its first line) or DONE. Only txn_goto moves the step; every path ends in FINISH.
@@ -22,6 +23,7 @@
 #include "stat/access.h"
 #include "stat/metrics.h"
 #include "store/storage.h"
+#include "tenant/view.h"
 
 /* What one thread's transactions work with; outlives them. */
 struct txn_context {
@@ -30,11 +32,12 @@ struct txn_context {
     struct storage *storage;
     struct fill_context *fills;
     struct origin_pool *origins;
-    struct origin_group *group;
+    struct tenant_view *view; /* the current one: txn_context_use */
     struct metrics_block *metrics;
     struct access_log *access; /* NULL: off */
-    const struct reuse_policy *reuse;
-    const char *token;         /* with the purge right, for PURGE; NULL: nobody has it */
+    /* Has the bearer (data NULL: none was sent) the purge right for that tenant? For PURGE; NULL: nobody has it. */
+    bool (*may_purge)(void *arg, slice bearer, const struct tenant *tenant);
+    void *may_purge_arg;
     const char *acme_dir;      /* answers to ACME challenges; NULL: none */
     uint32_t node;
     bool websocket, https, status_key;
@@ -45,7 +48,11 @@ struct txn_context {
 };
 void txn_context_init(struct txn_context *context);
 void txn_context_done(struct txn_context *context);
+/* On the context's thread: transactions that begin from now on see this one, which is the context's then. */
+void txn_context_use(struct txn_context *context, struct tenant_view *view);
 
+/* May that peer say on whose behalf it asks? context: struct txn_context. */
+bool txn_trusts(void *context, const struct os_peer *peer);
 /* The listener's events; the server's context is a struct txn_context. */
 extern const struct server_events txn_events;
 

@@ -4,6 +4,7 @@
 
 #include "fill/slices.h"
 #include "http/range.h"
+#include "store/purge_batch.h"
 #include "txn/txn.h"
 
 /* The request of a small client, its key and its answer's own fields fit; a browser's takes a chunk of the
@@ -20,6 +21,7 @@ enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE };
     X(fetch, FETCH)                                                                                          \
     X(serve, SERVE)                                                                                          \
     X(pass, PASS)                                                                                            \
+    X(purge, PURGE)                                                                                          \
     X(synth, SYNTH)                                                                                          \
     X(finish, FINISH)
 
@@ -30,7 +32,7 @@ enum txn_step {
         STEP_COUNT
 };
 
-enum waiting_on { WAIT_NONE, WAIT_STORE, WAIT_FILL, WAIT_ORIGIN, WAIT_CLIENT, WAIT_MEMORY, WAIT_SLICE };
+enum waiting_on { WAIT_NONE, WAIT_STORE, WAIT_FILL, WAIT_ORIGIN, WAIT_CLIENT, WAIT_MEMORY, WAIT_SLICE, WAIT_PURGE };
 
 /* How the answer came about: what Cache-Status, metrics and the access record say. */
 struct txn_facts {
@@ -45,6 +47,8 @@ struct txn_facts {
 struct txn {
     struct txn_context *context;
     struct server_stream *stream;
+    struct tenant_view *view;
+    const struct policy *policy; /* from ROUTE on */
     struct arena arena;
     struct request request;
     struct request_control control;
@@ -54,13 +58,18 @@ struct txn {
     struct txn_facts facts;
     uint64_t first_byte_ns; /* when the answer began; 0: not yet */
     uint64_t origin_ns;
-    uint16_t tenant;
+    uint16_t tenant; /* id; 0: nobody's */
     uint16_t status;
     uint8_t step, waiting_on;
     uint8_t look_again;  /* how often: bounded */
     uint8_t specs_tried; /* of the Vary marker */
-    bool running, ended, is_head, alone, soft_purged, has_marker, is_looking, is_waiting_for_fill;
-    enum stream_end end;
+    bool running, ended, is_head, alone, soft_purged, has_marker, is_looking, is_waiting_for_fill, is_entered;
+    uint8_t end; /* enum stream_end */
+    bool is_serving; /* serve.hit is open */
+    bool is_sliced;  /* serve.slices is, or was */
+    bool is_passing; /* pass.fetch is under way */
+    bool is_purging; /* purge is in use */
+    uint8_t tier;    /* enum tier: where a hit came from */
 
     struct {
         uint16_t status;
@@ -86,11 +95,12 @@ struct txn {
             struct response *response;
             struct fields *fields; /* of the request */
         } pass;
+        struct {
+            struct purge_batch *batch; /* NULL: done */
+            struct purge_batch_result result;
+            uint64_t begun_ns;
+        } purge;
     };
-    bool is_serving; /* serve.hit is open */
-    bool is_sliced;  /* serve.slices is, or was */
-    bool is_passing; /* pass.fetch is under way */
-    uint8_t tier;    /* enum tier: where a hit came from */
     uint64_t inline_arena[];
 };
 static_assert(sizeof(struct txn) + 224 <= TXN_BLOCK_BYTES, "room for a short request's head");
@@ -117,6 +127,12 @@ slice txn_request_id(struct txn *txn);
  * client's conditions and Range. */
 MUST_USE err txn_forward_fields(struct txn *txn, bool is_fill, struct fields *ret_fields);
 slice txn_client_ip(struct txn *txn, char *buffer, size_t size);
+/* client.c: who asks: the peer, or whom a trusted proxy names. */
+struct tenant_client txn_client(const struct txn *txn);
+/* What trusted proxies say of the hops before them; empty: nothing, or nobody is trusted. */
+slice txn_trusted_for(const struct txn *txn);
+/* The scheme that the client used, where a trusted proxy says. */
+void txn_client_scheme(struct txn *txn);
 
 /* lookup.c: what a fetch for this transaction is started with; ip is scratch. */
 struct fill_start txn_fill_start(struct txn *txn, char *ip, size_t ip_size);
@@ -153,11 +169,10 @@ struct source *resume_source(struct txn *txn);
 /* pass.c: an answer that a fill handed over. */
 enum step_result txn_pass_handed(struct txn *txn, struct fill_handed *handed);
 void txn_interim(struct txn *txn, const struct response *response);
-/* invalidate.c: appends one purge, without waiting for it to be durable. */
-void txn_purge_label(struct txn *txn, enum store_label_kind kind, slice text);
+/* invalidate.c */
 /* What an unsafe request's answer makes invalid. */
 void txn_invalidate(struct txn *txn, const struct response *response);
 /* purge.c: PURGE on the data listener. */
-enum step_result txn_purge(struct txn *txn);
+enum step_result txn_purge(struct txn *txn, const struct tenant *tenant);
 
 #endif

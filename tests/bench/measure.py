@@ -8,11 +8,12 @@ import random
 import socket
 import statistics
 import subprocess
+import sys
 import threading
 import time
 
 from processes import Refused, Tree, disk_bytes, drop_large_files, spawn, stop
-from servers import TOOLS, Cannot, Certificate, Place, program_path
+from servers import TOKEN, TOOLS, Cannot, Certificate, Place, program_path
 
 BUSY_MAX = 1.01  # the two clocks are not read at the same instant
 TRIES = 3
@@ -147,6 +148,7 @@ class Cell:
                                                 stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=self.folder,
                                                 env={**environment, **start.env}))
                     self._wait(port)
+            self.admin_port = start.admin_port
             self.tree = Tree([process.pid for process in self.processes], self.server_core)
             self.tree.pin()
         except BaseException:
@@ -195,18 +197,37 @@ class Cell:
             return load.go()
 
     @contextlib.contextmanager
+    def purger(self, per_second, count, first):
+        """Ready to purge `count` URLs from object `first` on, on the generator's core: call what it gives to begin, and what
+        that returns for the figures."""
+        argv = [sys.executable, pathlib.Path(__file__).parent / "purger.py", self.admin_port, TOKEN, per_second, count, first]
+        process = spawn([str(word) for word in argv], self.load_core, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            self.demand(process.stdout.readline().strip() == "ready", "the purger did not start")
+
+            def begin():
+                process.stdin.write("\n")
+                process.stdin.flush()
+                return lambda: json.loads(process.stdout.readline() or "null") or self.demand(False, "the purger ended with an error")
+            yield begin
+        finally:
+            stop(process)
+
+    @contextlib.contextmanager
     def hold(self, connections):
         """Connections that have asked once and stay open."""
         with Load(self, 1024, connections=connections, mode="idle"):
             yield
 
-    def measure(self, size, connections=64, mode="run", **options):
-        seconds = self.seconds if mode == "run" else 0
+    def measure(self, size, connections=64, mode="run", beside=None, seconds=None, **options):
+        """beside: begins something else at the same time, and returns what gives its figures."""
+        seconds = (seconds or self.seconds) if mode == "run" else 0
         with Load(self, size, connections=connections, seconds=seconds, mode=mode, **options) as load:
             self.tree.pin()
             self.settle()
             before, ran = self.origin(), self.tree.ran()
             began, cpu = time.monotonic_ns(), self.tree.cpu_ns()
+            figures_of = beside() if beside else None
             figures = load.go()
             cpu, took = self.tree.cpu_ns() - cpu, time.monotonic_ns() - began
             after = self.origin()
@@ -214,6 +235,8 @@ class Cell:
                        per_second=figures["requests"] / figures["seconds"], per_core=figures["requests"] * 1e9 / max(cpu, 1),
                        origin_requests=after["requests"] - before["requests"],
                        origin_not_modified=after["not_modified"] - before["not_modified"])
+        if beside:
+            figures["beside"] = figures_of()
         check_busy(figures["busy"])
         for process in self.processes:
             if process.poll() is not None:

@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 WARP = os.path.abspath(os.environ.get("WARP_BIN", ROOT / "build/release/warp"))
 # The build that WARP is of has the programs of the benchmark.
 TOOLS = pathlib.Path(os.path.realpath(WARP)).parents[2] / "tests/bench"
+TOKEN = "bench"  # of WARP's admin listener
 SERVERS = {}
 
 
@@ -59,6 +60,7 @@ class Place:
 class Start:
     argv: list
     env: dict = dataclasses.field(default_factory=dict)
+    admin_port: int = 0  # of WARP
     behind: list = dataclasses.field(default_factory=list)  # (argv, port) of what else belongs to it, started before
 
 
@@ -102,7 +104,7 @@ IN_PLAIN = ("hit-1k", "hit-1k-zipf", "hit-64k", "hit-1m", "hit-10m", "hit-304", 
 IN_H1_TLS = ("hit-1k-tls", "hit-64k-tls", "handshake", "handshake-resumed", "memory-idle-tls")
 IN_TLS = (*IN_H1_TLS, "hit-1k-h2")
 IN_H2_PLAIN = ("hit-1k-h2c",)
-IN_WARP_ALONE = ("memory-disk-index",)  # a part of WARP measured without a server: one row
+IN_WARP_ALONE = ("memory-disk-index", "purges")  # a part of WARP measured without a server, its own API: one row
 IN_DISK = ("hit-1k-device", "hit-64k-device", "miss-disk")
 
 
@@ -147,7 +149,7 @@ def warp(place, io):
     return Start([WARP, "run", *listen, "--admin", f"127.0.0.1:{place.spare_ports[0]}",
                   "--origin", f"http://127.0.0.1:{place.origin_port}", *store,
                   "--workers", "1", "--io", io, "--max-connections-per-ip", "0"],
-                 env={"XDG_RUNTIME_DIR": str(place.folder)})
+                 env={"XDG_RUNTIME_DIR": str(place.folder), "WARP_TOKEN": TOKEN}, admin_port=place.spare_ports[0])
 
 
 @server("warp-uring", WARP, version=["version"])

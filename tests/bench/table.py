@@ -8,7 +8,8 @@ import pathlib
 TITLES = {"cpu_us": "CPU us", "per_core": "req/s/core", "handshakes_per_core": "handshakes/s/core", "load_us": "load us", "p50_us": "p50 us", "p99_us": "p99 us", "busy": "busy",
           "origin_requests": "fetches", "first_p50_us": "first p50 ms", "first_max_us": "first max ms", "max_us": "last max ms",
           "bytes": "bytes", "ram_bytes": "RAM bytes", "disk_bytes": "disk bytes", "lost": "lost", "put_ns": "put ns", "find_ns": "find ns",
-          "miss_ns": "miss ns"}
+          "miss_ns": "miss ns", "purge_cpu_us": "CPU us a purge", "purges_per_second": "purges/s", "hits_before": "hits/s before", "hits_during": "hits/s during",
+          "purge_beside_us": "CPU us beside hits", "kept_by_cpu": "kept by CPU", "purge_p99_ms": "purge p99 ms"}
 DRIP_TITLES = {"p50_us": "last p50 ms"}
 BASES = ("warp-uring", "warp-epoll", "floor-epoll", "floor-uring", "floor-nghttp2")
 
@@ -18,7 +19,7 @@ def shown(key, value, in_ms=False):
         return "-"
     if key.endswith("_us") and key not in ("cpu_us", "load_us") and in_ms:
         return f"{value / 1000:.1f}"
-    if key == "busy":
+    if key in ("busy", "kept_by_cpu"):
         return f"{value:.2f}"
     if key in ("cpu_us", "load_us") and value < 1000:
         return f"{value:.2f}"

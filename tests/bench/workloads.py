@@ -3,6 +3,7 @@ it returns figures, or raises Refused. To add one: write the function, put @work
 
 `cpu_us` in its figures is what is compared; a workload without it names its own main figure."""
 import dataclasses
+import statistics
 
 import servers
 from processes import Refused
@@ -179,6 +180,54 @@ def hit_64k_device(cell):
 @workload("miss-disk", "miss with store to the disk, 1 KiB, a new object each time", wire=servers.ON_DISK)
 def miss_disk(cell):
     return miss(cell)
+
+
+# ---- purges: WARP's own API
+
+PURGES_PER_SECOND, PAIRS = 1000, 5
+
+
+def purges_beside_hits(cell, hot, first, seconds):
+    """One pair: hits alone, then hits with purges of other objects that are stored as well. (before, during, purges)"""
+    count = int(PURGES_PER_SECOND * seconds)
+    before = cell.measure(KIB, objects=hot, pick="zipf", warming=hot, seconds=seconds)
+    with cell.purger(PURGES_PER_SECOND, count, first) as begin:
+        during = cell.measure(KIB, objects=hot, pick="zipf", warming=hot, seconds=seconds, beside=begin)
+    purged = during.pop("beside")
+    cell.demand(purged["durable"] == count, f"{count} purges, {purged['durable']} durable")
+    for figures in (before, during):
+        cell.demand(figures["origin_requests"] == 0, f"the origin was asked {figures['origin_requests']} times during a hit test")
+    return before, during, purged
+
+
+@workload("purges", "1,000 purges of a URL a second over the API, durable on disk, beside hits of 1 KiB on 10,000 objects, Zipf", main="purge_cpu_us",
+          shows=("purge_cpu_us", "purge_beside_us", "kept_by_cpu", "purges_per_second", "purge_p99_ms", "hits_before", "hits_during"),
+          wire=servers.ON_DISK)
+def purges(cell):
+    """First alone: CPU of each, as fast as they go. Then pairs of hits without and with 1,000 purges a second; the median of
+    each figure. What a purge costs beside hits is all CPU that the hits before do not explain: that they became dearer is in
+    it. kept_by_cpu is what 1,000 purges a second leave of a core for hits; the rates are the machine's at the time."""
+    hot, alone = (1000, 200) if cell.quick else (10_000, 2000)
+    seconds = cell.seconds / 2
+    beside = int(PURGES_PER_SECOND * seconds)
+    stored = hot + alone + PAIRS * beside
+    cell.load(KIB, connections=16, requests=stored, objects=stored, pick="cycle")
+    cell.settle(3)
+    with cell.purger(0, alone, hot) as begin:
+        cell.tree.pin()
+        cpu = cell.tree.cpu_ns()
+        first = begin()()
+        cpu = cell.tree.cpu_ns() - cpu
+    cell.demand(first["durable"] == alone and first["matched"] >= alone, f"{alone} purges, {first['matched']} matched, {first['durable']} durable")
+    cell.settle(1)
+    pairs = [purges_beside_hits(cell, hot, hot + alone + i * beside, seconds) for i in range(PAIRS)]
+    cost = statistics.median((during["cpu_us"] - before["cpu_us"]) * during["requests"] / beside for before, during, _ in pairs)
+    return {"purge_cpu_us": cpu / 1000 / alone, "purge_beside_us": cost, "kept_by_cpu": 1 - PURGES_PER_SECOND * cost / 1e6,
+            "purges_per_second": statistics.median(purged["per_second"] for _, _, purged in pairs),
+            "purge_p99_ms": statistics.median(purged["p99_ms"] for _, _, purged in pairs),
+            "purges_alone_per_second": first["per_second"],
+            "hits_before": statistics.median(before["per_second"] for before, _, _ in pairs),
+            "hits_during": statistics.median(during["per_second"] for _, during, _ in pairs)}
 
 
 # ---- TLS 1.3 and HTTP/2

@@ -36,10 +36,11 @@ def start_warp(tmp_path):
     """start_warp(origin, ..., workers=, args=) starts a WARP that must end well."""
     made = []
 
-    def start(*origins, **options):
+    def start(*origins, change=lambda warp: None, **options):
         directory = tmp_path / f"warp{len(made)}"
         directory.mkdir()
         made.append(Warp(directory, origins, **options))
+        change(made[-1])
         return made[-1].start()
 
     yield start

@@ -46,12 +46,11 @@ def test_the_command_softly(disk, flags, gone):
     assert stale == gone
 
 
-@pytest.mark.parametrize("flags,word", [(["--tag", "t1", "--dry-run"], "not in this version"), (["--tag", "t1", "--tenant", "x"], "no such tenant")])
-def test_what_is_not_there_yet(disk, flags, word):
+def test_the_command_for_a_tenant_that_there_is_not(disk):
     warp = disk()
     fill(warp, TARGETS)
-    done = command(warp, "purge", *flags)
-    assert done.returncode == 1 and word in done.stderr, done
+    done = command(warp, "purge", "--tag", "t1", "--tenant", "x")
+    assert done.returncode == 1 and "no such tenant" in done.stderr, done
     assert all(check(warp, target) for target in TARGETS)
 
 
@@ -62,8 +61,8 @@ def test_what_is_not_there_yet(disk, flags, word):
     ({"host": 1}, "string"), ({"tag": "two words"}, "without spaces"), ({"tag": "a,b"}, "without spaces and commas"), ({"tag": ""}, "tag"),
     ({"tag": None}, "tag"), ({"tags": []}, "1 to 256"), ({"tags": ["x"] * 257}, "1 to 256"), ({"tags": "x"}, "list"),
     ({"tags": ["x", ""]}, "each of"), ({"tag": "a", "host": "a.test"}, "one of"), ({"soft": True}, "one of"),
-    ({"tag": "a", "soft": 1}, "true or false"), ({"tag": "a", "tenant": "other"}, "no such tenant"),
-    ({"tag": "a", "dry_run": True}, "not in this version"), ({"tag": "a", "refresh": True}, "not in this version"),
+    ({"tag": "a", "soft": 1}, "true or false"), ({"tag": "a", "tenant": 1}, "name of a tenant"),
+    ({"tag": "a", "dry_run": 1}, "true or false"), ({"tag": "a", "refresh": True}, "goes with"),
     ({"tag": "a", "tagg": True}, "unknown member")], ids=str)
 def test_bad_purges(warp, body, words):
     answer = warp.admin("POST", "/api/v1/purge", token=True, body=json.dumps(body).encode())

@@ -1,6 +1,8 @@
+#include "tests/unit/one_tenant.h"
 #include "tests/sim/cache_node.h"
 
 #include "fill/fill.h"
+#include "http/bearer.h"
 #include "os/sim/sim.h"
 #include "origin/origin.h"
 #include "proto/server.h"
@@ -37,9 +39,8 @@ static struct node {
     unsigned thread_count;
     struct storage *storage, *late;
     struct fill_table *fills;
-    struct origin_group *group;
+    struct tenants *tenants;
     struct metrics *metrics;
-    struct reuse_policy reuse;
     uint64_t evictions;
     unsigned near_turns; /* of 100 */
     bool draining;
@@ -139,6 +140,12 @@ static uint64_t worker_next_ns(void *arg)
     return loop_next_timer_ns(((struct worker *)arg)->loop);
 }
 
+static bool may_purge(void *arg, slice bearer, const struct tenant *tenant)
+{
+    (void)arg;
+    return tenant->id == TENANT_DEFAULT && bearer_is(bearer, SLICE(CLIENT_TOKEN));
+}
+
 static void worker_contexts(struct worker *worker, unsigned index)
 {
     static struct origin_limits limits;
@@ -158,8 +165,6 @@ static void worker_contexts(struct worker *worker, unsigned index)
                                           .table = node.fills,
                                           .storage = node.storage,
                                           .pool = worker->origins,
-                                          .group = node.group,
-                                          .reuse = &node.reuse,
                                           .note_ms = 5000,
                                           .node = 7,
                                           .fills_max = 1000,
@@ -172,12 +177,12 @@ static void worker_contexts(struct worker *worker, unsigned index)
                                         .storage = node.storage,
                                         .fills = &worker->fills,
                                         .origins = worker->origins,
-                                        .group = node.group,
                                         .metrics = metrics,
-                                        .reuse = &node.reuse,
-                                        .token = CLIENT_TOKEN,
+                                        .may_purge = may_purge,
                                         .node = 7};
     txn_context_init(&worker->txns);
+    txn_context_use(&worker->txns, tenant_view_new(node.tenants));
+    INVARIANT(worker->txns.view != NULL);
 }
 
 static void worker_begin(struct worker *worker, unsigned index)
@@ -224,14 +229,18 @@ void node_begin(void)
     struct os_address address;
     char why[256];
 
-    node = (struct node){.reuse = REUSE_POLICY_DEFAULT};
-    if (chance(20))
-        node.reuse.honour_client_directives = true;
+    struct origin_group_config origins = {.urls = urls, .count = ORIGINS};
+    struct origin_group *group = NULL;
+
+    node = (struct node){0};
     for (unsigned i = 0; i < ORIGINS; i++) {
         snprintf(texts[i], sizeof(texts[i]), "%s%s", run.h2_origins >> i & 1 ? "h2c://" : "", origin_addresses[i]);
         urls[i] = slice_str(texts[i]);
     }
-    INVARIANT(err_is_ok(origin_group_new(urls, ORIGINS, SLICE(""), NULL, why, sizeof(why), &node.group)));
+    INVARIANT(err_is_ok(origin_group_new(&origins, why, sizeof(why), &group)));
+    node.tenants = one_tenant(group);
+    if (chance(20))
+        tenants_at(node.tenants, 0)->policy.client_directives = true;
     INVARIANT(err_is_ok(os_address_parse(SLICE(":8080"), &address)));
     INVARIANT(err_is_ok(os_listen(&address, run.workers, 128, node.listeners)));
     INVARIANT(err_is_ok(fill_table_new(&node.fills)));
@@ -309,6 +318,7 @@ static void node_free(void)
         loop_timer_stop(worker->loop, &worker->timer);
         loop_timer_stop(worker->loop, &worker->late);
         server_free(worker->server);
+        INVARIANT(worker->txns.view->users == 0); /* every transaction and fill let go */
         txn_context_done(&worker->txns);
         fill_context_done(&worker->fills);
         origin_pool_free(worker->origins);
@@ -322,7 +332,7 @@ static void node_free(void)
     node.storage = storage_free(node.storage);
     if (run.has_disk)
         node_disks_free();
-    origin_group_free(node.group);
+    tenants_unref(node.tenants);
 }
 
 void node_end(void)

@@ -17,6 +17,7 @@ struct disk_commit_part {
 struct disk_commit {
     struct store_pending pending;
     struct purge_entry entry;
+    struct purge_log *purges;
     struct store_purge *purge; /* NULL: nobody waits any more; op.loop's thread alone */
     struct loop *loop;         /* NULL: nobody waits */
     struct mail mail;
@@ -45,6 +46,7 @@ static void part_done(struct disk_commit *commit, bool is_durable)
         atomic_store(&commit->has_failed, true);
     if (atomic_fetch_sub(&commit->left, 1) > 1)
         return;
+    purge_log_settled(commit->purges, commit->entry.seq, !atomic_load(&commit->has_failed));
     if (commit->loop == NULL) {
         free(commit);
         return;
@@ -90,7 +92,9 @@ enum store_status disk_purge(struct disk *disk, struct store_purge *purge)
                                          .label = purge->kind == STORE_LABEL_TENANT ? 0 : purge->label.hash,
                                          .tenant = purge->tenant,
                                          .kind = (uint8_t)purge->kind,
-                                         .soft = purge->soft};
+                                         .soft = purge->soft,
+                                         .matched_is_exact = purge->matched_is_exact};
+    commit->purges = disk->purges;
     commit->purge = purge;
     commit->loop = purge->op.loop;
     commit->pending.cancel = commit_cancel;
@@ -132,9 +136,12 @@ static bool journal_escalate(struct disk_device *device, const struct purge_entr
 {
     struct purge_entry all = {.wall_ms = os_wall_ms(), .tenant = entry->tenant, .kind = STORE_LABEL_TENANT}; /* hard: a soft one would leave hard ones where they are */
 
-    all.seq = purge_log_append(device->disk->purges, &all, NULL);
+    all.seq = purge_log_append(device->disk->purges, &all, NULL, NULL);
     log_warn("%s: the purge journal is full: everything of tenant %u is purged instead", device->path, (unsigned)entry->tenant);
-    return journal_append(device->journal, &all);
+    if (!journal_append(device->journal, &all))
+        return false;
+    purge_log_settled(device->disk->purges, all.seq, true); /* with the purge that it stands for */
+    return true;
 }
 
 err disk_journal_flush(struct disk_device *device)

@@ -320,7 +320,8 @@ static void mark_repeated(struct purge_entry **sorted, unsigned count)
     }
 }
 
-/* A tenant's purge of everything makes all of it needless that came before, a soft one the soft ones. From the newest on. */
+/* A tenant's purge of everything makes all of it needless that came before, a soft one the soft ones; so does one of
+ * everybody for all. From the newest on. */
 static void mark_within_tenants(struct journal *journal)
 {
     uint8_t *all = calloc(STORE_TENANTS, sizeof(*all));
@@ -329,7 +330,8 @@ static void mark_within_tenants(struct journal *journal)
         struct purge_entry *entry = &journal->entries[i];
         if (entry->seq == 0)
             continue;
-        if ((all[entry->tenant] & 1) || ((all[entry->tenant] & 2) && entry->soft))
+        unsigned over = all[entry->tenant] | all[STORE_TENANT_ALL];
+        if ((over & 1) || ((over & 2) && entry->soft))
             entry->seq = 0;
         else if (is_tenant(entry))
             all[entry->tenant] |= entry->soft ? 2 : 1;

@@ -23,8 +23,8 @@ static void test_defaults(void **state)
     assert_int_equal(test.config.max_connections_per_ip, 1024);
     assert_int_equal(test.config.drain_timeout_ms, 30000);
     assert_null(test.unknown);
-    config_done(&test.config);
-    config_done(&test.config); /* and once more */
+    conf_test_done(&test);
+    conf_test_done(&test); /* and once more */
 }
 
 static void test_flags(void **state)
@@ -64,7 +64,7 @@ static void test_flags(void **state)
     assert_string_equal(test.config.admin, "b");
     assert_false(test.config.no_websocket);
     assert_true(config_is_given(&test.config, CONFIG_no_websocket));
-    config_done(&test.config);
+    conf_test_done(&test);
 }
 
 static void test_precedence(void **state)
@@ -92,7 +92,7 @@ static void test_precedence(void **state)
     assert_string_equal(test.config.admin, "file:1");
     assert_list(test.config.listen, "f:1", "f:2", "f:3");
     assert_int_equal(test.config.log_level, LOG_ERROR);
-    config_done(&test.config);
+    conf_test_done(&test);
 }
 
 /* Also a value that is overruled is checked: it would bite the day the flag goes. */
@@ -174,7 +174,7 @@ static void test_environment(void **state)
     assert_true(config_is_given(&test.config, CONFIG_max_connections_per_ip));
     assert_int_equal(test.config.cache_size, UINT64_C(2) << 30); /* empty: not set */
     assert_false(config_is_given(&test.config, CONFIG_cache_size));
-    config_done(&test.config);
+    conf_test_done(&test);
 
     assert_refused(NO_WORDS, WORDS("WARP_LISTEN=:80,,:81"),
                    "WARP_LISTEN: \"\" is no value; write ADDR, or leave the setting out for its default");
@@ -199,7 +199,7 @@ static void test_unknown_variable(void **state)
     assert_list(test.config.listen, "127.0.0.1:8000");
     assert_read(&test, NO_WORDS, WORDS("WARP_=1"));
     assert_string_equal(test.unknown, "WARP_");
-    config_done(&test.config);
+    conf_test_done(&test);
 }
 
 static void test_list_is_bounded(void **state)
@@ -212,24 +212,38 @@ static void test_list_is_bounded(void **state)
         argv[i] = one;
     assert_read(&test, argv, NO_WORDS);
     assert_int_equal(test.config.listen.count, CONFIG_LIST_MAX);
-    config_done(&test.config);
+    conf_test_done(&test);
     argv[CONFIG_LIST_MAX] = one;
     assert_refused(argv, NO_WORDS, "--listen: is given too often; write it at most 64 times");
 }
 
-/* A message is cut, never overrun. */
-static void test_message_is_bounded(void **state)
+/* Of all sources, in their order; a value that belongs to an unknown flag is not another problem. */
+static void test_all_at_once(void **state)
 {
-    struct config config = {0};
-    const char *unknown = NULL;
-    char message[12];
+    (void)state;
+    conf_test_file = "workers: none\nlisen: x\n";
+    assert_refused(WORDS("--memory", "2x", "--colour", "red", "--config", "warp.yaml", "--io=poll"), WORDS("WARP_WORKERS=many"),
+                   "--memory: \"2x\" is not a size; write bytes, or a number with k, m, g or t: 512, 64k, 256m, 2g, 1t\n"
+                   "--colour: unknown setting; warp help lists them\n"
+                   "--io: \"poll\" is not an I/O backend; write auto, uring or epoll\n"
+                   "WARP_WORKERS: \"many\" is not such a number; write digits only, from 1 to 1024\n"
+                   "warp.yaml:1:10: workers: \"none\" is not such a number; write digits only, from 1 to 1024\n"
+                   "warp.yaml:2:1: lisen: unknown setting; did you mean listen?");
+}
+
+static void test_file_of_flags(void **state)
+{
+    char *path = NULL;
     (void)state;
 
-    assert_int_equal(config_read(&config, 1, WORDS("--lisen"), NULL, conf_test_read_file, message,
-                                 sizeof(message), &unknown)
-                         .code,
-                     ERR_INVALID);
-    assert_string_equal(message, "--lisen: un");
+    assert_int_equal(settings_file(2, WORDS("--config", "a.yaml"), WORDS("WARP_CONFIG=b.yaml"), &path).code, ERR_NONE);
+    assert_string_equal(path, "a.yaml");
+    free(path);
+    assert_int_equal(settings_file(0, NULL, WORDS("WARP_CONFIG=b.yaml"), &path).code, ERR_NONE);
+    assert_string_equal(path, "b.yaml");
+    free(path);
+    assert_int_equal(settings_file(0, NULL, NULL, &path).code, ERR_NONE);
+    assert_null(path);
 }
 
 int main(void)
@@ -239,7 +253,7 @@ int main(void)
         cmocka_unit_test(test_precedence),         cmocka_unit_test(test_overruled_is_checked),
         cmocka_unit_test(test_refused_flags),      cmocka_unit_test(test_environment),
         cmocka_unit_test(test_unknown_variable),   cmocka_unit_test(test_list_is_bounded),
-        cmocka_unit_test(test_message_is_bounded),
+        cmocka_unit_test(test_all_at_once),        cmocka_unit_test(test_file_of_flags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

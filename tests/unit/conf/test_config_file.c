@@ -3,16 +3,7 @@
 
 #include <stdio.h>
 
-static void check(const char *text, const char *expected)
-{
-    char message[CONFIG_MESSAGE_BYTES];
-    err result;
-
-    conf_test_file = text;
-    result = config_check_file("warp.yaml", conf_test_read_file, message, sizeof(message));
-    assert_string_equal(message, expected);
-    assert_int_equal(result.code, expected[0] == '\0' ? ERR_NONE : ERR_INVALID);
-}
+#define check(text, expected) assert_file(text, expected)
 
 static void test_every_kind(void **state)
 {
@@ -47,7 +38,7 @@ static void test_every_kind(void **state)
     assert_int_equal(test.config.io, CONFIG_IO_EPOLL);
     assert_int_equal(test.config.log_level, LOG_DEBUG);
     assert_string_equal(test.config.access_log, "off");
-    config_done(&test.config);
+    conf_test_done(&test);
 }
 
 static void test_nothing_is_fine(void **state)
@@ -64,17 +55,16 @@ static void test_keys(void **state)
     (void)state;
     check("memory: 1g\nlisen: :80\n", "warp.yaml:2:1: lisen: unknown setting; did you mean listen?");
     check("colour: red\n",
-          "warp.yaml:1:1: colour: unknown setting; the names are those of the flags, warp help lists them");
+          "warp.yaml:1:1: colour: unknown setting; there are the flags that warp help lists, include, default-tenant, trusted-proxies and tenants");
     check("--listen: :80\n", "warp.yaml:1:1: --listen: unknown setting; did you mean listen?");
     check("listen: :80\nmemory: 1g\nlisten: :81\n",
-          "warp.yaml:3:1: listen: is here twice; write it once, with a list");
-    check("memory: 1g\nmemory: 1g\n", "warp.yaml:2:1: memory: is here twice; write it once");
+          "warp.yaml:3:1: listen: is here twice, first in warp.yaml:1:1; write it once");
+    check("memory: 1g\nmemory: 1g\n", "warp.yaml:2:1: memory: is here twice, first in warp.yaml:1:1; write it once");
     check("config: other.yaml\n",
-          "warp.yaml:1:1: config: a file cannot name another one; use --config or WARP_CONFIG");
-    check("[a]: b\n", "warp.yaml:1:1: yaml: a key is a list or a mapping; "
-                      "write one setting a line, such as cache-size: 2g");
+          "warp.yaml:1:1: config: a file cannot name another one so; write include: FILE");
+    check("[a]: b\n", "warp.yaml:1:1: yaml: a key is a list or a mapping; write one name, a colon and a value");
     check("\"a\\u001b\\0b\": c\n", "warp.yaml:1:1: a\\x1b\\x00b: unknown setting; "
-                                   "the names are those of the flags, warp help lists them");
+                                   "there are the flags that warp help lists, include, default-tenant, trusted-proxies and tenants");
 }
 
 static void test_values(void **state)
@@ -84,7 +74,7 @@ static void test_values(void **state)
           "warp.yaml:3:12: workers: \"many\" is not such a number; write digits only, from 1 to 1024");
     check("listen:\n  - :80\n  - \"\"\n",
           "warp.yaml:3:5: listen[1]: \"\" is no value; write ADDR, or leave the setting out for its default");
-    check("listen: [a:1, [b:2]]\n", "warp.yaml:1:15: listen[1]: is a list or a mapping; write one value");
+    check("listen: [a:1, [b:2]]\n", "warp.yaml:1:15: listen[1]: is a list; write one value");
     check("listen: {a: b}\n", "warp.yaml:1:9: listen: is a mapping; write one value or a list of them");
     check("memory:\n  size: 1g\n", "warp.yaml:2:3: memory: is a mapping; write one value");
     check("memory: [1g]\n", "warp.yaml:1:9: memory: is a list; write one value");
@@ -116,47 +106,48 @@ static void test_not_a_mapping(void **state)
 static void test_more_than_it_shows(void **state)
 {
     (void)state;
-    check("admin: &a x\n", "warp.yaml:1:8: yaml: anchors (&name) are not allowed; write the value alone");
-    check("listen: &a [x]\n", "warp.yaml:1:9: yaml: anchors (&name) are not allowed; write the value alone");
-    check("admin: *a\n", "warp.yaml:1:8: yaml: aliases (*name) are not allowed; write the value again");
+    check("admin: &a x\n", "warp.yaml:1:8: admin: anchors (&name) are not allowed; write the value alone");
+    check("listen: &a [x]\n", "warp.yaml:1:9: listen: anchors (&name) are not allowed; write the value alone");
+    check("admin: *a\n", "warp.yaml:1:8: admin: aliases (*name) are not allowed; write the value again");
     check("<<: *a\n",
-          "warp.yaml:1:1: <<: unknown setting; the names are those of the flags, warp help lists them");
-    check("admin: !!str x\n", "warp.yaml:1:8: yaml: tags (!name) are not allowed; write the value alone");
+          "warp.yaml:1:1: <<: unknown setting; there are the flags that warp help lists, include, default-tenant, trusted-proxies and tenants\n"
+          "warp.yaml:1:5: <<: aliases (*name) are not allowed; write the value again");
+    check("admin: !!str x\n", "warp.yaml:1:8: admin: tags (!name) are not allowed; write the value alone");
 }
 
 static void test_syntax(void **state)
 {
     (void)state;
-    check("listen: [a\nmemory: 1g\n", "warp.yaml:2:7: yaml: did not find expected ',' or ']'; "
-                                      "write one setting a line, such as cache-size: 2g");
-    check("admin: x\n\tmemory: 1g\n", "warp.yaml:2:1: yaml: found a tab character that violates indentation; "
-                                      "write one setting a line, such as cache-size: 2g");
+    check("listen: [a\nmemory: 1g\n", "warp.yaml:2:7: yaml: did not find expected ',' or ']' "
+                                      "(while parsing a flow sequence that begins in line 1); check quotes, brackets and the indentation");
+    check("admin: x\n\tmemory: 1g\n", "warp.yaml:2:1: yaml: a tab; indent with spaces");
     check("admin: x\nio: a\xff\n", "warp.yaml:2:6: yaml: invalid leading UTF-8 octet; "
-                                   "write one setting a line, such as cache-size: 2g");
+                                   "write plain text in UTF-8");
     check("admin: x\nio: a\x01\n", "warp.yaml:2:6: yaml: control characters are not allowed; "
-                                   "write one setting a line, such as cache-size: 2g");
+                                   "write plain text in UTF-8");
 }
 
 /* Brackets in any number: refused at the second one, not followed down. */
 static void test_deep(void **state)
 {
-    static char text[CONFIG_FILE_BYTES_MAX + 2];
+    static char text[CONF_FILE_BYTES_MAX + 2];
     (void)state;
 
     memset(text, '[', sizeof(text) - 1);
     memcpy(text, "listen: ", 8);
     text[sizeof(text) - 2] = '\0';
-    check(text, "warp.yaml:1:10: listen[0]: is a list or a mapping; write one value");
+    check(text, "warp.yaml:1:25: listen[0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]: is nested too deeply; "
+                "no setting goes deeper than 16");
 }
 
 static void test_file(void **state)
 {
-    static char text[CONFIG_FILE_BYTES_MAX + 2];
+    static char text[CONF_FILE_BYTES_MAX + 2];
     (void)state;
 
-    check(NULL, "warp.yaml: cannot be read: is not there; name a plain file of at most 1 MiB");
+    check(NULL, "warp.yaml: cannot be read: is not there; name a plain file of at most 16 MiB");
     memset(text, '#', sizeof(text) - 1);
-    check(text, "warp.yaml: cannot be read: is larger than 1 MiB; name a plain file of at most 1 MiB");
+    check(text, "warp.yaml: cannot be read: is larger than 16 MiB; name a plain file of at most 16 MiB");
 }
 
 /* Every cut of a good file ends in a message or in settings, and leaves nothing behind. */
@@ -164,14 +155,16 @@ static void test_every_cut(void **state)
 {
     static const char whole[] =
         "listen: [\":80\", ':81']\norigin:\n  - a\n  - \"b\\x41\"\nno-websocket: true\n";
-    char text[sizeof(whole)], message[CONFIG_MESSAGE_BYTES];
+    char text[sizeof(whole)];
     (void)state;
 
     for (size_t len = 0; len < sizeof(whole); len++) {
         snprintf(text, sizeof(text), "%.*s", (int)len, whole);
         conf_test_file = text;
-        err result = config_check_file("warp.yaml", conf_test_read_file, message, sizeof(message));
-        assert_int_equal(err_is_ok(result), message[0] == '\0');
+        struct conf_test test = {0};
+        err result = conf_test_read(&test, WORDS("--config=warp.yaml"), NO_WORDS);
+        assert_int_equal(err_is_ok(result), test.message[0] == '\0');
+        conf_test_done(&test);
     }
 }
 

@@ -2,6 +2,7 @@
 #ifndef WARP_TESTS_FILL_TEST_H
 #define WARP_TESTS_FILL_TEST_H
 
+#include "../one_tenant.h"
 #include "cache/key.h"
 #include "cache/vary.h"
 #include "fill/fill_internal.h"
@@ -24,8 +25,8 @@ struct site {
     struct fill_context context[THREADS];
     struct fill_table *table;
     struct storage *storage;
-    struct origin_group *group;
-    struct reuse_policy policy;
+    struct tenants *tenants;
+    struct tenant_view *view[THREADS];
     struct door *door;
     struct arena arena;
 };
@@ -45,16 +46,20 @@ static inline struct storage *site_tier(void)
 static inline void site_open_over(struct storage *storage)
 {
     slice url = SLICE(ORIGIN);
-    struct net_tls_options tls = {.verify = true};
+    struct origin_group_config origins = {.urls = &url, .count = 1, .h2 = true};
+    struct origin_group *group = NULL;
     char why[256];
 
-    site = (struct site){.policy = REUSE_POLICY_DEFAULT, .storage = storage};
+    site = (struct site){.storage = storage};
     arena_init(&site.arena, NULL, 0, 8u << 20);
     site.door = door_open(ORIGIN);
     assert_true(err_is_ok(fill_table_new(&site.table)));
-    assert_true(err_is_ok(origin_group_new(&url, 1, SLICE_NONE, &tls, why, sizeof(why), &site.group)));
+    assert_true(err_is_ok(origin_group_new(&origins, why, sizeof(why), &group)));
+    site.tenants = one_tenant(group);
     for (unsigned i = 0; i < THREADS; i++) {
         struct origin_pool_config config = {.loop = sim_net.loops[i], .limits = &origin_limits_default};
+        site.view[i] = tenant_view_new(site.tenants);
+        assert_non_null(site.view[i]);
         assert_true(err_is_ok(resolver_new(sim_net.loops[i], &site.resolver[i])));
         config.resolver = site.resolver[i];
         assert_true(err_is_ok(origin_pool_new(&config, &site.pool[i])));
@@ -62,8 +67,6 @@ static inline void site_open_over(struct storage *storage)
                                                 .table = site.table,
                                                 .storage = site.storage,
                                                 .pool = site.pool[i],
-                                                .group = site.group,
-                                                .reuse = &site.policy,
                                                 .note_ms = 10000,
                                                 .node = 1,
                                                 .fills_max = 100};
@@ -97,13 +100,15 @@ static inline void site_close(void)
     run_until(site_is_quiet_, NULL, "the last connection's end");
     for (unsigned i = 0; i < THREADS; i++) {
         fill_context_done(&site.context[i]);
+        assert_int_equal(site.view[i]->users, 0); /* every fill let go */
+        tenant_view_retire(site.view[i]);
         origin_pool_free(site.pool[i]);
         resolver_free(site.resolver[i]);
     }
     for (unsigned i = 0; i < 200; i++)
         storage_turn(site.storage, os_wall_ms());
     fill_table_free(site.table);
-    origin_group_free(site.group);
+    tenants_unref(site.tenants);
     storage_free(site.storage);
     arena_done(&site.arena);
     door_shut(site.door);
@@ -181,7 +186,8 @@ static inline enum fill_joined seek_with(struct seeker *seeker, struct seek seek
                                 .request = &seeker->request,
                                 .primary_key = seeker->key,
                                 .slot_key = seek.slot_key.data != NULL ? seek.slot_key : seeker->key,
-                                .tenant = TENANT,
+                                .view = site.view[seek.thread],
+                                .policy = &tenants_at(site.tenants, 0)->policy,
                                 .client_ip = SLICE("192.0.2.1"),
                                 .request_id = SLICE("id"),
                                 .stale = seek.stale,

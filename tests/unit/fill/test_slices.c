@@ -84,6 +84,8 @@ static void reader_start_of(void *owner, char *ip, size_t ip_size, struct fill_s
     (void)ip;
     (void)ip_size;
     *ret_start = (struct fill_start){.context = &site.context[reader->thread],
+                                      .view = site.view[reader->thread],
+                                      .policy = &tenants_at(site.tenants, 0)->policy,
                                      .request = &reader->request,
                                      .client_ip = SLICE("192.0.2.1"),
                                      .request_id = SLICE("id")};

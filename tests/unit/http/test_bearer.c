@@ -30,6 +30,16 @@ static void only_the_token(void **state)
     assert_false(matches("Bearer x", ""));
 }
 
+static void what_was_sent(void **state)
+{
+    (void)state;
+    assert_true(bearer_is(SLICE("x"), SLICE("x")));
+    assert_false(bearer_is(SLICE(""), SLICE("x")));
+    assert_false(bearer_is(SLICE("x"), SLICE("")));
+    assert_false(bearer_is(SLICE_NONE, SLICE("")));
+    assert_false(bearer_is(SLICE_NONE, SLICE("x")));
+}
+
 static void two_lines_are_none(void **state)
 {
     struct fields fields;
@@ -41,11 +51,12 @@ static void two_lines_are_none(void **state)
     assert_true(err_is_ok(fields_add(&fields, F_AUTHORIZATION, SLICE("Bearer secret"))));
     assert_true(err_is_ok(fields_add(&fields, F_AUTHORIZATION, SLICE("Bearer other"))));
     assert_false(bearer_matches(&fields, SLICE("secret")));
+    assert_null(bearer_of(&fields).data);
     arena_done(&arena);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(only_the_token), cmocka_unit_test(two_lines_are_none)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(only_the_token), cmocka_unit_test(two_lines_are_none), cmocka_unit_test(what_was_sent)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,8 +69,25 @@ static void both_ways(void **state)
     assert_string_equal(text, "Fri, 31 Dec 9999 23:59:59 GMT");
 }
 
+static void iso(void **state)
+{
+    char text[DATE_ISO_BYTES + 1] = "";
+
+    (void)state;
+    date_format_iso(INT64_C(784111777123), text);
+    assert_string_equal(text, "1994-11-06T08:49:37.123Z");
+    date_format_iso(0, text);
+    assert_string_equal(text, "1970-01-01T00:00:00.000Z");
+    date_format_iso(-1, text);
+    assert_string_equal(text, "1970-01-01T00:00:00.000Z");
+    date_format_iso(INT64_MAX, text);
+    assert_string_equal(text, "9999-12-31T23:59:59.999Z");
+    date_format_iso(INT64_C(951782400005), text);
+    assert_string_equal(text, "2000-02-29T00:00:00.005Z");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(three_formats), TEST(fifty_years), TEST(refused), TEST(both_ways)};
+    const struct CMUnitTest tests[] = {TEST(three_formats), TEST(fifty_years), TEST(refused), TEST(both_ways), TEST(iso)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

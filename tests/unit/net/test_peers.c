@@ -15,12 +15,15 @@ static void counts_per_address(void **state)
 
     (void)state;
     assert_true(err_is_ok(peers_new(2, &peers)));
-    assert_true(peers_enter(peers, &a));
-    assert_true(peers_enter(peers, &a));
-    assert_false(peers_enter(peers, &a));
-    assert_true(peers_enter(peers, &b)); /* another address has its own share */
+    assert_true(peers_enter(peers, &a, false));
+    assert_true(peers_enter(peers, &a, false));
+    assert_false(peers_enter(peers, &a, false));
+    assert_true(peers_enter(peers, &a, true)); /* it speaks for many */
     peers_leave(peers, &a);
-    assert_true(peers_enter(peers, &a));
+    assert_false(peers_enter(peers, &a, false));
+    assert_true(peers_enter(peers, &b, false)); /* another address has its own share */
+    peers_leave(peers, &a);
+    assert_true(peers_enter(peers, &a, false));
     peers_leave(peers, &a);
     peers_leave(peers, &a);
     peers_leave(peers, &b);
@@ -34,9 +37,9 @@ static void one_ipv6_network_is_one_peer(void **state)
 
     (void)state;
     assert_true(err_is_ok(peers_new(1, &peers)));
-    assert_true(peers_enter(peers, &a));
-    assert_false(peers_enter(peers, &b));
-    assert_true(peers_enter(peers, &c));
+    assert_true(peers_enter(peers, &a, false));
+    assert_false(peers_enter(peers, &b, false));
+    assert_true(peers_enter(peers, &c, false));
     peers_leave(peers, &a);
     peers_leave(peers, &c);
     peers_free(peers);
@@ -51,14 +54,14 @@ static void loopback_and_no_limit(void **state)
     (void)state;
     assert_true(err_is_ok(peers_new(1, &peers)));
     for (int i = 0; i < 3; i++) {
-        assert_true(peers_enter(peers, &local));
-        assert_true(peers_enter(peers, &local6));
-        assert_true(peers_enter(peers, &unix_peer));
+        assert_true(peers_enter(peers, &local, false));
+        assert_true(peers_enter(peers, &local6, false));
+        assert_true(peers_enter(peers, &unix_peer, false));
     }
     peers_free(peers);
     assert_true(err_is_ok(peers_new(0, &peers)));
     for (int i = 0; i < 5000; i++)
-        assert_true(peers_enter(peers, &far));
+        assert_true(peers_enter(peers, &far, false));
     peers_free(peers);
 }
 

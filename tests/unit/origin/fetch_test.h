@@ -59,14 +59,14 @@ static const struct origin_events events = {on_interim, on_head, on_failed};
 static inline void pool_open(const char *one, const char *two)
 {
     slice urls[2] = {slice_str(one), slice_str(two)};
-    struct net_tls_options tls = {.verify = true};
+    struct origin_group_config origins = {.urls = urls, .count = two != NULL ? 2 : 1, .h2 = true};
     struct origin_pool_config config = {.loop = sim_net.loops[0], .limits = &limits};
     char why[256];
 
     limits = origin_limits_default;
     assert_true(err_is_ok(resolver_new(sim_net.loops[0], &resolver)));
     config.resolver = resolver;
-    assert_true(err_is_ok(origin_group_new(urls, two != NULL ? 2 : 1, SLICE_NONE, &tls, why, sizeof(why), &group)));
+    assert_true(err_is_ok(origin_group_new(&origins, why, sizeof(why), &group)));
     assert_true(err_is_ok(origin_pool_new(&config, &pool)));
 }
 
@@ -81,7 +81,7 @@ static inline void pool_close(void)
 {
     run_until(pool_is_closed, NULL, "the last connection's end");
     pool = origin_pool_free(pool);
-    group = origin_group_free(group);
+    group = origin_group_unref(group);
     resolver = resolver_free(resolver);
 }
 

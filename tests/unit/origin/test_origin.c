@@ -60,38 +60,52 @@ static void test_parse_bad(void **state)
 static struct origin_group *group_of(unsigned count)
 {
     static const slice urls[] = {{"10.0.0.1", 8}, {"10.0.0.2", 8}, {"10.0.0.3", 8}};
-    struct net_tls_options tls = {.verify = true};
+    struct origin_group_config config = {.urls = urls, .count = count, .host_override = SLICE("origin.example")};
     struct origin_group *group = NULL;
     char why[256];
 
-    assert_true(err_is_ok(origin_group_new(urls, count, SLICE("origin.example"), &tls, why, sizeof(why), &group)));
+    assert_true(err_is_ok(origin_group_new(&config, why, sizeof(why), &group)));
     return group;
+}
+
+static bool group_made(const slice *urls, unsigned count, char why[256], struct origin_group **ret_group)
+{
+    struct origin_group_config config = {.urls = urls, .count = count};
+
+    return err_is_ok(origin_group_new(&config, why, 256, ret_group));
 }
 
 static void test_group(void **state)
 {
     static slice many[ORIGINS_MAX + 1];
-    struct net_tls_options tls = {.verify = true}, missing = {.verify = true, .ca_file = "/nowhere/ca.pem"};
-    slice mixed[] = {SLICE("10.0.0.1"), SLICE("https://10.0.0.2")}, broken[] = {SLICE("10.0.0.1"), SLICE("x/y")};
+    slice broken[] = {SLICE("10.0.0.1"), SLICE("x/y")};
     struct origin_group *group = group_of(2);
     char why[256];
 
     (void)state;
     assert_int_equal(group->count, 2);
     assert_string_equal(group->host_override, "origin.example");
-    group = origin_group_free(group);
+    group = origin_group_unref(group);
     for (unsigned i = 0; i < ARRAY_LEN(many); i++)
         many[i] = SLICE("10.0.0.1");
-    assert_false(err_is_ok(origin_group_new(many, ORIGINS_MAX + 1, SLICE_NONE, &tls, why, sizeof(why), &group)));
+    assert_false(group_made(many, ORIGINS_MAX + 1, why, &group));
     assert_string_equal(why, "from 1 to 64 origins can be named");
-    assert_true(err_is_ok(origin_group_new(many, ORIGINS_MAX, SLICE_NONE, &tls, why, sizeof(why), &group)));
-    group = origin_group_free(group);
-    assert_false(err_is_ok(origin_group_new(many, 0, SLICE_NONE, &tls, why, sizeof(why), &group)));
-    assert_false(err_is_ok(origin_group_new(broken, 2, SLICE_NONE, &tls, why, sizeof(why), &group)));
-    assert_string_equal(why, "--origin x/y: write http://host:port, https://host, h2c://host:port or host:port");
-    assert_false(err_is_ok(origin_group_new(mixed, 2, SLICE_NONE, &missing, why, sizeof(why), &group)));
-    assert_string_equal(why, "/nowhere/ca.pem: no certificates to trust can be read from it (No such file or directory)");
-    assert_null(origin_group_free(NULL));
+    assert_true(group_made(many, ORIGINS_MAX, why, &group));
+    group = origin_group_unref(group);
+    assert_false(group_made(many, 0, why, &group));
+    assert_false(group_made(broken, 2, why, &group));
+    assert_string_equal(why, "origin x/y: write http://host:port, https://host, h2c://host:port or host:port");
+    /* sets share it; with the last one it is retired, whoever still holds it */
+    group = group_of(1);
+    origin_group_share(group);
+    origin_group_ref(group);
+    origin_group_leave(group);
+    assert_false(group->is_retired);
+    origin_group_leave(group);
+    assert_true(group->is_retired);
+    group = origin_group_unref(group);
+    assert_null(origin_group_leave(NULL));
+    assert_null(origin_group_unref(NULL));
 }
 
 static void test_round_robin(void **state)
@@ -108,7 +122,7 @@ static void test_round_robin(void **state)
         assert_ptr_equal(origin_pick(group, 5, SECOND), &group->origins[1]);
         assert_null(origin_pick(group, 7, SECOND));
     }
-    origin_group_free(group);
+    origin_group_unref(group);
 }
 
 static void test_one_down_is_skipped(void **state)
@@ -126,7 +140,7 @@ static void test_one_down_is_skipped(void **state)
     for (unsigned i = 0; i < 3; i++)
         picked |= origin_pick(group, 0, 11 * SECOND) == down;
     assert_true(picked);
-    origin_group_free(group);
+    origin_group_unref(group);
 }
 
 static void test_back_off(void **state)
@@ -152,7 +166,7 @@ static void test_back_off(void **state)
     assert_true(origin_is_healthy(origin, now));
     origin_connect_failed(origin, now, "test"); /* from the beginning */
     assert_true(origin_is_healthy(origin, now + SECOND));
-    origin_group_free(group);
+    origin_group_unref(group);
 }
 
 static void test_the_last_one_is_never_skipped(void **state)
@@ -165,11 +179,11 @@ static void test_the_last_one_is_never_skipped(void **state)
     assert_non_null(origin_pick(group, 0, SECOND));
     assert_ptr_equal(origin_pick(group, 3, SECOND), &group->origins[2]);
     assert_null(origin_pick(group, 7, SECOND));
-    origin_group_free(group);
+    origin_group_unref(group);
     group = group_of(1);
     origin_connect_failed(group->origins, SECOND, "test");
     assert_ptr_equal(origin_pick(group, 0, SECOND), group->origins);
-    origin_group_free(group);
+    origin_group_unref(group);
 }
 
 int main(void)

@@ -348,6 +348,10 @@ static void test_what_later_purges_make_needless(void **state)
         {{{.seq = 1, .label = 7, .kind = STORE_LABEL_TAG, .soft = true}, {.seq = 2, .kind = STORE_LABEL_TENANT, .soft = true}}, 2, {2}},
         {{{.seq = 1, .kind = STORE_LABEL_TENANT}, {.seq = 2, .label = 7, .kind = STORE_LABEL_TAG}}, 2, {1, 2}},
         {{{.seq = 1, .label = 7, .kind = STORE_LABEL_TAG}, {.seq = 2, .tenant = 1, .kind = STORE_LABEL_TENANT}}, 2, {1, 2}},
+        /* everybody's everything: tenant 0 */
+        {{{.seq = 1, .label = 7, .tenant = 1, .kind = STORE_LABEL_TAG}, {.seq = 2, .kind = STORE_LABEL_TENANT}}, 2, {2}},
+        {{{.seq = 1, .tenant = 1, .kind = STORE_LABEL_TENANT}, {.seq = 2, .kind = STORE_LABEL_TENANT, .soft = true}}, 2, {1, 2}},
+        {{{.seq = 1, .kind = STORE_LABEL_TENANT}, {.seq = 2, .tenant = 1, .kind = STORE_LABEL_TENANT}}, 2, {1, 2}},
         {{{.seq = 1, .kind = STORE_LABEL_TENANT}, {.seq = 2, .kind = STORE_LABEL_TENANT}, {.seq = 3, .kind = STORE_LABEL_TENANT, .soft = true}}, 3, {2, 3}},
         /* a label whose hash is 0 is not the tenant */
         {{{.seq = 1, .kind = STORE_LABEL_TENANT}, {.seq = 2, .label = 0, .kind = STORE_LABEL_TAG}}, 2, {1, 2}},
@@ -660,7 +664,9 @@ static bool is_covered(const struct purge_entry *purge, const struct purge_entry
 {
     for (unsigned i = 0; i < count; i++) {
         bool is_it = entries[i].kind == STORE_LABEL_TENANT || (purge->kind != STORE_LABEL_TENANT && entries[i].label == purge->label);
-        if (is_it && entries[i].tenant == purge->tenant && entries[i].seq >= purge->seq && (!entries[i].soft || purge->soft))
+        bool is_whose = entries[i].tenant == purge->tenant ||
+                        (entries[i].kind == STORE_LABEL_TENANT && entries[i].tenant == STORE_TENANT_ALL);
+        if (is_it && is_whose && entries[i].seq >= purge->seq && (!entries[i].soft || purge->soft))
             return true;
     }
     return false;

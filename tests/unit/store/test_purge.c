@@ -6,7 +6,7 @@ static uint64_t append(struct purge_log *log, uint16_t tenant, uint32_t label, b
     struct purge_entry entry = {
         .tenant = tenant, .kind = label != 0 ? STORE_LABEL_TAG : STORE_LABEL_TENANT, .label = label, .soft = soft};
 
-    return purge_log_append(log, &entry, NULL);
+    return purge_log_append(log, &entry, NULL, NULL);
 }
 
 static enum purge_verdict check1(struct purge_log *log, uint64_t seq, uint16_t tenant, uint32_t label)
@@ -69,7 +69,7 @@ static void test_against_model(void **state)
 
     (void)state;
     for (unsigned i = 0; i < ENTRIES; i++) {
-        model[i] = (struct model_entry){(uint16_t)((unsigned)rand_r(&seed) % 3),
+        model[i] = (struct model_entry){(uint16_t)(1 + (unsigned)rand_r(&seed) % 3),
                                         1 + (uint32_t)rand_r(&seed) % 2000, rand_r(&seed) % 3 == 0};
         if (rand_r(&seed) % 500 == 0)
             model[i].label = 0;
@@ -79,7 +79,7 @@ static void test_against_model(void **state)
             for (unsigned l = 0; l < 3; l++)
                 labels[l].hash = 1 + (uint32_t)rand_r(&seed) % 2000;
             uint64_t seq = 1 + (uint64_t)rand_r(&seed) % (i + 2);
-            uint16_t tenant = (uint16_t)((unsigned)rand_r(&seed) % 3);
+            uint16_t tenant = (uint16_t)(1 + (unsigned)rand_r(&seed) % 3);
             if (purge_log_check(log, seq, tenant, labels, 3) !=
                 model_check(model, i + 1, seq, tenant, labels, 3))
                 fail_msg("seed 4711, entry %u", i);
@@ -173,25 +173,130 @@ static void test_full_table_purges_the_tenant(void **state)
     purge_log_free(log);
 }
 
-static void test_ring(void **state)
+static uint64_t append_noted(struct purge_log *log, uint16_t tenant, uint32_t label, const char *who, const char *what)
+{
+    struct purge_entry entry = {.tenant = tenant, .kind = STORE_LABEL_TAG, .label = label};
+    struct purge_note note = {slice_str(who), slice_str(what), PURGE_BY_METHOD};
+
+    return purge_log_append(log, &entry, &note, NULL);
+}
+
+static void test_history(void **state)
 {
     struct purge_log *log = purge_log_new(0);
-    struct purge_entry entries[10];
+    static struct purge_record records[10];
 
     (void)state;
-    assert_int_equal(purge_log_read(log, 0, entries, 10), 0);
+    assert_int_equal(purge_log_above(log, 0, records, 10), 0);
+    assert_int_equal(purge_log_below(log, UINT64_MAX, records, 10), 0);
+    assert_int_equal(purge_log_oldest(log), 0);
     for (unsigned i = 0; i < PURGE_RING_ENTRIES + 50; i++)
-        purge_log_counted(log, append(log, 3, 1 + i % 7, false), i, true);
-    uint64_t last = purge_log_seq(log);
-    assert_int_equal(purge_log_read(log, last - 4, entries, 10), 4);
-    assert_int_equal(entries[0].seq, last - 3);
-    assert_int_equal(entries[3].seq, last);
-    assert_int_equal(entries[3].matched, PURGE_RING_ENTRIES + 49);
-    assert_true(entries[3].matched_is_exact);
-    assert_int_equal(purge_log_read(log, 0, entries, 10), 10);
-    assert_int_equal(entries[9].seq, last);
+        purge_log_counted(log, append_noted(log, 3, 1 + i % 7, "somebody", "a tag"), i, true);
+    uint64_t last = purge_log_seq(log), oldest = purge_log_oldest(log);
+    assert_int_equal(oldest, last - PURGE_RING_ENTRIES + 1);
+    assert_int_equal(purge_log_above(log, last - 4, records, 10), 4);
+    assert_int_equal(records[0].entry.seq, last - 3);
+    assert_int_equal(records[3].entry.seq, last);
+    assert_int_equal(records[3].entry.matched, PURGE_RING_ENTRIES + 49);
+    assert_true(records[3].entry.matched_is_exact);
+    assert_string_equal(records[3].who, "somebody");
+    assert_string_equal(records[3].what, "a tag");
+    assert_int_equal(records[3].source, PURGE_BY_METHOD);
+    assert_int_equal(records[3].durability, PURGE_UNSETTLED);
+    purge_log_settled(log, last, true);
+    purge_log_settled(log, last - 1, false);
+    assert_int_equal(purge_log_above(log, last - 2, records, 10), 2);
+    assert_int_equal(records[0].durability, PURGE_UNSAFE);
+    assert_int_equal(records[1].durability, PURGE_SAFE);
+    assert_int_equal(purge_log_above(log, 0, records, 10), 10); /* what has fallen out is passed over */
+    assert_int_equal(records[0].entry.seq, oldest);
+    assert_int_equal(purge_log_below(log, UINT64_MAX, records, 10), 10);
+    assert_int_equal(records[0].entry.seq, last);
+    assert_int_equal(records[9].entry.seq, last - 9);
+    assert_int_equal(purge_log_below(log, oldest + 2, records, 10), 2);
+    assert_int_equal(records[0].entry.seq, oldest + 1);
+    assert_int_equal(purge_log_below(log, oldest, records, 10), 0);
     purge_log_counted(log, 2, 99, true); /* long forgotten */
-    assert_int_equal(purge_log_read(log, last, entries, 10), 0);
+    purge_log_settled(log, 2, true);
+    assert_int_equal(purge_log_above(log, last, records, 10), 0);
+    purge_log_free(log);
+}
+
+static void test_history_bounds_texts(void **state)
+{
+    static char text[2000];
+    struct purge_log *log = purge_log_new(0);
+    struct purge_log_stats before, after;
+    struct purge_record record;
+
+    (void)state;
+    memset(text, 'x', sizeof(text) - 1);
+    purge_log_stats(log, &before);
+    for (unsigned i = 0; i < 3 * PURGE_RING_ENTRIES; i++)
+        append_noted(log, 1, 5, text, text);
+    purge_log_stats(log, &after);
+    assert_int_equal(after.bytes - before.bytes, PURGE_RING_ENTRIES * (PURGE_WHO_BYTES + PURGE_WHAT_BYTES));
+    assert_int_equal(purge_log_below(log, UINT64_MAX, &record, 1), 1);
+    assert_int_equal(strlen(record.who), PURGE_WHO_BYTES);
+    assert_int_equal(strlen(record.what), PURGE_WHAT_BYTES);
+    append(log, 1, 5, false);
+    assert_int_equal(purge_log_below(log, UINT64_MAX, &record, 1), 1);
+    assert_string_equal(record.who, "");
+    assert_string_equal(record.what, "");
+    purge_log_free(log);
+}
+
+/* What a journal gives back is in the history, without texts; sequences have gaps then. */
+static void test_history_of_before(void **state)
+{
+    struct purge_log *log = purge_log_new(0);
+    struct purge_record records[4];
+
+    (void)state;
+    for (uint64_t seq = 10; seq <= 30; seq += 10) {
+        struct purge_entry entry = {
+            .seq = seq, .wall_ms = 5000, .tenant = 2, .kind = STORE_LABEL_TAG, .label = 9, .soft = true, .matched = seq};
+        purge_log_restore(log, &entry);
+    }
+    purge_log_begin_at(log, 1000);
+    assert_int_equal(append_noted(log, 2, 9, "me", "tag"), 1001);
+    purge_log_counted(log, 20, 77, true);
+    assert_int_equal(purge_log_above(log, 10, records, 4), 3);
+    assert_int_equal(records[0].entry.seq, 20);
+    assert_int_equal(records[0].entry.matched, 77);
+    assert_int_equal(records[0].entry.wall_ms, 5000);
+    assert_true(records[0].is_restored);
+    assert_int_equal(records[0].durability, PURGE_SAFE);
+    assert_string_equal(records[0].who, "");
+    assert_int_equal(records[1].entry.seq, 30);
+    assert_false(records[2].is_restored);
+    assert_string_equal(records[2].who, "me");
+    assert_int_equal(purge_log_below(log, 1001, records, 1), 1);
+    assert_int_equal(records[0].entry.seq, 30);
+    assert_int_equal(purge_log_oldest(log), 10);
+    purge_log_free(log);
+}
+
+static void test_everybody(void **state)
+{
+    struct purge_log *log = purge_log_new(0);
+
+    (void)state;
+    assert_int_equal(purge_log_sweeper_new(log), 0);
+    append(log, STORE_TENANT_ALL, 0, true);
+    assert_int_equal(check1(log, 1, 1, 5), PURGE_SOFT);
+    assert_int_equal(check1(log, 1, UINT16_MAX, 5), PURGE_SOFT);
+    uint64_t seq = append(log, STORE_TENANT_ALL, 0, false);
+    assert_int_equal(check1(log, seq - 1, 1, 5), PURGE_HARD);
+    assert_int_equal(check1(log, seq - 1, 777, 5), PURGE_HARD);
+    assert_int_equal(check1(log, seq, 777, 5), PURGE_NONE);
+    purge_log_swept(log, 0, purge_log_sweep_begin(log));
+    assert_false(purge_log_is_active(log, 1));
+    assert_false(purge_log_is_active(log, 777));
+    purge_log_free(log);
+    log = purge_log_new(0); /* from a journal */
+    purge_log_restore(log, &(struct purge_entry){.seq = 50, .tenant = STORE_TENANT_ALL, .kind = STORE_LABEL_TENANT});
+    assert_int_equal(check1(log, 49, 12, 5), PURGE_HARD);
     purge_log_free(log);
 }
 
@@ -203,7 +308,10 @@ int main(void)
         cmocka_unit_test(test_retire_waits_for_pins),
         cmocka_unit_test(test_pins_in_any_order),
         cmocka_unit_test(test_full_table_purges_the_tenant),
-        cmocka_unit_test(test_ring),
+        cmocka_unit_test(test_history),
+        cmocka_unit_test(test_history_bounds_texts),
+        cmocka_unit_test(test_history_of_before),
+        cmocka_unit_test(test_everybody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -179,6 +179,29 @@ static void test_purge_kinds_and_counts(void **state)
     storage_free(storage);
 }
 
+/* Of many objects some are looked at: what a purge costs is bounded. Of everybody's everything all are counted. */
+static void test_purge_counts_a_part(void **state)
+{
+    struct storage *storage = tier_new(64 * MIB);
+
+    (void)state;
+    for (unsigned i = 0; i < 30000; i++)
+        assert_true(put_whole(storage, (struct put){.object = i, .length = 1, .tenant = (uint16_t)(1 + i % 2), .label = tag, .has_label = i % 4 < 2}));
+    struct store_purge purge = purge_label(storage, 1, STORE_LABEL_TAG, tag, true);
+    assert_false(purge.matched_is_exact);
+    assert_in_range(purge.matched, 7500 * 9 / 10, 7500 * 11 / 10);
+    sweep(storage);
+    purge = (struct store_purge){.tenant = STORE_TENANT_ALL, .kind = STORE_LABEL_TENANT};
+    storage_purge(storage, &purge);
+    assert_int_equal(purge.matched, 30000);
+    assert_true(purge.matched_is_exact);
+    assert_int_equal(find(storage, 0, NULL), STORE_MISS);
+    assert_int_equal(find(storage, 1, NULL), STORE_MISS);
+    sweep(storage);
+    assert_int_equal(tier_stats(storage).objects, 0);
+    storage_free(storage);
+}
+
 static void test_purge_by_key_frees_at_once(void **state)
 {
     struct storage *storage = tier_new(16 * MIB);
@@ -605,6 +628,7 @@ int main(void)
         cmocka_unit_test(test_notes_and_vary),
         cmocka_unit_test(test_purge_during_fill),
         cmocka_unit_test(test_purge_kinds_and_counts),
+        cmocka_unit_test(test_purge_counts_a_part),
         cmocka_unit_test(test_purge_by_key_frees_at_once),
         cmocka_unit_test(test_publication_behind_a_sweep),
         cmocka_unit_test(test_update),

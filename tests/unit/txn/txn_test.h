@@ -2,6 +2,7 @@
 #ifndef WARP_TESTS_TXN_TEST_H
 #define WARP_TESTS_TXN_TEST_H
 
+#include "../one_tenant.h"
 #include "proto/server.h"
 #include "tenant/tenant.h"
 #include "tests/support/sim_net.h"
@@ -21,9 +22,8 @@ struct site {
     struct txn_context txns;
     struct server *server;
     struct storage *storage;
-    struct origin_group *group;
+    struct tenants *tenants;
     struct metrics *metrics;
-    struct reuse_policy policy;
     struct os_acceptor acceptor;
     struct os_listener listener;
     struct door *door;
@@ -44,22 +44,24 @@ static inline void site_open(void)
     struct metrics_config metrics = {.threads = 1,
                                      .refused = {stream_refusals, stream_refusals_count},
                                      .limits = {stream_limits, STREAM_LIMIT_COUNT}};
-    struct net_tls_options tls = {.verify = true};
+    struct origin_group *group = NULL;
     struct origin_pool_config pool = {.loop = loop, .limits = &origin_limits_default};
     struct server_config server = {
         .loop = loop, .events = &txn_events, .context = &site.txns, .limits = &server_limits_default};
     struct os_address address = address_of(HERE);
     slice url = SLICE(ORIGIN);
+    struct origin_group_config origins = {.urls = &url, .count = 1, .h2 = true};
     char why[256];
     struct fill_table *table;
 
-    site = (struct site){.policy = REUSE_POLICY_DEFAULT};
+    site = (struct site){0};
     site.door = door_open(ORIGIN);
     assert_true(err_is_ok(metrics_new(&metrics, &site.metrics)));
     assert_true(err_is_ok(metrics_tenant_set(site.metrics, TENANT_DEFAULT, SLICE("default"))));
     assert_true(err_is_ok(store_ram_new(&ram, &site.storage)));
-    assert_true(err_is_ok(origin_group_new(&url, 1, SLICE_NONE, &tls, why, sizeof(why), &site.group)));
-    assert_true(err_is_ok(metrics_origin_add(site.metrics, SLICE("default"), url, &site.group->origins[0].metric)));
+    assert_true(err_is_ok(origin_group_new(&origins, why, sizeof(why), &group)));
+    site.tenants = one_tenant(group);
+    assert_true(err_is_ok(metrics_origin_add(site.metrics, SLICE("default"), url, &group->origins[0].metric)));
     assert_true(err_is_ok(resolver_new(loop, &site.resolver)));
     pool.resolver = site.resolver;
     assert_true(err_is_ok(origin_pool_new(&pool, &site.pool)));
@@ -68,8 +70,6 @@ static inline void site_open(void)
                                        .table = table,
                                        .storage = site.storage,
                                        .pool = site.pool,
-                                       .group = site.group,
-                                       .reuse = &site.policy,
                                        .note_ms = 10000,
                                        .node = 1,
                                        .fills_max = 100,
@@ -79,11 +79,11 @@ static inline void site_open(void)
                                      .storage = site.storage,
                                      .fills = &site.fills,
                                      .origins = site.pool,
-                                     .group = site.group,
                                      .metrics = metrics_block_of(site.metrics, 0),
-                                     .reuse = &site.policy,
                                      .node = 1};
     txn_context_init(&site.txns);
+    txn_context_use(&site.txns, tenant_view_new(site.tenants));
+    assert_non_null(site.txns.view);
     server.metrics = site.txns.metrics;
     assert_true(err_is_ok(server_new(&server, &site.server)));
     assert_true(err_is_ok(os_listen(&address, 1, 128, &site.listener)));
@@ -111,12 +111,13 @@ static inline void site_close(void)
     run_until(site_is_quiet_, NULL, "the last connection's end");
     assert_int_equal(site.txns.pool.in_use, 0); /* every transaction came to its end */
     server_free(site.server);
+    assert_int_equal(site.txns.view->users, 0); /* and every fill */
     txn_context_done(&site.txns);
     fill_context_done(&site.fills);
     origin_pool_free(site.pool);
     resolver_free(site.resolver);
     fill_table_free(table);
-    origin_group_free(site.group);
+    tenants_unref(site.tenants);
     storage_free(site.storage);
     metrics_free(site.metrics);
 }

@@ -1,0 +1,84 @@
+/* control: changes of the configuration while the process runs, as the API asks for them. main/ does them; this is what the
+ * API sees.
+ *
+ * A change is read, checked and put into force as a whole, on a thread of its own, one after the other; on any error
+ * everything stays as it was. Each that is put into force is a version: numbers grow by one, and the text of each of the
+ * last CONTROL_VERSIONS is kept in the state directory.
+ *
+ * Thread: worker 0's loop, for all calls. */
+#ifndef WARP_ADMIN_CONTROL_H
+#define WARP_ADMIN_CONTROL_H
+
+#include "base/err.h"
+#include "base/slice.h"
+
+#define CONTROL_VERSIONS 100u
+
+enum control_kind {
+    CONTROL_RELOAD,        /* the files are read again; a version that was rolled back to is left */
+    CONTROL_TENANT_PUT,    /* made, or changed: text is the value of tenants.NAME, as JSON or YAML */
+    CONTROL_TENANT_DELETE, /* it goes, and all that is stored for it */
+    CONTROL_ROLL_BACK,     /* to `version`: stays in force, also across restarts, until the next reload */
+    CONTROL_CHECK,         /* text is a tenant, as for PUT: nothing is changed, only said whether it could be */
+};
+
+enum control_result {
+    CONTROL_DONE,      /* in force everywhere */
+    CONTROL_UNCHANGED, /* it says what is in force already */
+    CONTROL_INVALID,   /* report says what is wrong, a line each */
+    CONTROL_NOT_FOUND, /* no such tenant, or version */
+    CONTROL_CONFLICT,  /* the tenant stands in a file (report says which), or expected_version is not the one in force */
+    CONTROL_FAILED,    /* of the machine: report says what */
+};
+
+/* Filled by who asks, who keeps it until done. */
+struct control_change {
+    enum control_kind kind;
+    slice tenant, text; /* copied at once */
+    uint64_t version;   /* of ROLL_BACK */
+    uint64_t expected_version; /* 0: whatever is in force */
+    slice who;          /* for the audit log; copied */
+    void (*done)(struct control_change *change);
+    void *asker;
+    /* out: valid during done */
+    enum control_result result;
+    const char *report; /* "" where there is nothing to say */
+    uint64_t in_force;  /* the version now */
+    void *own;          /* the implementation's */
+};
+
+struct control_version {
+    uint64_t number;
+    int64_t wall_ms;   /* when it came into force */
+    char who[72];      /* "start", "SIGHUP", a token's name */
+    char what[128];    /* "reload", "tenant shop changed", "rolled back to 12" */
+    uint32_t tenants;
+    bool is_in_force;
+};
+
+/* Implemented in main/. arg: admin_context.control_arg. */
+struct control_ops {
+    void (*submit)(void *arg, struct control_change *change);
+    /* Its asker has gone: the change goes on, done is not called. */
+    void (*forget)(void *arg, struct control_change *change);
+    uint64_t (*in_force)(void *arg);
+    /* A sentence for /readyz: what the configuration says and only a restart brings; NULL: nothing. */
+    const char *(*note)(void *arg);
+    /* The kept versions, the newest first; returns how many were written. */
+    unsigned (*versions)(void *arg, struct control_version *ret_versions, unsigned max);
+    /* The configuration of a version as people would write it: all files, one after the other, each after a line
+     * "# FILE". free() it. ERR_NOT_FOUND. */
+    err (*version_text)(void *arg, uint64_t number, char **ret_text, size_t *ret_len);
+    /* What the API made of a tenant, to give it back; ERR_NOT_FOUND: none of the API's. free() it. */
+    err (*tenant_text)(void *arg, slice name, char **ret_text, size_t *ret_len);
+    /* A line for the audit log: a JSON object with number, time_ms, who, what and these members (without braces; 1.5 KiB at
+     * most), flushed soon. */
+    void (*audit)(void *arg, slice who, const char *what, slice details);
+    /* The first lines of the audit log behind `since`, as JSON objects, one a line; free() it. */
+    err (*audit_read)(void *arg, uint64_t since, unsigned max, char **ret_text, size_t *ret_len);
+    /* What is kept under that name in the state directory, whole, 0600: tokens.json. */
+    err (*state_read)(void *arg, const char *name, char **ret_text, size_t *ret_len);
+    err (*state_write)(void *arg, const char *name, slice text);
+};
+
+#endif

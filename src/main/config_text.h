@@ -1,0 +1,50 @@
+/* config_text: the texts that a configuration is made of: the file of --config with what it includes, and the tenants that
+ * the API made. Changed by copies: a candidate is put together, read and checked, and takes the place of the one in force
+ * or is dropped. */
+#ifndef WARP_MAIN_CONFIG_TEXT_H
+#define WARP_MAIN_CONFIG_TEXT_H
+
+#include "conf/settings.h"
+#include "main/state.h"
+
+struct api_tenant {
+    char name[CONF_NAME_MAX + 1];
+    char *text; /* the value of tenants.NAME */
+    size_t len;
+};
+
+struct config_text {
+    char *base; /* a bundle of files; NULL: there is no file */
+    size_t base_len;
+    struct api_tenant *tenants; /* in the order of their names */
+    unsigned tenant_count;
+};
+
+void config_text_done(struct config_text *text);
+MUST_USE err config_text_copy(const struct config_text *text, struct config_text *ret_text);
+/* What --config names, read now; path NULL: nothing. Problems are in report. The tenants stay as they are. */
+MUST_USE err config_text_read_files(struct config_text *text, const char *path, struct conf_report *report);
+/* The API's tenants of the state directory. A file that cannot be read is left out, and said. */
+MUST_USE err config_text_read_state(struct config_text *text, const struct state *state);
+/* The state directory has the tenants of `text`, where it had those of `before`. */
+void config_text_write_state(const struct config_text *text, const struct config_text *before, const struct state *state);
+MUST_USE err config_text_put(struct config_text *text, slice name, slice tenant);
+/* False: the API has made none of that name. */
+bool config_text_remove(struct config_text *text, slice name);
+const struct api_tenant *config_text_tenant(const struct config_text *text, slice name);
+
+/* What the process was started with. */
+struct config_start {
+    int argc; /* of `warp run` */
+    char **argv;
+    char *const *environment;
+    char *path; /* of --config; NULL: none */
+};
+/* Reads it all. ERR_INVALID: report says what is wrong. */
+MUST_USE err config_text_settings(const struct config_text *text, const struct config_start *start, struct conf_report *report,
+                                  struct settings **ret_settings);
+/* As one text, and back. free() it. */
+MUST_USE err config_text_write(const struct settings *settings, char **ret_bytes, size_t *ret_len);
+MUST_USE err config_text_of(slice bytes, struct conf_report *report, struct config_text *ret_text);
+
+#endif

@@ -1,0 +1,34 @@
+/* node_tenants: a set of tenants with their origins, from settings.
+ *
+ * What a tenant's settings do not change across a reload, its origins keep: health, connections, counters. */
+#ifndef WARP_MAIN_NODE_TENANTS_H
+#define WARP_MAIN_NODE_TENANTS_H
+
+#include "conf/settings.h"
+#include "origin/origin.h"
+#include "stat/metrics.h"
+#include "store/storage.h"
+#include "tenant/registry.h"
+#include "tenant/tenant.h"
+
+#define NODE_TENANTS_MESSAGE_BYTES 1024u
+
+struct node_tenants_config {
+    const struct settings *settings; /* until the set is released */
+    void (*release)(void *settings); /* may be NULL: the settings stay the caller's */
+    slice demo_url;                  /* the origin where none is named; empty: that is an error */
+    struct tenant_registry *registry;
+    const struct tenants *before;    /* the set it takes the place of; may be NULL */
+    int64_t wall_s;
+};
+
+/* On error message says which setting is wrong, and how. */
+MUST_USE err node_tenants_new(const struct node_tenants_config *config, char *message, size_t message_size,
+                              struct tenants **ret_tenants);
+/* What each tenant may have of each tier and of its origins at a time, as its settings say; who is in `before` alone (may be NULL) has no limits any more,
+ * and no guarantee. Any thread. */
+void node_tenants_quotas(struct tenants *tenants, const struct tenants *before, struct storage *storage);
+/* Names for all tenants and origins: before anything is counted for them. */
+MUST_USE err node_tenants_metrics(struct tenants *tenants, struct metrics *metrics);
+
+#endif

@@ -1,0 +1,102 @@
+#include "main/state.h"
+
+#include "base/log.h"
+#include "main/node_store.h"
+#include "os/os.h"
+#include "os/process.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PATH_BYTES 1024u
+
+/* Where the cache is, or the admin token where there is none. */
+static bool state_base(const struct config *config, char *ret_dir, size_t size)
+{
+    const char *cache = config->cache_dir.count > 0 ? config->cache_dir.items[0] : NULL;
+
+    if (cache == NULL)
+        return cache_dir_default(ret_dir, size);
+    if (strcmp(cache, "none") != 0 && !os_path_is_device(cache))
+        return cache_dir_is_usable(cache, "", ret_dir, size);
+    return cache_dir_is_usable(os_environment("XDG_RUNTIME_DIR"), "", ret_dir, size) ||
+           cache_dir_is_usable("/run/warp", "", ret_dir, size);
+}
+
+void state_open(struct state *state, const struct config *config)
+{
+    char base[STATE_DIR_BYTES - 8];
+
+    state->dir[0] = '\0';
+    if (config->state_dir != NULL)
+        snprintf(state->dir, sizeof(state->dir), "%s", strlen(config->state_dir) < sizeof(state->dir) ? config->state_dir : "");
+    else if (state_base(config, base, sizeof(base)))
+        snprintf(state->dir, sizeof(state->dir), "%s/state", base);
+}
+
+err state_path(const struct state *state, const char *name, char *ret_path, size_t size)
+{
+    ENSURE(state->dir[0] != '\0', NOT_FOUND);
+    ENSURE((size_t)snprintf(ret_path, size, "%s/%s", state->dir, name) < size, INVALID);
+    return ERR_OK;
+}
+
+static bool is_not_there(err result)
+{
+    return result.code == ERR_NOT_FOUND;
+}
+
+err state_read(const struct state *state, const char *name, char **ret_text, size_t *ret_len)
+{
+    char path[PATH_BYTES];
+
+    TRY(state_path(state, name, path, sizeof(path)));
+    return os_file_read(path, STATE_FILE_BYTES_MAX, ret_text, ret_len);
+}
+
+MUST_USE static err write_at(const struct state *state, const char *name, slice text)
+{
+    char path[PATH_BYTES], dir[PATH_BYTES];
+    char *end;
+
+    TRY(state_path(state, name, path, sizeof(path)));
+    memcpy(dir, path, sizeof(dir));
+    end = strrchr(dir, '/');
+    *end = '\0';
+    TRY(os_dir_make(dir, 0700));
+    return os_file_write(path, text, 0600);
+}
+
+err state_write(const struct state *state, const char *name, slice text)
+{
+    err result = write_at(state, name, text);
+
+    if (is_not_there(result))
+        log_warn("%s cannot be kept across a restart: no directory for it can be written (--state-dir names one)", name);
+    else if (!err_is_ok(result))
+        log_warn("%s/%s: %s; it is not kept across a restart", state->dir, name, err_text(result));
+    return result;
+}
+
+void state_remove(const struct state *state, const char *name)
+{
+    char path[PATH_BYTES];
+    err result = state_path(state, name, path, sizeof(path));
+
+    if (err_is_ok(result))
+        result = os_file_remove(path);
+    if (!err_is_ok(result) && !is_not_there(result))
+        log_warn("%s/%s: cannot be removed: %s", state->dir, name, err_text(result));
+}
+
+err state_names(const struct state *state, const char *dir, char ***ret_names, unsigned *ret_count)
+{
+    char path[PATH_BYTES];
+    err result = state_path(state, dir, path, sizeof(path));
+
+    *ret_names = NULL;
+    *ret_count = 0;
+    if (err_is_ok(result))
+        result = os_dir_names(path, ret_names, ret_count);
+    return is_not_there(result) ? ERR_OK : result;
+}

@@ -1,0 +1,246 @@
+"""The configuration is changed while WARP runs: the new one, or the old one and the reasons; nothing is lost on the way."""
+import json
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+from client import Client
+from tenants import FRESH, Site, tenant
+from wait import until
+from warp import free_port
+
+
+@pytest.fixture
+def site(start_warp, tmp_path):
+    return lambda config, **options: Site(start_warp, tmp_path / "warp.yaml", config, **options)
+
+
+@pytest.fixture
+def kept(origins):
+    origin = origins()
+    origin.serve(lambda seen: seen.answer(200, FRESH, f"{seen.headers.get('Host')} {seen.target}"))
+    return origin
+
+
+def with_hosts(origin, *hosts, **more):
+    return {**more, "tenants": {"shop": tenant(origin, *hosts)}}
+
+
+def listens(port):
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+# ---- the new one, or the old one --------------------------------------------------------------------------------------
+
+
+def test_a_bad_one_is_refused_with_the_line(site, kept):
+    shop = site(with_hosts(kept, "a.test"))
+    assert shop.get("a.test/").status == 200
+    shop.reload("tenants:\n  shop:\n    hosts: b.test\n    orgins: x\n", result="failure")
+    assert f"{shop.path}:4:5: tenants.shop.orgins: unknown setting; did you mean origins?" in shop.warp.stderr()
+    assert shop.get("a.test/").is_hit and shop.get("b.test/").status == 421
+    shop.reload(with_hosts(kept, "b.test"))
+    assert shop.get("a.test/").status == 421 and shop.get("b.test/").status == 200
+
+
+@pytest.mark.parametrize("config, reason", [
+    ("tenants: {a: {hosts: a.test, origins: 'ftp://x'}}", "a.origins"),
+    ("a: [", "yaml"),
+    ("tenants: {a: {hosts: a.test, origins: 'https://x', origin-ca: /nowhere/ca.pem}}", "/nowhere/ca.pem"),
+    ("listen-tls: ['127.0.0.1:0']\norigin: http://127.0.0.1:1", "needs a certificate"),
+])
+def test_whatever_is_wrong_changes_nothing(site, kept, config, reason):
+    shop = site(with_hosts(kept, "a.test"))
+    assert shop.get("a.test/").status == 200
+    shop.reload(config, result="failure")
+    assert reason in shop.warp.stderr()
+    assert shop.get("a.test/").is_hit
+
+
+def test_the_file_is_gone(site, kept):
+    shop = site(with_hosts(kept, "a.test"))
+    shop.path.unlink()
+    shop.reload(result="failure")
+    assert str(shop.path) in shop.warp.stderr()
+    assert shop.get("a.test/").status == 200
+
+
+def test_what_only_a_restart_changes_is_said(site, kept):
+    shop = site(with_hosts(kept, "a.test"))
+    shop.reload(with_hosts(kept, "a.test", **{"drain-timeout": "5s"}))
+    note = "drain-timeout: changed in the configuration, in force after a restart"
+    assert note in shop.warp.stderr()
+    assert until(lambda: json.loads(shop.warp.admin("GET", "/readyz").body)["reasons"], "a reason") == [note]
+    shop.reload(with_hosts(kept, "a.test"))
+    until(lambda: not json.loads(shop.warp.admin("GET", "/readyz").body)["reasons"], "none any more")
+
+
+# ---- nothing is lost ----------------------------------------------------------------------------------------------------
+
+
+def test_kept_connections_see_the_new_one(site, kept):
+    shop = site(with_hosts(kept, "a.test"))
+    with shop.warp.client() as client:
+        assert client.get("/", host="a.test").status == 200
+        assert client.get("/", host="b.test").status == 421
+        shop.reload(with_hosts(kept, "a.test", "b.test"))
+        assert client.get("/", host="b.test").status == 200
+        assert client.get("/", host="a.test").is_hit
+    assert len(kept.connections) == 1 # the origin's connections are kept as well
+
+
+def test_a_request_under_way_ends_as_it_began(site, origins):
+    origin = origins()
+    shop = site(with_hosts(origin, "a.test"))
+    with shop.warp.client() as client:
+        client.request("/slow", host="a.test")
+        exchange = origin.expect("/slow")
+        shop.reload(with_hosts("http://127.0.0.1:1", "b.test"))
+        assert shop.get("a.test/").status == 421
+        exchange.answer(200, FRESH, b"late")
+        response = client.read_response()
+        assert response.status == 200 and response.body == b"late"
+
+
+@pytest.mark.threads
+def test_reloads_under_load(site, kept):
+    """Good ones, others and bad ones: no request fails, no connection is closed, every object stays."""
+    rounds = int(os.environ.get("WARP_TEST_RELOADS", "200"))
+    configs = [with_hosts(kept, "a.test", "b.test"), with_hosts(kept, "a.test"), {**with_hosts(kept, "a.test"), "log-level": "debug"}]
+    shop = site(configs[0], workers=2)
+    over, problems, counts = threading.Event(), [], []
+
+    def load(stays):
+        count = 0
+        try:
+            while not over.is_set():
+                with shop.warp.client() as client:
+                    for i in range(1 << 30 if stays else 3):
+                        if over.is_set():
+                            break
+                        target = f"/{i % 50}"
+                        response = client.get(target, host="a.test")
+                        assert response.status == 200 and response.body == f"a.test {target}".encode(), response
+                        count += 1
+        except Exception as problem:  # noqa: BLE001
+            problems.append(problem)
+        counts.append(count)
+
+    for i in range(50):
+        assert shop.get(f"a.test/{i}").status == 200
+    fetched = kept.count
+    threads = [threading.Thread(target=load, args=(i % 2 == 0,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for i in range(rounds):
+        if i % 10 == 9:
+            shop.reload("tenants: [", result="failure")
+        else:
+            shop.reload(configs[i % len(configs)])
+        if problems:
+            break
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert problems == [] and all(counts)
+    assert kept.count == fetched # every one of them was a hit
+    assert shop.reloads() == rounds - rounds // 10 and shop.reloads("failure") == rounds // 10
+
+
+# ---- listeners and certificates -------------------------------------------------------------------------------------------
+
+
+def test_a_flag_goes_before_the_file(site, kept):
+    shop = site(with_hosts(kept, "a.test"), workers=2)
+    own, more = f"127.0.0.1:{shop.warp.port}", free_port()
+    argv_listens = shop.warp.argv[shop.warp.argv.index("--listen") + 1]
+    assert argv_listens == own
+    # a flag goes before the file: what it names stays
+    shop.reload(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{more}"]))
+    assert listens(shop.warp.port) and not listens(more)
+
+
+@pytest.fixture
+def files_only(start_warp, tmp_path):
+    """A WARP whose listeners are the file's."""
+    def start(config, port, **options):
+        shop = Site.__new__(Site)
+        shop.path = tmp_path / "warp.yaml"
+        shop.write({**config, "listen": [f"127.0.0.1:{port}"]})
+
+        def without_listen(warp):
+            at = warp.argv.index("--listen")
+            del warp.argv[at:at + 2]
+            warp.port = port
+
+        shop.warp = start_warp(args=("--config", str(shop.path)), change=without_listen, **options)
+        return shop
+
+    return start
+
+
+def test_listeners_of_the_file(files_only, kept):
+    first, second = free_port(), free_port()
+    shop = files_only(with_hosts(kept, "a.test"), first, workers=2)
+    with Client(first) as client:
+        assert client.get("/", host="a.test").status == 200
+        shop.reload(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{first}", f"127.0.0.1:{second}"]))
+        for _ in range(8): # both threads
+            with Client(second) as other:
+                assert other.get("/", host="a.test").is_hit
+        shop.reload(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{second}"]))
+        until(lambda: not listens(first), "the first one closed")
+        assert client.get("/", host="a.test").is_hit # who is connected stays so
+    shop.warp.port = second
+    shop.warp.may_lose_workers = True
+    os.kill(shop.warp.worker_pid(), signal.SIGKILL)
+    until(lambda: listens(second) and shop.warp._is_up(), "another worker process on it")
+    assert shop.get("a.test/").status == 200 and not listens(first)
+
+
+def test_a_taken_address_is_refused(files_only, kept):
+    first = free_port()
+    shop = files_only(with_hosts(kept, "a.test"), first)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        shop.reload(with_hosts(kept, "b.test", listen=[f"127.0.0.1:{first}", f"127.0.0.1:{port}"]), result="failure")
+    assert f"listen: 127.0.0.1:{port}: cannot listen there: Address already in use" in shop.warp.stderr()
+    assert shop.get("a.test/").status == 200 and shop.get("b.test/").status == 421
+
+
+# ---- restarts ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_crash_keeps_what_was_in_force(site, kept, tmp_path):
+    shop = site(with_hosts(kept, "a.test"), cache=("--cache-dir", str(tmp_path / "cache"), "--cache-size", "32m"))
+    shop.reload(with_hosts(kept, "b.test"))
+    shop.write("tenants: [") # half written
+    shop.warp.may_lose_workers = True
+    old = shop.warp.worker_pid()
+    os.kill(old, signal.SIGKILL)
+    until(lambda: old not in shop.warp.children() and len(shop.warp.children()) == 1, "another worker process")
+    until(shop.warp._is_up, "healthy again")
+    assert shop.get("b.test/").status == 200 and shop.get("a.test/").status == 421
+
+
+def test_ids_survive_a_restart(start_warp, kept, tmp_path):
+    """What is stored for a tenant stays that tenant's, in whatever order tenants come and go."""
+    cache = ("--cache-dir", str(tmp_path / "cache"), "--cache-size", "32m")
+    path = tmp_path / "warp.yaml"
+    first = Site(start_warp, path, {"tenants": {"a": tenant(kept, "a.test"), "b": tenant(kept, "b.test")}}, cache=cache)
+    for host in ("a.test", "b.test"):
+        assert first.get(f"{host}/x").status == 200
+    first.warp.stop()
+    again = Site(start_warp, path, {"tenants": {"c": tenant(kept, "c.test"), "b": tenant(kept, "b.test", "a.test")}}, cache=cache)
+    until(lambda: again.warp.metric("warp_store_recovering", tier="disk") == 0, "recovered")
+    assert again.get("b.test/x").is_hit
+    assert not again.get("a.test/x").is_hit # it was a's
+    assert not again.get("c.test/x").is_hit
+    lines = (tmp_path / "cache/state/tenants.registry").read_text().splitlines()
+    assert [line.split()[3] for line in lines[1:]] == ["a", "b", "c"]

@@ -1,0 +1,157 @@
+/* Patterns, paths as rules see them, ranges of addresses. */
+#include "tenant/pattern.h"
+
+#define YES true
+#define NO  false
+
+static void test_patterns(void **state)
+{
+    static const struct {
+        const char *pattern, *text;
+        bool matches;
+    } cases[] = {
+        {"", "", YES},        {"", "a", NO},         {"*", "", YES},         {"*", "any/thing", YES}, {"a", "a", YES},
+        {"a", "b", NO},       {"a*", "a", YES},      {"a*", "abc", YES},     {"a*c", "abc", YES},     {"a*c", "ab", NO},
+        {"*json*", "application/json; q=1", YES},    {"*json*", "text/html", NO},
+        {"*a*b*", "xxaxxbxx", YES},                  {"*a*b", "xaxbxa", NO}, {"*aab", "aaaaab", YES},
+        {"a**b", "ab", YES},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (pattern_matches(slice_str(cases[i].pattern), slice_str(cases[i].text)) != cases[i].matches)
+            fail_msg("\"%s\" and \"%s\"", cases[i].pattern, cases[i].text);
+}
+
+static void test_paths(void **state)
+{
+    static const struct {
+        const char *pattern, *path;
+        bool matches;
+    } cases[] = {
+        {"/", "/", YES},
+        {"/", "/a", NO},
+        {"/a", "/ab", NO},
+        {"/**", "/", YES},
+        {"/**", "/a/b/c", YES},
+        {"/static/**", "/static/", YES},
+        {"/static/**", "/static/a/b.css", YES},
+        {"/static/**", "/static", NO},
+        {"/static/**", "/stati", NO},
+        {"/*", "/a", YES},
+        {"/*", "/a/b", NO},
+        {"/*/b", "/a/b", YES},
+        {"/*/b", "/a/c/b", NO},
+        {"/**/b", "/a/c/b", YES},
+        {"/**/b", "/b", NO},
+        {"/**b", "/b", YES},
+        {"/**.css", "/a/b/x.css", YES},
+        {"/**.css", "/a/b/x.css/y", NO},
+        {"/*.css", "/a/x.css", NO},
+        {"/*.css", "/x.css", YES},
+        {"/**/*.js", "/a/b/c.js", YES},
+        {"/**/*.js", "/a/b/c.js/d", NO},
+        {"/a*/b*", "/ax/by", YES},
+        {"/a*/b*", "/ax/c/by", NO},
+        {"/**/v*/**/x", "/api/v1/q/r/x", YES},
+        {"/**/v*/**/x", "/api/v1/q/r/y", NO},
+        {"/a***b", "/a/x/b", YES},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (path_matches(slice_str(cases[i].pattern), slice_str(cases[i].path)) != cases[i].matches)
+            fail_msg("\"%s\" and \"%s\"", cases[i].pattern, cases[i].path);
+}
+
+/* The longest pattern against a long path that nearly matches: places are counted, not ways. */
+static void test_a_hostile_path_ends(void **state)
+{
+    char pattern[CONF_PATTERN_MAX + 1], path[8192];
+    (void)state;
+
+    pattern[0] = '/';
+    for (unsigned i = 1; i + 3 < CONF_PATTERN_MAX; i += 3)
+        memcpy(pattern + i, "**a", 3);
+    memset(path, 'a', sizeof(path));
+    path[0] = '/';
+    size_t len = 1 + (CONF_PATTERN_MAX - 4) / 3 * 3;
+    pattern[len++] = 'b';
+    assert_true(len <= CONF_PATTERN_MAX);
+    assert_false(path_matches(slice_of(pattern, len), slice_of(path, sizeof(path))));
+    path[sizeof(path) - 1] = 'b';
+    assert_true(path_matches(slice_of(pattern, len), slice_of(path, sizeof(path))));
+}
+
+static void test_paths_as_rules_see_them(void **state)
+{
+    static const struct {
+        const char *target, *path;
+    } cases[] = {
+        {"/", "/"},
+        {"/a?b=/../c", "/a"},
+        {"/%61dmin", "/admin"},
+        {"/%7Euser", "/~user"},
+        {"/%2f%2e%2e%2fx", "/%2F..%2Fx"}, /* an encoded slash divides nothing */
+        {"/a%", "/a%"},
+        {"/a%4", "/a%4"},
+        {"/a%zz", "/a%zz"},
+        {"//admin", "/admin"},
+        {"/a//b///c", "/a/b/c"},
+        {"/a/./b", "/a/b"},
+        {"/a/../b", "/b"},
+        {"/a/b/..", "/a/"},
+        {"/a/.", "/a/"},
+        {"/../../a", "/a"},
+        {"/..", "/"},
+        {"/%2e%2e/a", "/a"},
+        {"/static/%2e%2e/admin", "/admin"},
+        {"/a/...", "/a/..."},
+        {"/.well-known/x", "/.well-known/x"},
+        {"/a/", "/a/"},
+        {"/a//", "/a/"},
+        {"*", "*"},
+    };
+    struct arena arena;
+    (void)state;
+
+    arena_init(&arena, NULL, 0, 0);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        slice path = path_of_target(&arena, slice_str(cases[i].target));
+        if (!slice_eq(path, slice_str(cases[i].path)))
+            fail_msg("%s: %.*s, not %s", cases[i].target, SLICE_ARG(path), cases[i].path);
+    }
+    arena_done(&arena);
+}
+
+static void test_ranges(void **state)
+{
+    struct conf_range ten = {.address = {[10] = 0xff, [11] = 0xff, [12] = 10}, .bits = 96 + 8};
+    struct conf_range seven = {.address = {0x20, 0x01, 0x0d, 0xb8, 0x80}, .bits = 33}, all = {.bits = 0};
+    uint8_t inside[16] = {[10] = 0xff, [11] = 0xff, [12] = 10, [13] = 200}, outside[16] = {[10] = 0xff, [11] = 0xff, [12] = 11};
+    uint8_t six[16] = {0x20, 0x01, 0x0d, 0xb8, 0xff}, other[16] = {0x20, 0x01, 0x0d, 0xb8, 0x7f};
+    (void)state;
+
+    assert_true(range_holds(&ten, inside));
+    assert_false(range_holds(&ten, outside));
+    assert_false(range_holds(&ten, six));
+    assert_true(range_holds(&seven, six));
+    assert_false(range_holds(&seven, other));
+    assert_true(range_holds(&all, six) && range_holds(&all, inside));
+    ten = (struct conf_range){.bits = 128};
+    memcpy(ten.address, inside, 16);
+    assert_true(range_holds(&ten, inside));
+    assert_false(range_holds(&ten, outside));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_a_hostile_path_ends),
+        cmocka_unit_test(test_paths_as_rules_see_them),
+        cmocka_unit_test(test_ranges),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
