@@ -370,9 +370,9 @@ def test_tokens_made_listed_revoked(start_api):
 
 def test_tokens_outlive_a_restart(start_api):
     api = start_api(TWO)
-    token = api.make_token("ci", "read")
     gone = api.make_token("gone", "read")
     api.change("DELETE", "tokens/gone")
+    token = api.make_token("ci", "read")  # the last change: written by itself
     api.warp.stop()
     api = start_api()
     assert len(api.as_(token).get("tenants")["tenants"]) == 2
