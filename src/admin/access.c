@@ -19,20 +19,33 @@ static void refuse(struct admin_request *request, enum admin_refusal refusal, ui
 
 /* ---- who ---------------------------------------------------------------------------------------------------------- */
 
+static bool token_find(const struct admin_context *context, slice bearer, struct token *ret_token)
+{
+    uint8_t hash[DIGEST_SHA256_BYTES];
+
+    return bearer.data != NULL && digest_sha256(bearer, hash) && tokens_find(context->tokens, hash, os_wall_ms(), ret_token);
+}
+
+bool admin_bearer_may(const struct admin_context *context, slice bearer, enum token_right right, const struct tenant *tenant)
+{
+    struct token token;
+
+    return bearer_is(bearer, slice_str(context->token)) ||
+           (token_find(context, bearer, &token) && token_allows(&token, right, tenant->name));
+}
+
 static bool bearer_find(struct admin_request *request)
 {
     struct admin_context *context = request->context;
-    uint8_t hash[DIGEST_SHA256_BYTES];
     struct token *token = arena_alloc(&request->arena, sizeof(*token));
-    slice text;
+    slice bearer = bearer_of(&request->request.fields);
 
-    if (bearer_matches(&request->request.fields, slice_str(context->token))) {
+    if (bearer_is(bearer, slice_str(context->token))) {
         request->identity = ADMIN_EVERYTHING;
         request->who = SLICE("admin");
         return true;
     }
-    if (token == NULL || context->tokens == NULL || (text = bearer_of(&request->request.fields)).data == NULL || !digest_sha256(text, hash) ||
-        !tokens_find(context->tokens, hash, loop_wall_ms(context->loop), token))
+    if (token == NULL || !token_find(context, bearer, token))
         return false;
     request->identity = ADMIN_BEARER;
     request->token = token;
@@ -81,17 +94,6 @@ bool admin_identify(struct admin_request *request)
         return bearer_check(request);
     refuse(request, ADMIN_REFUSED_NO_TOKEN, 401, "a bearer token is needed: Authorization: Bearer TOKEN");
     return false;
-}
-
-bool admin_bearer_may(const struct admin_context *context, slice bearer, enum token_right right, const struct tenant *tenant)
-{
-    uint8_t hash[DIGEST_SHA256_BYTES];
-    struct token token;
-
-    if (bearer_is(bearer, slice_str(context->token)))
-        return true;
-    return bearer.data != NULL && context->tokens != NULL && digest_sha256(bearer, hash) &&
-           tokens_find(context->tokens, hash, os_wall_ms(), &token) && token_allows(&token, right, tenant->name);
 }
 
 /* ---- what --------------------------------------------------------------------------------------------------------- */

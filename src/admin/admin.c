@@ -28,6 +28,8 @@ void admin_readyz(struct admin_request *request)
         json_array_append_new(notes, json_string(disk_note(request->context->disk, i)));
     if (request->context->tokens_are_damaged)
         json_array_append_new(notes, json_string("tokens.json in the state directory is damaged: there are no tokens but the admin's"));
+    if (request->context->control != NULL && request->context->control->note(request->context->control_arg) != NULL)
+        json_array_append_new(notes, json_string(request->context->control->note(request->context->control_arg)));
     admin_answer_json(request, readiness == ADMIN_READY ? 200 : 503,
                       json_pack("{s:s, s:o}", "status", words[readiness], "reasons", notes));
 }

@@ -45,7 +45,7 @@ struct admin_context {
     const char *token;
     const char *version;
     struct refresher *refresher; /* for soft purges; NULL: nothing is fetched again */
-    struct list walks;           /* of purges, over what is stored: admin_walks_open */
+    struct list walks;           /* of purges, over what is stored: see admin_open */
     unsigned walk_count;
     _Atomic uint64_t walks_refused;
     const char *const *notes; /* sentences for /readyz: what is degraded */
@@ -63,14 +63,12 @@ struct admin_context {
     bool tokens_are_damaged; /* their file says nothing that can be understood: it is left alone */
 };
 
-/* When all above is set, before the first request: reads the tokens. */
+/* Before the first request, and behind the last one. */
 MUST_USE err admin_open(struct admin_context *context);
+/* When the control is there: reads the tokens. */
+MUST_USE err admin_start(struct admin_context *context);
 void admin_close(struct admin_context *context);
-/* Walks of purges over what is stored: worker 0, before its first request, and while what its fills work with is there. */
-void admin_walks_open(struct admin_context *context);
-void admin_walks_close(struct admin_context *context);
-
-/* May whoever shows that token do that for the tenant? For PURGE on the data listeners: any thread. */
+/* May whoever has that token (data NULL: none) do that for the tenant? Any thread. */
 MUST_USE bool admin_bearer_may(const struct admin_context *context, slice bearer, enum token_right right, const struct tenant *tenant);
 
 extern const struct server_events admin_events;

@@ -62,6 +62,8 @@ struct control_ops {
     /* Its asker has gone: the change goes on, done is not called. */
     void (*forget)(void *arg, struct control_change *change);
     uint64_t (*in_force)(void *arg);
+    /* A sentence for /readyz: what the configuration says and only a restart brings; NULL: nothing. */
+    const char *(*note)(void *arg);
     /* The kept versions, the newest first; returns how many were written. */
     unsigned (*versions)(void *arg, struct control_version *ret_versions, unsigned max);
     /* The configuration of a version as people would write it: all files, one after the other, each after a line

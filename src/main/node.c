@@ -367,7 +367,7 @@ static void signals_ready(struct os_watch *watch, uint32_t which)
 
 /* ---- one thread ---------------------------------------------------------------------------------------------------- */
 
-/* For PURGE on the data listeners. Any thread. */
+/* For PURGE on the data listeners. */
 static bool may_purge(void *arg, slice bearer, const struct tenant *tenant)
 {
     const struct node *node = arg;
@@ -446,7 +446,7 @@ static err worker_servers(struct worker *worker)
     worker->node->admin.block = worker->txns.metrics;
     refresher_init(&worker->node->refresher, &worker->fills, &worker->txns.view);
     worker->node->admin.refresher = &worker->node->refresher;
-    admin_walks_open(&worker->node->admin);
+    TRY(admin_open(&worker->node->admin));
     config.events = &admin_events;
     config.context = &worker->node->admin;
     config.metrics = NULL;
@@ -508,7 +508,7 @@ static void worker_done(struct worker *worker)
     worker->server = server_free(worker->server);
     worker->admin_server = server_free(worker->admin_server);
     if (worker->index == 0)
-        admin_walks_close(&worker->node->admin);
+        admin_close(&worker->node->admin);
     if (worker->node != NULL)
         node_tls_leave(worker->node->tls, worker->index);
     txn_context_done(&worker->txns);
@@ -725,7 +725,7 @@ static err node_start(struct node *node)
     TRY(node_store_start(&node->store));
     node_tls_started(node->tls);
     TRY(node_start_control(node));
-    TRY(admin_open(&node->admin)); /* what the control keeps is there */
+    TRY(admin_start(&node->admin));
     for (unsigned i = 1; i < count; i++) {
         char name[16];
         snprintf(name, sizeof(name), "warp-%u", i);
@@ -749,7 +749,6 @@ static void node_close(struct node *node)
     for (unsigned i = 0; i < node->plan->workers; i++)
         worker_done(&node->workers[i]);
     free(node->workers);
-    admin_close(&node->admin);
     node_tls_free(node->tls);
     node_control_free(node->control);
     if (node->access != NULL)

@@ -884,6 +884,13 @@ static uint64_t ops_in_force(void *arg)
     return atomic_load(&control->version);
 }
 
+static const char *ops_note(void *arg)
+{
+    struct node_control *control = arg;
+
+    return control->shown_note[0] != '\0' ? control->shown_note : NULL;
+}
+
 static unsigned ops_versions(void *arg, struct control_version *ret_versions, unsigned max)
 {
     struct node_control *control = arg;
@@ -1056,6 +1063,7 @@ const struct control_ops node_control_ops = {
     .submit = ops_submit,
     .forget = ops_forget,
     .in_force = ops_in_force,
+    .note = ops_note,
     .versions = ops_versions,
     .version_text = ops_version_text,
     .tenant_text = ops_tenant_text,
@@ -1084,11 +1092,6 @@ void node_control_collect(void *arg, enum metric metric, struct metrics_writer *
         return;
     metrics_emit(writer, (slice[]){SLICE("success")}, (double)atomic_load(&control->successes));
     metrics_emit(writer, (slice[]){SLICE("failure")}, (double)atomic_load(&control->failures));
-}
-
-const char *node_control_note(struct node_control *control)
-{
-    return control->shown_note[0] != '\0' ? control->shown_note : NULL;
 }
 
 /* ---- life ----------------------------------------------------------------------------------------------------------- */
