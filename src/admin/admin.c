@@ -60,11 +60,19 @@ err admin_open(struct admin_context *context)
 {
     TRY(client_buckets_new(&context->failures));
     TRY(tokens_new(&context->tokens));
+    admin_purge_open(context);
+    return ERR_OK;
+}
+
+err admin_start(struct admin_context *context)
+{
     return admin_tokens_read(context);
 }
 
 void admin_close(struct admin_context *context)
 {
+    if (context->tokens != NULL)
+        admin_purge_close(context);
     context->failures = client_buckets_unref(context->failures);
     context->tokens = tokens_free(context->tokens);
 }

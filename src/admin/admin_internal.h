@@ -122,6 +122,9 @@ MUST_USE err admin_tokens_read(struct admin_context *context);
 void admin_tokens_turn(struct admin_context *context);
 json_t *admin_origin_json(const struct admin_context *context, const struct tenant *tenant, unsigned i);
 json_t *admin_usage_json(const struct admin_context *context, const struct tenant *tenant);
+/* The purges' part of admin_open and admin_close. */
+void admin_purge_open(struct admin_context *context);
+void admin_purge_close(struct admin_context *context);
 void admin_purge_abandon(struct admin_request *request); /* its client has gone: the purges act all the same */
 
 #endif
