@@ -10,6 +10,7 @@
 #   make bench    install the peers, compare (docs/benchmarks.md): ARGS='--only hit-1k --servers warp-epoll,nginx'
 #   make bench-store    what threads do to each other in the store: counters, and instructions of a hit
 #   make bench-disk     millions of objects on a disk: memory, restarts, a kill, the purge of a tag
+#   make bench-flood    a tenant's hit ratio while another asks for unique URLs as fast as it can
 #   make profile  where the time and the instructions of a hit go (docs/performance.md)
 #   make fmt      clang-format over the sources
 SHELL := /bin/bash
@@ -19,7 +20,7 @@ TIME  ?= 60
 T     ?= h1_request
 PY    := /usr/bin/python3
 
-.PHONY: all run test check asan tsan sim fuzz bench bench-disk bench-store profile fmt deps clean
+.PHONY: all run test check asan tsan sim fuzz bench bench-disk bench-flood bench-store profile fmt deps clean
 
 all: build/release/build.ninja
 	ninja -C build/release src/main/warp warp-sim
@@ -81,6 +82,10 @@ profile:
 bench-disk: all
 	ninja -C build/release bench-tools
 	$(PY) tests/bench/disk_many.py $(ARGS)
+
+bench-flood: all
+	ninja -C build/release bench-tools
+	$(PY) tests/bench/flood.py $(ARGS)
 
 bench-store: build/release/build.ninja
 	ninja -C build/release tests/bench/store_threads tests/bench/store_lookup

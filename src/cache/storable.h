@@ -31,7 +31,8 @@
     X(RULE, "rule", "a rule of the tenant turns the cache off")                                              \
     X(VARIANT_MISMATCH, "variant-mismatch", "changed Vary while it was fetched")                             \
     X(PURGED, "purged", "purged while it was fetched")                                                       \
-    X(STORE, "store", "the store refused it (admission, quota, error)")
+    X(QUOTA, "quota", "the tenant has its share of the store (soft: until it is asked for twice)")               \
+    X(STORE, "store", "the store refused it (admission, error)")
 
 enum not_stored {
 #define X(name, word, text) NOT_STORED_##name,

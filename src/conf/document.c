@@ -19,16 +19,18 @@ static_assert(CONF_FILES_MAX < UINT16_MAX && (VISITED_SLOTS & (VISITED_SLOTS - 1
 err conf_document_new(struct conf_document **ret_document)
 {
     struct conf_document *document = calloc(1, sizeof(*document));
-    struct arena *arena = malloc(sizeof(*arena));
+    struct arena *arena = malloc(2 * sizeof(*arena));
 
     if (document == NULL || arena == NULL) {
         free(document);
         free(arena);
         return ERR(MEMORY);
     }
-    arena_init(arena, NULL, 0, CONF_DOCUMENT_MEMORY);
-    document->arena = arena;
-    document->root = arena_zalloc(arena, sizeof(*document->root));
+    document->arena = &arena[0];
+    document->nodes = &arena[1];
+    arena_init(document->arena, NULL, 0, CONF_DOCUMENT_MEMORY);
+    arena_init(document->nodes, NULL, 0, CONF_DOCUMENT_MEMORY);
+    document->root = arena_zalloc(document->nodes, sizeof(*document->root));
     if (document->root == NULL) {
         conf_document_free(document);
         return ERR(MEMORY);
@@ -46,10 +48,18 @@ struct conf_document *conf_document_free(struct conf_document *document)
     for (uint32_t i = 0; i < document->file_count; i++)
         free((char *)document->files[i].text.data);
     free(document->files);
+    arena_done(document->nodes);
     arena_done(document->arena);
-    free(document->arena);
+    free(document->arena); /* both */
     free(document);
     return NULL;
+}
+
+void conf_document_trim(struct conf_document *document)
+{
+    document->root = document->tenants = NULL;
+    document->root_end = document->tenants_end = NULL;
+    arena_done(document->nodes);
 }
 
 MUST_USE static err files_grow(struct conf_document *document)
@@ -183,7 +193,7 @@ MUST_USE static err tenants_make(struct conf_document *document)
 
     if (document->tenants != NULL)
         return ERR_OK;
-    tenants = arena_zalloc(document->arena, sizeof(*tenants));
+    tenants = arena_zalloc(document->nodes, sizeof(*tenants));
     ENSURE(tenants != NULL, MEMORY);
     tenants->kind = CONF_MAP;
     tenants->key = SLICE("tenants");

@@ -54,7 +54,8 @@ struct conf_file {
 };
 
 struct conf_document {
-    struct arena *arena; /* of everything here */
+    struct arena *arena; /* of everything here but nodes */
+    struct arena *nodes;
     struct conf_file *files; /* the first one is that of --config */
     uint32_t file_count, file_room, node_count;
     uint64_t text_bytes;    /* of all files */
@@ -62,6 +63,9 @@ struct conf_document {
     struct conf_node *tenants, **root_end, **tenants_end; /* for what is joined next; ends NULL: to be looked for */
     bool is_cut;            /* a file, or the end of one, could not be read: what is not there is not missing */
 };
+
+/* The tree is not needed any more: its memory goes, while texts stay that settings made of it lead to. */
+void conf_document_trim(struct conf_document *document);
 
 /* ---- what is wrong with it -------------------------------------------------------------------------------------- */
 

@@ -250,7 +250,7 @@ err value_read(struct reading *reading, const struct conf_path *path, unsigned d
         return cut(reading, reading->event.start_mark, path, "is nested too deeply; no setting goes deeper than 16");
     if (reading->document->node_count == CONF_NODES_MAX)
         return cut(reading, reading->event.start_mark, path, "is one value too many; write at most 4194304 in all");
-    node = arena_zalloc(reading->document->arena, sizeof(*node));
+    node = arena_zalloc(reading->document->nodes, sizeof(*node));
     ENSURE(node != NULL, MEMORY);
     reading->document->node_count++;
     node->mark = mark_of(reading, reading->event.start_mark);

@@ -142,7 +142,7 @@ MUST_USE static err settings_fill(struct settings *settings, struct config_build
 /* The machine has memory, the limit for a configuration is reached: that is no failure but a problem of the configuration. */
 static bool is_too_much(const struct conf_document *document, err result)
 {
-    return result.code == ERR_MEMORY && document->arena->taken_bytes > document->arena->limit_bytes / 2;
+    return result.code == ERR_MEMORY && MAX(document->arena->taken_bytes, document->nodes->taken_bytes) > document->arena->limit_bytes / 2;
 }
 
 /* build is taken over into the settings. */
@@ -170,10 +170,12 @@ MUST_USE static err settings_make(struct config_build *build, struct conf_docume
     conf_report_sort(build->report);
     if (err_is_ok(result) && !conf_report_is_clean(build->report))
         result = ERR(INVALID);
-    if (err_is_ok(result))
+    if (err_is_ok(result)) {
+        conf_document_trim(document);
         *ret_settings = settings;
-    else
+    } else {
         settings_free(settings);
+    }
     return result;
 }
 

@@ -23,8 +23,8 @@ void settings_memory(const struct settings *settings, unsigned workers, unsigned
         .ram_tier = ram_bytes > 0 || !disk ? ram_bytes : WRITE_BUFFER_BYTES,
         .disk_index = disk ? config->cache_size / DISK_BYTES_ENTRY * ENTRY_BYTES : 0,
         .connections = descriptors * CONNECTION_BYTES,
-        /* twice: while a reload replaces them */
-        .tenants = 2 * (text + settings->tenants.count * TENANT_USAGE_BYTES),
+        /* twice, and the tree that the new ones are read from: while a reload replaces them */
+        .tenants = 2 * (text + settings->tenants.count * TENANT_USAGE_BYTES) + settings->document->node_count * sizeof(struct conf_node),
         .fixed = FIXED_BYTES + workers * (UINT64_C(2) << 20),
     };
 

@@ -21,6 +21,7 @@ struct admission {
     struct content_range part; /* of a 206 */
     struct sliced sliced;
     bool is_sliced;
+    bool is_private; /* stored for those alone who wait */
 };
 
 /* ---- not stored ------------------------------------------------------------------------------------------------ */
@@ -292,8 +293,8 @@ static err write_marker(struct fill *fill, const struct admission *admission)
     return result;
 }
 
-/* Gets a writer for the body, published unless a purge came first. False: the store has no room. */
-static bool open_miss_handler(struct fill *fill, const struct admission *admission)
+/* Gets a writer for the body, published unless a purge came first or the tenant has its share. False: the store has no room. */
+static bool open_miss_handler(struct fill *fill, struct admission *admission)
 {
     struct store_fill put = {
         .key = storage_key(fill->context->storage, admission->key),
@@ -323,8 +324,8 @@ static bool open_miss_handler(struct fill *fill, const struct admission *admissi
         if (put.result.code != ERR_REFUSED)
             return false;
         /* purged since the fill began: only those who waited before may have it */
-        fill_count_not_stored(fill, NOT_STORED_PURGED);
-        put.private_copy = true;
+        fill_count_not_stored(fill, put.over_quota ? NOT_STORED_QUOTA : NOT_STORED_PURGED);
+        put.private_copy = admission->is_private = true;
     }
     return false;
 }
@@ -407,6 +408,8 @@ static void admit_slices(struct fill *fill, struct admission *admission)
         fill_end(fill);
         return;
     }
+    if (admission->is_private) /* nobody would find its slices */
+        filler->is_private = true;
     head = miss_handler_object(fill->miss);
     miss_handler_finish(fill->miss);
     fill->miss = NULL;

@@ -705,6 +705,7 @@ static void making_settle(struct node_control *control, struct job *job, struct 
         tenant_registry_forget(control->config.plan->registry, slice_str(job->tenant));
         registry_keep(control);
     }
+    node_tenants_quotas(making->tenants, control->tenants, control->config.storage);
     tenants_unref(control->tenants);
     control->tenants = tenants_ref(making->tenants);
     control->listeners = making->settings->config;
@@ -779,6 +780,7 @@ static enum control_result job_put_into_force(struct node_control *control, stru
         current_keep(control, job);
     }
     making_done(&making);
+    os_memory_trim(); /* what reading took, and the settings before */
     return result;
 }
 

@@ -291,3 +291,45 @@ err node_tenants_metrics(struct tenants *tenants, struct metrics *metrics)
     }
     return ERR_OK;
 }
+
+/* ---- quotas --------------------------------------------------------------------------------------------------------- */
+
+static const struct store_quota no_quota = {0, STORE_NO_LIMIT, STORE_NO_LIMIT};
+
+static uint64_t limit_of(const struct conf_share *share, uint64_t tier_bytes)
+{
+    if (!share->is_given)
+        return STORE_NO_LIMIT;
+    return share->percent > 0 ? tier_bytes / 100 * share->percent : share->bytes;
+}
+
+/* The first tier is RAM, the second the disk. */
+static struct store_quota quota_of(const struct conf_tenant *conf, bool is_disk, uint64_t tier_bytes)
+{
+    return (struct store_quota){.guaranteed_bytes = tier_bytes / 100 * conf->guaranteed_percent,
+                                .soft_bytes = limit_of(is_disk ? &conf->disk_soft : &conf->memory_soft, tier_bytes),
+                                .hard_bytes = limit_of(is_disk ? &conf->disk_hard : &conf->memory_hard, tier_bytes)};
+}
+
+void node_tenants_quotas(struct tenants *tenants, const struct tenants *before, struct storage *storage)
+{
+    const struct storage *tier;
+
+    for (unsigned i = 0; i < tenants_count(tenants); i++)
+        origin_group_limit(tenants_at(tenants, i)->origins, tenants_at(tenants, i)->conf->origin_concurrency);
+
+    for (unsigned t = 0; (tier = storage_tier(storage, t)) != NULL; t++) {
+        struct store_stats stats;
+        storage_stats(tier, &stats);
+        for (unsigned i = 0; before != NULL && i < tenants_count(before); i++) {
+            uint16_t id = tenants_at((struct tenants *)(uintptr_t)before, i)->id;
+            if (tenants_of_id(tenants, id) == NULL)
+                storage_quota_set(storage, t, id, &no_quota);
+        }
+        for (unsigned i = 0; i < tenants_count(tenants); i++) {
+            const struct tenant *tenant = tenants_at(tenants, i);
+            struct store_quota quota = quota_of(tenant->conf, t > 0, stats.max_bytes);
+            storage_quota_set(storage, t, tenant->id, &quota);
+        }
+    }
+}

@@ -7,6 +7,7 @@
 #include "conf/settings.h"
 #include "origin/origin.h"
 #include "stat/metrics.h"
+#include "store/storage.h"
 #include "tenant/registry.h"
 #include "tenant/tenant.h"
 
@@ -24,6 +25,9 @@ struct node_tenants_config {
 /* On error message says which setting is wrong, and how. */
 MUST_USE err node_tenants_new(const struct node_tenants_config *config, char *message, size_t message_size,
                               struct tenants **ret_tenants);
+/* What each tenant may have of each tier and of its origins at a time, as its settings say; who is in `before` alone (may be NULL) has no limits any more,
+ * and no guarantee. Any thread. */
+void node_tenants_quotas(struct tenants *tenants, const struct tenants *before, struct storage *storage);
 /* Names for all tenants and origins: before anything is counted for them. */
 MUST_USE err node_tenants_metrics(struct tenants *tenants, struct metrics *metrics);
 

@@ -327,6 +327,7 @@ int plan_make(struct node_plan *plan, int argc, char **argv, struct os_listener 
         code = token_prepare(&plan->config, plan->token, sizeof(plan->token), plan->token_path, sizeof(plan->token_path));
     if (code != 0)
         return code;
+    os_memory_trim(); /* what reading took; else each process keeps it */
     os_entropy(&plan->node_id, sizeof(plan->node_id));
     plan->started_ms = os_wall_ms();
     return 0;

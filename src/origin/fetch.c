@@ -1,4 +1,5 @@
 /* A fetch over a thread's connections to origins. */
+#include "origin/gate.h"
 #include "origin/pool.h"
 
 #include "base/log.h"
@@ -6,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define NS_PER_MS   UINT64_C(1000000)
 #define REPEATS_MAX 4u /* of requests that the origin says it has not looked at */
 
 enum fetch_state { FETCH_STARTING, FETCH_RESOLVING, FETCH_QUEUED, FETCH_CONNECTING, FETCH_WAITING, FETCH_ANSWERED };
@@ -31,6 +33,10 @@ struct origin_fetch {
     bool retried; /* once, because a kept connection was lost */
     bool fresh;   /* not over a kept connection */
     bool stays;   /* with the origin it has chosen */
+    bool has_turn;   /* past the gate, */
+    struct origin_turn *turn; /* it waits for */
+    struct origin_group *counted; /* held: whose gate it has to leave */
+    struct timer turn_timer;
 };
 
 static uint64_t fetch_now(const struct origin_fetch *fetch)
@@ -319,6 +325,50 @@ static void fetch_resolve(struct origin_fetch *fetch)
     resolve_start(fetch->pool->config.resolver, &fetch->resolve, fetch->origin->host, fetch->origin->port);
 }
 
+static void fetch_run(struct task *task);
+
+/* ---- its turn ------------------------------------------------------------------------------------------------------ */
+
+static void fetch_turn_come(void *user)
+{
+    struct origin_fetch *fetch = user;
+
+    loop_timer_stop(fetch->pool->config.loop, &fetch->turn_timer);
+    fetch->turn = NULL;
+    fetch->has_turn = true;
+    fetch->counted = origin_group_ref(fetch->request.group);
+    fetch_run(&fetch->task);
+}
+
+static void fetch_turn_late(struct timer *timer)
+{
+    fetch_fail(container_of(timer, struct origin_fetch, turn_timer), CLIENT_FAILURE_CONCURRENCY, "too many requests are under way");
+}
+
+/* False: it waits, or has failed. */
+static bool fetch_enter(struct origin_fetch *fetch)
+{
+    const struct origin_pool_config *config = &fetch->pool->config;
+    enum gate_entry entry = origin_gate_enter(fetch->request.group, config->loop, fetch_turn_come, fetch, &fetch->turn);
+
+    switch (entry) {
+    case GATE_FREE:
+    case GATE_TAKEN:
+        fetch->has_turn = true;
+        fetch->counted = entry == GATE_TAKEN ? origin_group_ref(fetch->request.group) : NULL;
+        break;
+    case GATE_WAITS:
+        if (config->metrics != NULL)
+            metric_limit(config->metrics, STREAM_LIMIT_ORIGIN_CONCURRENCY);
+        loop_timer_set(config->loop, &fetch->turn_timer, fetch->begun_ns + config->limits->first_byte_ms * NS_PER_MS);
+        break;
+    case GATE_NO_MEMORY:
+        fetch_fail(fetch, CLIENT_FAILURE_NO_MEMORY, NULL);
+        break;
+    }
+    return entry == GATE_FREE || entry == GATE_TAKEN;
+}
+
 /* An origin, and a connection to it: one with room, one that is being made, or a new one. */
 static void fetch_run(struct task *task)
 {
@@ -326,6 +376,8 @@ static void fetch_run(struct task *task)
     struct origin_pool *pool = fetch->pool;
     struct origin_conn *conn;
 
+    if (!fetch->has_turn && !fetch_enter(fetch))
+        return;
     if (!fetch_choose(fetch))
         return;
     while (!fetch->fresh && (conn = pool_take(fetch->side, fetch_is_h1_only(fetch))) != NULL)
@@ -355,6 +407,7 @@ struct origin_fetch *origin_fetch_start(struct origin_pool *pool, const struct o
     fetch->begun_ns = fetch_now(fetch);
     list_init(&fetch->link);
     task_init(&fetch->task, fetch_run);
+    timer_init(&fetch->turn_timer, fetch_turn_late);
     loop_defer(pool->config.loop, &fetch->task);
     return fetch;
 }
@@ -386,6 +439,16 @@ void origin_fetch_hand_over(struct origin_fetch *fetch, const struct origin_even
     fetch->request.user = user;
 }
 
+static void fetch_leave_gate(struct origin_fetch *fetch)
+{
+    loop_timer_stop(fetch->pool->config.loop, &fetch->turn_timer);
+    fetch->turn = origin_gate_cancel(fetch->turn);
+    if (fetch->counted != NULL) {
+        origin_gate_leave(fetch->counted);
+        fetch->counted = origin_group_unref(fetch->counted);
+    }
+}
+
 struct origin_fetch *origin_fetch_finish(struct origin_fetch *fetch)
 {
     struct client_stream *stream;
@@ -393,6 +456,7 @@ struct origin_fetch *origin_fetch_finish(struct origin_fetch *fetch)
     if (fetch == NULL)
         return NULL;
     task_cancel(&fetch->task);
+    fetch_leave_gate(fetch);
     fetch_leave_queue(fetch);
     if (fetch->state == FETCH_RESOLVING)
         resolve_cancel(fetch->pool->config.resolver, &fetch->resolve);

@@ -1,5 +1,6 @@
 /* Addresses, groups and health. */
 #include "origin/origin.h"
+#include "origin/gate.h"
 #include "origin/group.h"
 #include "base/log.h"
 #include "http/uri.h"
@@ -124,6 +125,7 @@ err origin_group_new(const struct origin_group_config *config, char *message, si
     ENSURE(group != NULL, MEMORY);
     atomic_init(&group->refs, 1);
     atomic_init(&group->sets, 1);
+    origin_gate_init(&group->gate);
     group->tls = config->tls != NULL ? net_tls_config_ref(config->tls) : NULL;
     group->origins = calloc(config->count, sizeof(*group->origins));
     if (config->host_override.len > 0)
@@ -160,6 +162,7 @@ struct origin_group *origin_group_unref(struct origin_group *group)
 {
     if (group == NULL || atomic_fetch_sub_explicit(&group->refs, 1, memory_order_acq_rel) > 1)
         return NULL;
+    origin_gate_done(&group->gate);
     net_tls_config_unref(group->tls);
     free(group->origins);
     free(group);

@@ -11,6 +11,7 @@
 #include "proto/stream.h"
 #include "stat/metrics.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define ORIGIN_NAME_MAX  256u
@@ -32,6 +33,13 @@ struct origin {
     _Atomic uint64_t answers, fetch_failures; /* for people; the metrics have more */
 };
 
+struct origin_gate { /* gate.h */
+    _Atomic uint32_t limit; /* 0: none */
+    pthread_mutex_t lock;   /* of the next */
+    struct list waiting;    /* the first to come first */
+    uint32_t waiting_count, under_way;
+};
+
 struct origin_group {
     struct origin *origins;
     unsigned count;
@@ -40,6 +48,7 @@ struct origin_group {
     uint64_t settings; /* a hash of what it was made from; the maker's */
     _Atomic unsigned turn;
     _Atomic unsigned refs, sets;
+    struct origin_gate gate;
     _Atomic bool is_retired; /* no fetch uses it, and none will: its idle connections are closed */
 };
 
@@ -64,6 +73,11 @@ struct origin_group *origin_group_unref(struct origin_group *group);
  * next turn. _leave: NULL is fine. */
 struct origin_group *origin_group_share(struct origin_group *group);
 struct origin_group *origin_group_leave(struct origin_group *group);
+
+/* So many requests to its origins at a time, tunnels among them; more wait in order, as long as for the first byte of an answer
+ * at most. 0: no limit. Those under way stay, and those that began without a limit are not counted. Any thread. */
+void origin_group_limit(struct origin_group *group, uint32_t requests);
+void origin_group_load(struct origin_group *group, uint32_t *ret_under_way, uint32_t *ret_waiting);
 
 bool origin_is_healthy(const struct origin *origin, uint64_t now_ns);
 

@@ -221,6 +221,8 @@ void os_thread_yield(void);                    /* somebody else first: of a thre
  * are not so many. */
 MUST_USE err os_memory_reserve(size_t size, void **ret_bytes);
 void os_memory_release(void *bytes, size_t size); /* fine with NULL */
+/* What was free()d goes back to the kernel now: after much was, where little is to come. Milliseconds. */
+void os_memory_trim(void);
 
 /* ---- whole files: only at start, at the end, in command-line clients and on threads of their own --------- */
 

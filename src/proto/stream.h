@@ -106,7 +106,8 @@ static inline void stream_abort(struct server_stream *s)
     X(INTERIM, "http_protocol_error", "too-many-interim")                                                    \
     X(REQUEST_BODY, "http_request_error", "request-body-failed")                                             \
     X(NO_MEMORY, "proxy_internal_error", "no-memory")                                                        \
-    X(LIMIT, "connection_limit_reached", "origin-limit")
+    X(LIMIT, "connection_limit_reached", "origin-limit")                                                     \
+    X(CONCURRENCY, "connection_limit_reached", "origin-concurrency")
 
 enum client_failure {
 #define X(name, type, word) CLIENT_FAILURE_##name,
@@ -143,6 +144,7 @@ struct client_request {
     X(PIPELINE, "pipeline_bytes")                                                                            \
     X(HANDSHAKE_TIME, "handshake_time")                                                                      \
     X(ORIGIN_CONTROL, "origin_control_frames")                                                               \
+    X(ORIGIN_CONCURRENCY, "origin_concurrency")                                                              \
     X(H2_STREAMS, "h2_streams")                                                                              \
     X(H2_RESETS, "h2_resets")                                                                                \
     X(H2_RESETS_CAUSED, "h2_resets_caused")                                                                  \

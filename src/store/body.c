@@ -48,7 +48,7 @@ void body_chunk_free(struct stored *owner, struct body_chunk *chunk)
     if (chunk->is_slab)
         slab_free(owner->budget->slabs, chunk->bytes);
     free(chunk);
-    store_budget_give(owner->budget, owner->seen.tenant, charge);
+    store_budget_give(owner->budget, stored_payer(owner), charge);
 }
 
 static void chunk_init(struct body_chunk *chunk, uint64_t at, size_t size)
@@ -62,11 +62,11 @@ static struct body_chunk *chunk_new(struct stored *owner, uint64_t at, size_t si
     uint64_t charge = store_charge(sizeof(struct body_chunk) + size);
     struct body_chunk *chunk;
 
-    if (!store_budget_take(owner->budget, owner->seen.tenant, charge, owner->seen.hash))
+    if (!store_budget_take(owner->budget, stored_payer(owner), charge, owner->seen.hash))
         return NULL;
     chunk = malloc(sizeof(*chunk) + size);
     if (chunk == NULL) {
-        store_budget_give(owner->budget, owner->seen.tenant, charge);
+        store_budget_give(owner->budget, stored_payer(owner), charge);
         return NULL;
     }
     chunk_init(chunk, at, size);
@@ -193,15 +193,15 @@ static struct miss_handler *miss_new(struct stored *object)
     struct store_budget *budget = object->budget;
     struct miss_handler *miss;
 
-    if (!store_budget_take(budget, object->seen.tenant, store_charge(sizeof(*miss)), object->seen.hash))
+    if (!store_budget_take(budget, stored_payer(object), store_charge(sizeof(*miss)), object->seen.hash))
         return NULL;
     miss = calloc(1, sizeof(*miss));
     if (miss == NULL) {
-        store_budget_give(budget, object->seen.tenant, store_charge(sizeof(*miss)));
+        store_budget_give(budget, stored_payer(object), store_charge(sizeof(*miss)));
         return NULL;
     }
     miss->budget = budget;
-    miss->tenant = object->seen.tenant;
+    miss->payer = stored_payer(object);
     miss->object = object;
     miss->body = object->seen.body;
     miss->lock = body_lock_of(miss->body);
@@ -213,7 +213,7 @@ static struct miss_handler *miss_new(struct stored *object)
 /* The object may be gone already. */
 static void miss_free(struct miss_handler *miss)
 {
-    store_budget_give(miss->budget, miss->tenant, store_charge(sizeof(*miss)));
+    store_budget_give(miss->budget, miss->payer, store_charge(sizeof(*miss)));
     free(miss);
 }
 

@@ -31,7 +31,7 @@ static inline uint64_t chunk_end(const struct body_chunk *chunk)
 struct miss_handler {
     struct stored *object; /* a reference */
     struct store_budget *budget;
-    uint16_t tenant;
+    uint32_t payer;
     struct store_body *body;
     pthread_mutex_t *lock;
     struct body_config config;

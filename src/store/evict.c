@@ -250,6 +250,11 @@ enum evict_admission evict_admit(struct evict *evict, uint64_t hash, uint64_t by
     return has_come_back(&ghost, was_used) ? EVICT_ADMIT_MAIN : EVICT_ADMIT_SMALL;
 }
 
+void evict_over_quota(struct evict *evict)
+{
+    count(evict, EVICT_OVER_QUOTA);
+}
+
 /* ---- what goes -------------------------------------------------------------------------------------------------- */
 
 enum evict_log evict_victim_log(struct evict *evict, const uint64_t segments[EVICT_LOGS])
@@ -266,9 +271,9 @@ enum evict_log evict_victim_log(struct evict *evict, const uint64_t segments[EVI
 
 enum evict_fate evict_fate(struct evict *evict, enum evict_log log, uint64_t hash, uint64_t bytes, uint8_t *hits, bool favoured, bool forced)
 {
-    uint8_t wanted = favoured ? 1 : log == EVICT_SMALL ? promote_hits(evict) : rewrite_hits(evict);
+    uint8_t wanted = favoured ? 0 : log == EVICT_SMALL ? promote_hits(evict) : rewrite_hits(evict);
 
-    if (!forced && evict->purse != PURSE_EMPTY && *hits >= wanted) {
+    if (!forced && (favoured || evict->purse != PURSE_EMPTY) && *hits >= wanted) {
         *hits = log == EVICT_SMALL ? 0 : (uint8_t)(*hits - wanted);
         count(evict, log == EVICT_SMALL ? EVICT_PROMOTED : EVICT_REWRITTEN);
         return EVICT_TO_MAIN;
@@ -302,7 +307,7 @@ void evict_stats(const struct evict *evict, struct evict_stats *ret_stats)
         .rewritten = evict_count(evict, EVICT_REWRITTEN),
         .dropped = evict_count(evict, EVICT_DROPPED),
         .admitted = evict_count(evict, EVICT_ADMITTED),
-        .not_admitted = evict_count(evict, EVICT_REFUSED) + evict_count(evict, EVICT_OVER_BUDGET),
+        .not_admitted = evict_count(evict, EVICT_REFUSED) + evict_count(evict, EVICT_OVER_BUDGET) + evict_count(evict, EVICT_OVER_QUOTA),
         .budget_left_bytes = evict->budget_per_s == 0 ? UINT64_MAX : (uint64_t)MAX(evict->budget_left, 0),
         .probation_ms = is_known ? (uint64_t)MIN(probation_ms(evict), 1e15) : UINT64_MAX,
         .promote_hits = promote_hits(evict),

@@ -66,6 +66,9 @@ bool evict_missed(struct evict *evict, uint64_t hash, uint64_t bytes);
 enum evict_admission { EVICT_ADMIT_NOT, EVICT_ADMIT_SMALL, EVICT_ADMIT_MAIN };
 enum evict_admission evict_admit(struct evict *evict, uint64_t hash, uint64_t bytes, bool was_used);
 
+/* It is not written: its tenant may have no more. */
+void evict_over_quota(struct evict *evict);
+
 /* Bytes went to the device, whatever for. */
 void evict_wrote(struct evict *evict, uint64_t bytes);
 
@@ -73,8 +76,9 @@ void evict_wrote(struct evict *evict, uint64_t bytes);
 enum evict_log evict_victim_log(struct evict *evict, const uint64_t segments[EVICT_LOGS]);
 
 /* What becomes of a live record of the victim. hits: 0..3; what goes to MAIN is given those that it takes along: a stay in
- * MAIN costs the hits that it wants, more of them are good for the next one. favoured: its tenant is under its
- * guaranteed share. GONE leaves a ghost. Forced: free segments are so few that nothing more may be written (always GONE). */
+ * MAIN costs the hits that it wants, more of them are good for the next one. favoured: its tenant has no more
+ * than it is guaranteed: it stays, whatever its hits and the budget (which it is written from all the same: what is new waits
+ * until that has filled). GONE leaves a ghost. Forced: free segments are so few that nothing more may be written (always GONE). */
 enum evict_fate { EVICT_GONE, EVICT_TO_MAIN };
 enum evict_fate evict_fate(struct evict *evict, enum evict_log log, uint64_t hash, uint64_t bytes, uint8_t *hits, bool favoured, bool forced);
 
@@ -83,6 +87,7 @@ enum evict_fate evict_fate(struct evict *evict, enum evict_log log, uint64_t has
     X(ADMITTED, "admitted")       /* written for the first time */                           \
     X(REFUSED, "refused")         /* not: nobody asked for it again */                       \
     X(OVER_BUDGET, "over_budget") /* not: the write budget is spent */                       \
+    X(OVER_QUOTA, "over_quota")   /* not: its tenant's hard quota is full */                  \
     X(PROMOTED, "promoted")       /* from the small log into the main log */                 \
     X(REWRITTEN, "rewritten")     /* from the main log into it again */                      \
     X(DROPPED, "dropped")         /* gone: not hit often enough, or the budget is spent */

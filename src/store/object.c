@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #define TAKE_ATTEMPTS_MAX 64 /* other takers may be faster; then the tier is too busy for this one */
+#define OWN_ATTEMPTS_MAX  4
 #define CLASS_BYTES_MAX   14336u /* beyond it memory is of whole pages */
 #define TAIL_SAVES_MIN    32u    /* what a second allocation must save: to send two pieces costs 150 instructions */
 
@@ -43,32 +44,45 @@ static bool budget_try(struct store_budget *budget, uint64_t bytes)
     return true;
 }
 
-static void tenant_add(struct store_budget *budget, uint32_t tenant, uint64_t bytes)
+static struct store_share *share_of(const struct store_budget *budget, uint32_t tenant)
 {
-    if (tenant != STORE_TENANT_NONE && budget->tenant_bytes != NULL)
-        atomic_fetch_add_explicit(&budget->tenant_bytes[tenant], bytes, memory_order_relaxed);
+    return tenant != STORE_TENANT_NONE && budget->shares != NULL ? &budget->shares[tenant] : NULL;
 }
 
-static void tenant_sub(struct store_budget *budget, uint32_t tenant, uint64_t bytes)
+/* The tenant's own objects make room under its hard quota. */
+MUST_USE static bool tenant_take(struct store_budget *budget, uint32_t tenant, uint64_t bytes, hash128 near)
 {
-    uint64_t before;
+    struct store_share *share = share_of(budget, tenant);
 
-    if (tenant == STORE_TENANT_NONE || budget->tenant_bytes == NULL)
-        return;
-    before = atomic_fetch_sub_explicit(&budget->tenant_bytes[tenant], bytes, memory_order_relaxed);
-    INVARIANT(before >= bytes);
+    if (share == NULL)
+        return true;
+    for (unsigned attempt = 0; UNLIKELY(!store_share_take(share, bytes)); attempt++) {
+        if (attempt == OWN_ATTEMPTS_MAX || budget->make_own_room == NULL ||
+            !budget->make_own_room(budget, (uint16_t)tenant, bytes, near))
+            return false;
+    }
+    return true;
+}
+
+static void tenant_give(struct store_budget *budget, uint32_t tenant, uint64_t bytes)
+{
+    struct store_share *share = share_of(budget, tenant);
+
+    if (share != NULL)
+        store_share_give(share, bytes);
 }
 
 bool store_budget_take(struct store_budget *budget, uint32_t tenant, uint64_t bytes, hash128 near)
 {
-    if (bytes > budget->max)
+    if (bytes > budget->max || !tenant_take(budget, tenant, bytes, near))
         return false;
     for (unsigned attempt = 0; !budget_try(budget, bytes); attempt++) {
         if (attempt == TAKE_ATTEMPTS_MAX || budget->make_room == NULL ||
-            !budget->make_room(budget, bytes, near))
+            !budget->make_room(budget, tenant, bytes, near)) {
+            tenant_give(budget, tenant, bytes);
             return false;
+        }
     }
-    tenant_add(budget, tenant, bytes);
     return true;
 }
 
@@ -77,13 +91,19 @@ void store_budget_give(struct store_budget *budget, uint32_t tenant, uint64_t by
     uint64_t before = atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
 
     INVARIANT(before >= bytes);
-    tenant_sub(budget, tenant, bytes);
+    tenant_give(budget, tenant, bytes);
 }
 
-void store_budget_pass(struct store_budget *budget, uint32_t from, uint32_t to, uint64_t bytes)
+bool store_budget_pass(struct store_budget *budget, uint16_t to, uint64_t bytes)
 {
-    tenant_sub(budget, from, bytes);
-    tenant_add(budget, to, bytes);
+    struct store_share *share = share_of(budget, to);
+
+    return share == NULL || store_share_take(share, bytes);
+}
+
+bool store_budget_fits(const struct store_budget *budget, uint16_t tenant, uint64_t bytes)
+{
+    return store_share_fits(&budget->shares[tenant], bytes);
 }
 
 /* ---- objects ----------------------------------------------------------------------------------------- */
@@ -181,13 +201,14 @@ struct stored *stored_new(struct store_budget *budget, const struct stored_seed 
     };
     struct pieces pieces =
         pieces_of(stored_size(&like, seed->has_body, seed->inline_bytes), seed->inline_bytes);
+    uint32_t payer = seed->is_private ? STORE_TENANT_NONE : seed->tenant;
     char *tail = NULL;
     struct stored *stored;
 
     INVARIANT(seed->label_count <= STORE_LABELS_MAX);
     INVARIANT(seed->inline_bytes <= STORED_INLINE_BYTES);
     if (seed->key.full.len > STORE_KEY_BYTES_MAX ||
-        !store_budget_take(budget, seed->tenant, pieces_charge(pieces), seed->key.hash))
+        !store_budget_take(budget, payer, pieces_charge(pieces), seed->key.hash))
         return NULL;
     stored = malloc(pieces.head);
     if (stored != NULL && pieces.tail > 0 && (tail = malloc(pieces.tail)) == NULL) {
@@ -195,7 +216,7 @@ struct stored *stored_new(struct store_budget *budget, const struct stored_seed 
         stored = NULL;
     }
     if (stored == NULL) {
-        store_budget_give(budget, seed->tenant, pieces_charge(pieces));
+        store_budget_give(budget, payer, pieces_charge(pieces));
         return NULL;
     }
     memset(stored, 0, sizeof(*stored));
@@ -208,6 +229,7 @@ struct stored *stored_new(struct store_budget *budget, const struct stored_seed 
     stored->seen.kind = seed->kind;
     stored->budget = budget;
     atomic_init(&stored->refs, 1);
+    atomic_init(&stored->flags, seed->is_private ? STORED_PRIVATE : 0);
     list_init(&stored->link);
     stored_fill(stored, seed);
     stored_body_init(stored, seed, tail, pieces.tail);
@@ -227,7 +249,7 @@ static __attribute__((noinline)) void stored_free(struct stored *stored)
 {
     uint64_t charge = pieces_charge(stored_pieces(stored));
     struct store_budget *budget = stored->budget;
-    uint16_t tenant = stored->seen.tenant;
+    uint32_t payer = stored_payer(stored);
 
     INVARIANT(!stored_is_indexed(stored));
     INVARIANT(!list_is_linked(&stored->link));
@@ -236,7 +258,7 @@ static __attribute__((noinline)) void stored_free(struct stored *stored)
     else if (stored->seen.body != NULL)
         store_object_unref(&stored_of_body(stored->seen.body)->seen);
     free(stored);
-    store_budget_give(budget, tenant, charge);
+    store_budget_give(budget, payer, charge);
 }
 
 static inline struct near_entry *near_entry_here(const struct stored *stored)

@@ -13,26 +13,30 @@
 #define WARP_STORE_OBJECT_H
 
 #include "store/body.h"
+#include "store/quota.h"
 #include "store/storage.h"
 
 #define STORED_INLINE_BYTES (16u * 1024)
-#define STORE_TENANTS       65536u
 
 /* The hard cap of a tier: every allocation is taken from it first and given back after it is freed. */
 struct store_budget {
     _Atomic uint64_t used;
     uint64_t max; /* UINT64_MAX: counted only */
-    /* Frees at least bytes from the tier's own objects, as far as it can; near: a hash whose shard goes
-     * first. False when nothing could be freed. Called without locks. */
-    bool (*make_room)(struct store_budget *budget, uint64_t bytes, hash128 near);
-    _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them, zero pages until used */
+    /* Frees at least bytes from the tier's own objects, as far as it can; for whom: a tenant, or STORE_TENANT_NONE;
+     * near: a hash whose shard goes first. False when nothing could be freed. Called without locks. */
+    bool (*make_room)(struct store_budget *budget, uint32_t tenant, uint64_t bytes, hash128 near);
+    /* The same of the tenant's own objects alone, which is at its hard quota. */
+    bool (*make_own_room)(struct store_budget *budget, uint16_t tenant, uint64_t bytes, hash128 near);
+    struct store_share *shares; /* store_shares_new; NULL: nobody's bytes are counted */
     struct slabs *slabs;            /* where its large bodies lie; NULL: in memory of malloc */
 };
-#define STORE_TENANT_NONE UINT32_MAX /* the tier's own: index tables */
+#define STORE_TENANT_NONE UINT32_MAX /* nobody's: index tables, what is one reader's alone */
 MUST_USE bool store_budget_take(struct store_budget *budget, uint32_t tenant, uint64_t bytes, hash128 near);
 void store_budget_give(struct store_budget *budget, uint32_t tenant, uint64_t bytes);
-/* What was taken for one is the other's from now on. */
-void store_budget_pass(struct store_budget *budget, uint32_t from, uint32_t to, uint64_t bytes);
+/* What was taken for nobody is a tenant's from now on; false: it may have no more. */
+MUST_USE bool store_budget_pass(struct store_budget *budget, uint16_t to, uint64_t bytes);
+/* Has the tenant room left for that under its hard quota? */
+bool store_budget_fits(const struct store_budget *budget, uint16_t tenant, uint64_t bytes);
 /* What an allocation of that size really costs: the allocator's size classes and its own bytes. */
 uint64_t store_charge(size_t size);
 /* The largest size not above this one that costs what it is; of at least 16. */
@@ -59,6 +63,7 @@ enum stored_flag {
     STORED_OVER = 4,    /* replaced or dropped: not to be found again in any tier */
     STORED_OFFERED = 8, /* to the tier below */
     STORED_TOLD = 48,   /* two bits: hits the tier below was told of, up to three */
+    STORED_PRIVATE = 64, /* never in the index: no tenant's quota counts it */
 };
 #define STORED_TOLD_ONE 16u
 
@@ -89,6 +94,20 @@ static inline void stored_set_flag(struct stored *stored, enum stored_flag flag)
     atomic_fetch_or(&stored->flags, (uint8_t)flag);
 }
 
+/* Whose bytes it is made of. */
+static inline uint32_t stored_payer(const struct stored *stored)
+{
+    return UNLIKELY(stored_has_flag(stored, STORED_PRIVATE)) ? STORE_TENANT_NONE : stored->seen.tenant;
+}
+
+/* While its tenant has no more than it is guaranteed, others do not take its place. */
+static inline bool stored_is_spared(const struct stored *stored)
+{
+    const struct store_share *shares = stored->budget->shares;
+
+    return shares != NULL && store_share_is_spared(&shares[stored->seen.tenant]);
+}
+
 /* What a new object is made of; copied. */
 struct stored_seed {
     struct store_key key;
@@ -100,6 +119,7 @@ struct stored_seed {
     uint16_t tenant;
     uint8_t kind;
     bool has_body;        /* its own */
+    bool is_private;      /* STORED_PRIVATE */
     size_t inline_bytes;  /* of the body, 0: none inside */
     struct stored *share; /* the object whose body it uses, NULL: none */
 };

@@ -131,7 +131,8 @@ static bool shard_evict(struct ram *ram, struct ram_shard *shard)
     return true;
 }
 
-static bool ram_make_room(struct store_budget *budget, uint64_t bytes, hash128 near)
+/* Nothing that is spared goes, but a tenant's own for what is new of it: who is below its guarantee may always store. */
+static bool ram_make_room(struct store_budget *budget, uint32_t tenant, uint64_t bytes, hash128 near)
 {
     struct ram *ram = container_of(budget, struct ram, budget);
     struct ram_shard *shard = ram_shard_of(ram, near.hi);
@@ -146,7 +147,9 @@ static bool ram_make_room(struct store_budget *budget, uint64_t bytes, hash128 n
         unsigned next = atomic_fetch_add_explicit(&ram->next_victim, 1, memory_order_relaxed);
         shard = &ram->shards[next & (ram->shard_count - 1)];
     }
-    return ram_near_empty(ram) || freed;
+    if (freed || ram_near_empty(ram))
+        return true;
+    return tenant != STORE_TENANT_NONE && ram_make_own_room(budget, (uint16_t)tenant, bytes, near);
 }
 
 /* ---- lookup ------------------------------------------------------------------------------------------ */
@@ -382,24 +385,46 @@ static struct stored_seed seed_of_fill(const struct store_fill *fill)
                                 .tenant = fill->tenant,
                                 .kind = fill->kind,
                                 .has_body = has_body,
+                                .is_private = fill->private_copy,
                                 .inline_bytes = is_inline ? (size_t)fill->length_bytes : 0};
+}
+
+static err fill_over_quota(struct store_fill *fill)
+{
+    fill->over_quota = true;
+    return ERR(REFUSED);
+}
+
+/* Of the tier, or under its tenant's hard quota. */
+static err no_room(const struct ram *ram, struct store_fill *fill)
+{
+    uint64_t bytes = (uint64_t)MAX(fill->length_bytes, 0) + fill->meta.len + fill->key.full.len + sizeof(struct stored_with_body);
+
+    if (fill->private_copy || store_budget_fits(&ram->budget, fill->tenant, MIN(bytes, ram->body.share_bytes)))
+        return ERR(LIMIT);
+    return fill_over_quota(fill);
 }
 
 static enum store_status ram_get_miss_handler(struct storage *storage, struct store_fill *fill)
 {
     struct ram *ram = ram_of(storage);
-    struct stored_seed seed = seed_of_fill(fill);
+    struct stored_seed seed;
     struct stored *stored;
 
     fill->private_copy = fill->private_copy || ram->is_off;
+    seed = seed_of_fill(fill);
     if (!fill->private_copy &&
         storage_is_purged(storage, fill->seq, fill->tenant, fill->labels, fill->label_count)) {
         fill->result = ERR(REFUSED);
         return STORE_DONE;
     }
+    if (!fill->private_copy && !ram_is_wanted(ram, fill)) {
+        fill->result = fill_over_quota(fill);
+        return STORE_DONE;
+    }
     stored = stored_new(&ram->budget, &seed);
     if (stored == NULL) {
-        fill->result = ERR(LIMIT);
+        fill->result = no_room(ram, fill);
         return STORE_DONE;
     }
     if (fill->is_soft)
@@ -408,6 +433,8 @@ static enum store_status ram_get_miss_handler(struct storage *storage, struct st
         stored_set_flag(stored, STORED_ON_DISK);
     if (seed.has_body)
         fill->result = body_fill_new(stored, &ram->body, fill, &fill->miss_handler);
+    if (fill->result.code == ERR_LIMIT)
+        fill->result = no_room(ram, fill);
     if (err_is_ok(fill->result) && !fill->private_copy)
         fill->result = ram_publish(ram, stored, !seed.has_body, fill->if_absent);
     if (!err_is_ok(fill->result) && fill->miss_handler != NULL) {
@@ -545,11 +572,6 @@ static void ram_stats(const struct storage *storage, struct store_stats *stats)
     stats->max_bytes = ram->is_off ? 0 : ram->budget.max;
 }
 
-static uint64_t ram_tenant_bytes(const struct storage *storage, uint16_t tenant)
-{
-    return atomic_load_explicit(&ram_of(storage)->budget.tenant_bytes[tenant], memory_order_relaxed);
-}
-
 static uint64_t ram_browse(struct storage *storage, uint64_t cursor, unsigned limit,
                            void (*visit)(void *arg, const struct store_object *object, uint64_t hits),
                            void *arg)
@@ -629,7 +651,7 @@ static void ram_free(struct storage *storage)
         purge_log_free(storage->purges);
     pthread_mutex_destroy(&ram->near_mutex);
     free(ram->shards);
-    free(ram->budget.tenant_bytes);
+    free(ram->budget.shares);
     free(ram->tenant_objects);
     free(ram);
 }
@@ -645,6 +667,7 @@ static const struct storage_ops ram_ops = {
     .drop_hash = ram_drop_hash,
     .stats = ram_stats,
     .tenant_bytes = ram_tenant_bytes,
+    .quota_set = ram_quota_set,
     .browse = ram_browse,
     .turn = ram_turn,
     .tend = ram_tend,
@@ -675,6 +698,7 @@ static void ram_configure(struct ram *ram, const struct store_ram_config *config
     ram->owns_purges = config->purges == NULL;
     ram->budget.max = ram->is_off ? UINT64_MAX : config->max_bytes;
     ram->budget.make_room = ram->is_off ? NULL : ram_make_room;
+    ram->budget.make_own_room = ram->is_off ? NULL : ram_make_own_room;
     ram->body = (struct body_config){.storage = &ram->storage, .host = &ram_host};
     ram->body.share_bytes = ram->budget.max / 8;
     ram->body.window_bytes = MAX(MIN(window, ram->body.share_bytes), WINDOW_MIN);
@@ -690,9 +714,9 @@ static err ram_allocate(struct ram *ram, const struct store_ram_config *config)
 {
     if (ram->storage.purges == NULL)
         ram->storage.purges = purge_log_new(purge_labels_max(ram->is_off ? 0 : ram->budget.max));
-    ram->budget.tenant_bytes = calloc(STORE_TENANTS, sizeof(*ram->budget.tenant_bytes));
+    ram->budget.shares = store_shares_new();
     ram->tenant_objects = calloc(STORE_TENANTS, sizeof(*ram->tenant_objects));
-    ENSURE(ram->storage.purges != NULL && ram->budget.tenant_bytes != NULL && ram->tenant_objects != NULL,
+    ENSURE(ram->storage.purges != NULL && ram->budget.shares != NULL && ram->tenant_objects != NULL,
            MEMORY);
     ram->sweeper = purge_log_sweeper_new(ram->storage.purges);
     ram->shards = aligned_alloc(64, ram->shard_count * sizeof(*ram->shards));

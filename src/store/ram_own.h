@@ -89,6 +89,13 @@ uint32_t ram_near_units(const struct ram *ram, const struct stored *stored);
 bool ram_near_empty(struct ram *ram); /* true: something was let go */
 uint64_t ram_near_found(struct ram *ram);
 
+/* ram_quota.c */
+bool ram_make_own_room(struct store_budget *budget, uint16_t tenant, uint64_t bytes, hash128 near);
+uint64_t ram_tenant_bytes(const struct storage *storage, uint16_t tenant);
+void ram_quota_set(struct storage *storage, uint16_t tenant, const struct store_quota *quota);
+/* Is what comes from the origin to be kept? Above the soft quota only what was asked for before. */
+bool ram_is_wanted(struct ram *ram, const struct store_fill *fill);
+
 /* ram_purge.c */
 enum store_status ram_purge(struct storage *storage, struct store_purge *purge);
 void ram_turn(struct storage *storage, int64_t wall_ms);

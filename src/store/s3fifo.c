@@ -1,6 +1,7 @@
 #include "store/s3fifo.h"
 
-#define LOOKS_MAX 128
+#define LOOKS_MAX  128
+#define SPARED_MAX 8 /* of MAIN one after the other: SMALL gives the victim then, where it has any */
 
 void s3fifo_init(struct s3fifo *q)
 {
@@ -50,6 +51,18 @@ static bool ghost_take(struct s3fifo *q, hash128 hash)
             return true;
         }
     }
+    return false;
+}
+
+bool s3fifo_was_seen(struct s3fifo *q, hash128 hash)
+{
+    if (q->ghost_sets == 0)
+        return true; /* nothing is remembered, so nothing can be asked for */
+    const uint32_t *set = ghost_set(q, hash);
+    for (unsigned i = 0; i < S3_GHOST_WAYS; i++)
+        if (set[i] == ghost_print(hash))
+            return true;
+    ghost_add(q, hash);
     return false;
 }
 
@@ -108,12 +121,18 @@ static bool is_admitted(const struct stored *stored, uint8_t use)
 }
 
 /* One look at the oldest of a queue: a victim, or it goes where it belongs. */
-static struct stored *queue_look(struct s3fifo *q, struct stored *stored)
+static struct stored *queue_look(struct s3fifo *q, struct stored *stored, unsigned *spared)
 {
     uint8_t use = atomic_load_explicit(&stored->use, memory_order_relaxed);
     enum s3_queue queue = stored->queue;
 
     s3fifo_remove(q, stored);
+    if (stored_is_spared(stored)) {
+        *spared += queue == S3_MAIN;
+        queue_join(q, stored, S3_MAIN);
+        return NULL;
+    }
+    *spared = 0;
     if (queue == S3_SMALL && is_admitted(stored, use)) {
         atomic_store_explicit(&stored->use, 0, memory_order_relaxed);
         queue_join(q, stored, S3_MAIN);
@@ -132,13 +151,16 @@ static struct stored *queue_look(struct s3fifo *q, struct stored *stored)
 
 struct stored *s3fifo_victim(struct s3fifo *q)
 {
+    unsigned spared = 0;
+
     for (unsigned looks = 0; looks < LOOKS_MAX; looks++) {
         bool is_small_over = q->small_units * 100 > (q->small_units + q->main_units) * q->small_percent;
-        struct list *queue = is_small_over || list_is_empty(&q->main) ? &q->small : &q->main;
+        bool is_small_next = is_small_over || spared >= SPARED_MAX;
+        struct list *queue = (is_small_next && !list_is_empty(&q->small)) || list_is_empty(&q->main) ? &q->small : &q->main;
         struct list *oldest = list_first(queue);
         if (oldest == NULL)
             return NULL;
-        struct stored *victim = queue_look(q, container_of(oldest, struct stored, link));
+        struct stored *victim = queue_look(q, container_of(oldest, struct stored, link), &spared);
         if (victim != NULL)
             return victim;
     }

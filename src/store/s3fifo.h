@@ -39,9 +39,12 @@ void s3fifo_set_ghosts(struct s3fifo *q, uint32_t *ghosts, uint32_t sets);
 void s3fifo_push(struct s3fifo *q, struct stored *stored, uint64_t bytes);
 /* stored takes old's place. */
 void s3fifo_replace(struct s3fifo *q, struct stored *old, struct stored *stored, uint64_t bytes);
+/* Has it left, or been asked for, not long ago? If not, it has been now. */
+bool s3fifo_was_seen(struct s3fifo *q, hash128 hash);
 /* Safe when it is in no queue. */
 void s3fifo_remove(struct s3fifo *q, struct stored *stored);
-/* Takes the next victim out of its queue; NULL when some hundred looks found none. */
+/* Takes the next victim out of its queue; NULL when some hundred looks found none. What is spared (object.h) is passed over:
+ * it goes to the end of MAIN. */
 struct stored *s3fifo_victim(struct s3fifo *q);
 
 static inline void s3fifo_used(struct stored *stored)

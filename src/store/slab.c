@@ -227,6 +227,18 @@ static bool may_round(const struct slabs *slabs, size_t more, unsigned share)
     return more == 0 || slabs->stats.rounding_bytes + more <= slabs->budget->max / share;
 }
 
+/* It goes back to those that are ready. */
+static void ready_return(struct slabs *slabs, struct slab *slab)
+{
+    pthread_mutex_lock(&slabs->lock);
+    count_used(slabs, slab, -1);
+    slab->state = SLAB_READY;
+    list_push_back(&slabs->ready, &slab->link);
+    slabs->ready_count++;
+    slabs->stats.held_bytes += SLAB_BYTES;
+    pthread_mutex_unlock(&slabs->lock);
+}
+
 static struct slab *ready_take(struct slabs *slabs, uint16_t tenant, size_t need)
 {
     struct slab *slab = NULL;
@@ -250,9 +262,10 @@ static struct slab *ready_take(struct slabs *slabs, uint16_t tenant, size_t need
     pthread_mutex_unlock(&slabs->lock);
     if (wake)
         slabs_wake(slabs);
-    if (slab != NULL)
-        store_budget_pass(slabs->budget, STORE_TENANT_NONE, tenant, SLAB_BYTES);
-    return slab;
+    if (slab == NULL || store_budget_pass(slabs->budget, tenant, SLAB_BYTES))
+        return slab;
+    ready_return(slabs, slab);
+    return NULL;
 }
 
 /* Pages behind the first `room` ones, charged to whoever; false: nothing was taken. */

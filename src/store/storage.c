@@ -157,6 +157,7 @@ enum store_status storage_get_miss_handler(struct storage *storage, struct store
     op_begin(storage, &fill->op, fill_late);
     fill->result = ERR_OK;
     fill->miss_handler = NULL;
+    fill->over_quota = false;
     return op_submitted(&fill->op, storage->ops->get_miss_handler(storage, fill));
 }
 
@@ -244,6 +245,14 @@ void storage_stats(const struct storage *storage, struct store_stats *ret_stats)
 uint64_t storage_tenant_bytes(const struct storage *storage, uint16_t tenant)
 {
     return storage->ops->tenant_bytes(storage, tenant);
+}
+
+void storage_quota_set(struct storage *storage, unsigned tier, uint16_t tenant, const struct store_quota *quota)
+{
+    const struct storage *one = storage_tier(storage, tier);
+
+    if (one != NULL)
+        one->ops->quota_set((struct storage *)(uintptr_t)one, tenant, quota);
 }
 
 uint64_t storage_browse(struct storage *storage, uint64_t cursor, unsigned limit,

@@ -194,7 +194,8 @@ struct store_fill {
     void (*on_room)(void *writer);
     void *writer;
     /* out */
-    err result; /* ERR_LIMIT: no memory for it now; ERR_REFUSED: purged meanwhile, and not stored */
+    err result; /* ERR_LIMIT: no memory for it now; ERR_REFUSED: purged meanwhile, or over_quota, and not stored */
+    bool over_quota; /* its tenant may have no more, or only what is asked for twice */
     struct miss_handler *miss_handler; /* NULL on error and for kinds without a body */
 };
 
@@ -347,6 +348,17 @@ const char *storage_name(const struct storage *storage); /* "ram", "disk", ... :
 const struct storage *storage_tier(const struct storage *storage, unsigned i);
 void storage_stats(const struct storage *storage, struct store_stats *ret_stats);
 uint64_t storage_tenant_bytes(const struct storage *storage, uint16_t tenant);
+
+/* What a tenant may have of a tier (storage_tier), in bytes as storage_tenant_bytes counts them. Without: 0 guaranteed, no
+ * limit. Any thread, at any time: what is above a new limit goes as the tenant stores more, or is evicted in its turn.
+ *   guaranteed  while it has no more, its objects are not evicted for others'
+ *   soft        above it, what is new is only kept when it is asked for a second time
+ *   hard        it never has more: its own objects make room, or what is new is not kept */
+#define STORE_NO_LIMIT UINT64_MAX
+struct store_quota {
+    uint64_t guaranteed_bytes, soft_bytes, hard_bytes;
+};
+void storage_quota_set(struct storage *storage, unsigned tier, uint16_t tenant, const struct store_quota *quota);
 
 /* Calls visit for objects in the index in the order of their hashes, from cursor on, at most limit of them.
  * Returns the next cursor, 0 at the end. visit must not call the store. */

@@ -18,6 +18,7 @@ struct storage_ops {
     void (*drop_hash)(struct storage *, hash128);
     void (*stats)(const struct storage *, struct store_stats *);
     uint64_t (*tenant_bytes)(const struct storage *, uint16_t tenant);
+    void (*quota_set)(struct storage *, uint16_t tenant, const struct store_quota *);
     uint64_t (*browse)(struct storage *, uint64_t, unsigned,
                        void (*)(void *, const struct store_object *, uint64_t), void *);
     void (*turn)(struct storage *, int64_t wall_ms);

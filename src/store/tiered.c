@@ -164,7 +164,7 @@ static void ram_stored(void *watcher, struct stored *stored)
     if (stored_has_flag(stored, STORED_ON_DISK) || stored->seen.kind == STORE_NOTE)
         return;
     bool was_seen = disk_missed(tiered->disk, stored->seen.hash, stored_bytes(stored));
-    if (was_seen || disk_is_open(tiered->disk))
+    if (was_seen || (disk_is_open(tiered->disk) && !disk_is_over_soft(tiered->disk, stored->seen.tenant)))
         offer(tiered, stored, was_seen, false);
 }
 
@@ -319,6 +319,11 @@ static uint64_t below_tenant_bytes(const struct storage *storage, uint16_t tenan
     return disk_tenant_bytes(tiered_of_below(storage)->disk, tenant);
 }
 
+static void below_quota_set(struct storage *storage, uint16_t tenant, const struct store_quota *quota)
+{
+    disk_quota_set(tiered_of_below(storage)->disk, tenant, quota);
+}
+
 static const struct storage *tiered_tier(const struct storage *storage, unsigned i)
 {
     const struct tiered *tiered = tiered_of(storage);
@@ -348,7 +353,7 @@ static const struct storage_ops tiered_ops = {
     .near_new = tiered_near_new,
 };
 
-static const struct storage_ops below_ops = {.stats = below_stats, .tenant_bytes = below_tenant_bytes};
+static const struct storage_ops below_ops = {.stats = below_stats, .tenant_bytes = below_tenant_bytes, .quota_set = below_quota_set};
 
 err store_tiered_new(struct storage *ram, struct disk *disk, bool is_ram_off, struct storage **ret_storage)
 {

@@ -153,7 +153,7 @@ enum step_result txn_synth(struct txn *txn, uint16_t status, const char *word, c
 enum step_result txn_synth_failure(struct txn *txn, enum client_failure failure)
 {
     bool late = failure == CLIENT_FAILURE_TIMEOUT || failure == CLIENT_FAILURE_CONNECT_TIMEOUT;
-    bool ours = failure == CLIENT_FAILURE_NO_MEMORY || failure == CLIENT_FAILURE_LIMIT;
+    bool ours = failure == CLIENT_FAILURE_NO_MEMORY || failure == CLIENT_FAILURE_LIMIT || failure == CLIENT_FAILURE_CONCURRENCY;
 
     txn_synth(txn, ours ? 503 : late ? 504 : 502, client_failure_word(failure),
               late ? "The origin of this site did not answer in time."

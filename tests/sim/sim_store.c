@@ -7,7 +7,8 @@
  *       was softly purged is handed out as such
  *   I3  what the index names is on the disk; what was on the disk when the node ended is found again
  *   I4  recovery ends, whatever it was interrupted by, and comes to the same index again
- *   I6  the accounts of tenants and segments are what a recount says
+ *   I6  the accounts of tenants and segments are what a recount says; no tenant comes above its hard quota, and nothing
+ *       that is guaranteed leaves the disk to make room
  *   I8  a device that fails costs what lies on it, and no request
  *   I9  reclaim ends: free segments come back
  *   I10 one process at a time
@@ -159,6 +160,8 @@ static void life_run(enum life_end end)
             node_audit();
         if (!sim_disk_has_stopped() && chance(5))
             node_open_twice();
+        if (chance(20))
+            quotas_set();
     }
     if (run.life == run.lives && !sim_disk_has_stopped()) {
         (void)node_run(10 * NS_S, NULL);
@@ -269,6 +272,7 @@ static void draw_run(uint64_t seed, bool tracing)
     run.block_devices = chance(70) ? 0 : (unsigned)sim_random(1u << run.devices);
     run.write_bytes_per_s = chance(80) ? 0 : 1u << between(8, 20);
     run.is_harmed = chance(50);
+    run.has_quotas = chance(60);
     run.recovery_step_ns = chance(50) ? 0 : between(NS_MS, 500 * NS_MS);
 }
 

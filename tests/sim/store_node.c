@@ -148,6 +148,7 @@ void node_open(void)
     ram.secret = err_is_ok(e) ? disk_secret(node.disk) : NULL;
     INVARIANT(err_is_ok(store_ram_new(&ram, &ram_tier)));
     INVARIANT(err_is_ok(store_tiered_new(ram_tier, node.disk, run.is_ram_off, &node.storage)));
+    quotas_set();
     loops_begin();
     if (!sim_disk_has_stopped() && disk_device_count(node.disk) > 0)
         model_opened(node_devices(false), node_devices(true));
@@ -448,6 +449,7 @@ void node_audit(void)
     if (node.disk->index == NULL)
         return;
     audit_budget(&stats);
+    quotas_audit();
     counts.audits++;
     audit.tenants = calloc(STORE_TENANTS, sizeof(uint64_t));
     audit.segments = calloc(node.disk->segment_count, sizeof(uint64_t));

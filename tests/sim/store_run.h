@@ -18,7 +18,8 @@
     X(lookups) X(hits) X(disk_hits) X(soft_hits) X(late) X(cancelled) X(fills) X(fills_dropped) X(fills_refused)        \
     X(fills_unknown) X(vary) X(slices) X(empty_bodies) X(updates) X(updates_refused) X(purges) X(soft_purges) X(tenant_purges) X(durable_purges) X(heads) X(drops) X(peeks)         \
     X(ram_evictions) X(disk_evictions) X(copied) X(sweeps) X(snapshots) X(false_reads) X(audits) X(recovered)           \
-    X(kept_checked) X(second_openers) X(budgets) X(compared) X(harms) X(flips) X(vanished) X(offline) X(off) X(formatted) X(unopened) X(not_durable)
+    X(kept_checked) X(second_openers) X(budgets) X(compared) X(harms) X(flips) X(vanished) X(offline) X(off) X(formatted) X(unopened) X(not_durable)           \
+    X(quotas) X(hard_quotas) X(over_quota) X(fills_over_quota)
 
 struct run_counts {
 #define X(name) uint64_t name;
@@ -38,7 +39,7 @@ struct run {
     unsigned block_devices; /* a bit each; others are files */
     uint64_t device_bytes, ram_bytes, snapshot_ns, write_bytes_per_s;
     uint64_t recovery_step_ns; /* what a step of recovery may take */
-    bool is_buffered, is_ram_off, is_harmed;
+    bool is_buffered, is_ram_off, is_harmed, has_quotas;
     unsigned life;    /* from 1 */
     uint64_t event;   /* counts what the model orders */
     bool has_faults;  /* since the disks were new: some of what was written may be wrong or gone */
@@ -173,6 +174,11 @@ void node_note_kept(void);  /* what must be found after a restart */
 void node_check_kept(void); /* I3 */
 void node_forget_kept(void);
 bool node_run(uint64_t for_ns, bool (*done)(void *arg));
+
+/* ---- quotas ------------------------------------------------------------------------------------------------------ */
+
+void quotas_set(void); /* of this node, drawn anew */
+void quotas_audit(void);
 
 /* ---- harm ------------------------------------------------------------------------------------------------------- */
 

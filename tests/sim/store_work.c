@@ -138,7 +138,8 @@ static void fill_answered(struct act *act)
 {
     act_unpin(act);
     if (!err_is_ok(act->fill.result)) {
-        counts.fills_refused += act->fill.result.code == ERR_REFUSED;
+        counts.fills_refused += act->fill.result.code == ERR_REFUSED && !act->fill.over_quota;
+        counts.fills_over_quota += act->fill.over_quota;
         run_trace("object %u: %s", act->number, err_text(act->fill.result));
         model_keys[act->key].kept = MADE_NONE; /* what was there is out of date all the same */
         if (act->fill.result.code != ERR_REFUSED && act->fill.result.code != ERR_LIMIT)

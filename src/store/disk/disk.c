@@ -115,7 +115,7 @@ void disk_entry_gone(struct disk *disk, const struct disk_entry *entry)
     uint64_t bytes = disk_size_of_class(entry->size_class);
 
     atomic_fetch_sub_explicit(&disk->segments[entry->segment].live_units, (uint32_t)(bytes / DISK_OFFSET_UNIT), memory_order_relaxed);
-    atomic_fetch_sub_explicit(&disk->tenant_bytes[entry->tenant], bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&disk->shares[entry->tenant].bytes, bytes, memory_order_relaxed);
     atomic_fetch_sub_explicit(&disk->live_bytes, bytes, memory_order_relaxed);
 }
 
@@ -124,7 +124,7 @@ void disk_entry_came(struct disk *disk, const struct disk_entry *entry)
     uint64_t bytes = disk_size_of_class(entry->size_class);
 
     atomic_fetch_add_explicit(&disk->segments[entry->segment].live_units, (uint32_t)(bytes / DISK_OFFSET_UNIT), memory_order_relaxed);
-    atomic_fetch_add_explicit(&disk->tenant_bytes[entry->tenant], bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&disk->shares[entry->tenant].bytes, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&disk->live_bytes, bytes, memory_order_relaxed);
 }
 
@@ -362,8 +362,8 @@ static err disk_prepare(struct disk *disk)
     ENSURE(segments <= DISK_SEGMENTS_MAX, LIMIT);
     disk->segment_count = (uint32_t)segments;
     disk->segments = calloc(disk->segment_count, sizeof(*disk->segments));
-    disk->tenant_bytes = calloc(STORE_TENANTS, sizeof(*disk->tenant_bytes));
-    ENSURE(disk->segments != NULL && disk->tenant_bytes != NULL, MEMORY);
+    disk->shares = store_shares_new();
+    ENSURE(disk->segments != NULL && disk->shares != NULL, MEMORY);
     TRY(disk_index_open(disk));
     TRY(disk_changed_open(disk));
     for (unsigned i = 0; i < disk->device_count; i++)
@@ -444,7 +444,7 @@ struct disk *disk_free(struct disk *disk)
     disk_index_free(disk->index);
     free(disk->words);
     free(disk->segments);
-    free(disk->tenant_bytes);
+    free(disk->shares);
     pthread_mutex_destroy(&disk->note_mutex);
     pthread_mutex_destroy(&disk->changed_mutex);
     free(disk);
@@ -605,16 +605,12 @@ void disk_stats(const struct disk *disk, struct disk_stats *ret_stats)
     stats.reads_false = LOAD(reads_false);
     stats.offers_refused = LOAD(offers_refused);
     stats.too_large = LOAD(too_large);
+    stats.spared_lost = LOAD(spared_lost);
 #undef LOAD
     stats.store.objects = index.entries;
     stats.store.index_bytes = index.bytes;
     stats.index_lost = index.lost;
     *ret_stats = stats;
-}
-
-uint64_t disk_tenant_bytes(const struct disk *disk, uint16_t tenant)
-{
-    return disk->tenant_bytes != NULL ? atomic_load_explicit(&disk->tenant_bytes[tenant], memory_order_relaxed) : 0;
 }
 
 const char *disk_note(const struct disk *disk, unsigned i)

@@ -8,6 +8,7 @@
 #include "store/evict.h"
 #include "store/object.h"
 #include "store/purge.h"
+#include "store/quota.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -167,6 +168,7 @@ struct disk_device {
     uint64_t snapshot_number, snapshot_swept; /* the highest number there is; swept_seq of the last one that is whole */
     unsigned snapshot_area; /* where that one lies: the next one goes into the other area */
     uint64_t snapshot_at_ns;
+    uint64_t own_bucket; /* where it looks next for what a tenant at its hard quota gives up */
 };
 
 /* A worker's reads under way, by their keys' hashes: a lookup of a key that is being read waits for that read. */
@@ -200,7 +202,9 @@ struct disk {
     pthread_mutex_t changed_mutex;
     uint64_t *changed;
     _Atomic bool is_off;
-    _Atomic uint64_t *tenant_bytes; /* STORE_TENANTS of them */
+    struct store_share *shares; /* of tenants; in bytes as size classes say, an eighth more than they are at most */
+    _Atomic bool has_guarantees; /* a quota that guarantees something was ever set */
+    _Atomic uint64_t spared_lost; /* records that were guaranteed, and could not be kept */
     _Atomic uint64_t live_bytes;
     _Atomic uint64_t errors[DISK_ERROR_COUNT], written[DISK_CAUSE_COUNT];
     _Atomic uint64_t lookup_hits, misses, inserts, evictions, evicted_bytes, purge_attempts;
@@ -306,8 +310,15 @@ void disk_keeper_wake(struct disk_device *device);
 /* Nothing that was offered, or is on its way, is held any more. */
 void disk_offers_drop(struct disk_device *device);
 
+/* quota.c */
+bool disk_is_spared(const struct disk *disk, uint16_t tenant);
+/* Room for a new record under its tenant's hard quota: some of its own go. False: they are not enough. */
+bool disk_own_room(struct disk_device *device, uint16_t tenant, uint64_t bytes);
+
 /* reclaim.c: one step; true: more to do. */
 bool disk_reclaim_step(struct disk_device *device);
+/* Nothing new is written now: the last free segment is for what is guaranteed and has to be kept. */
+bool disk_reclaim_goes_first(const struct disk_device *device);
 void disk_reclaim_close(struct disk_device *device);
 /* The checked footer of a sealed segment, to be freed. ERR_MEMORY: not now; else it cannot be read, and was counted. */
 MUST_USE err disk_segment_footer_read(struct disk_device *device, uint32_t segment, struct disk_trailer *ret_trailer, char **ret_footer);

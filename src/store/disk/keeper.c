@@ -196,6 +196,10 @@ static bool offer_write(struct disk_device *device, const struct disk_offer_entr
         return false;
     bool is_head = offer->is_update && becomes_head(device, stored, &append);
     uint64_t bytes = disk_record_bytes(append.record.key.len, append.record.label_count, append.record.meta.len, append.record.body_bytes);
+    if (bytes > 0 && !disk_own_room(device, append.entry.tenant, bytes)) {
+        evict_over_quota(device->evict);
+        return false;
+    }
     switch (bytes > 0 ? evict_admit(device->evict, append.hash, bytes, offer->was_used) : EVICT_ADMIT_NOT) {
     case EVICT_ADMIT_NOT:
         return false;
@@ -220,7 +224,7 @@ static bool offers_step(struct disk_device *device)
     struct disk_offer_entry offer;
 
     for (unsigned i = 0; i < OFFERS_STEP; i++) {
-        if (!offer_take(device, &offer))
+        if (disk_reclaim_goes_first(device) || !offer_take(device, &offer))
             return false;
         if (offer_write(device, &offer))
             store_object_unref(&offer.stored->seen); /* what is on its way holds another */

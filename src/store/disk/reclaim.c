@@ -218,8 +218,13 @@ static bool record_copy(struct disk_device *device, uint32_t segment, const stru
         disk_count(device->disk, DISK_ERROR_CORRUPT);
         return false;
     }
-    if (!copy_prepare(device->disk, &record, &append) || !disk_append_begin(device, &append, &meta, &body))
+    if (!copy_prepare(device->disk, &record, &append))
         return false;
+    if (!disk_append_begin(device, &append, &meta, &body)) {
+        if (disk_is_spared(device->disk, live->tenant))
+            atomic_fetch_add_explicit(&device->disk->spared_lost, 1, memory_order_relaxed);
+        return false;
+    }
     if (record.body.len > 0)
         memcpy(body, record.body.data, record.body.len);
     return disk_append_end(device, &append);
@@ -237,6 +242,12 @@ struct disk_reclaim {
 static bool is_last_reserve(const struct disk_device *device)
 {
     return atomic_load_explicit(&device->free_count, memory_order_relaxed) <= RESERVE_LAST;
+}
+
+bool disk_reclaim_goes_first(const struct disk_device *device)
+{
+    return atomic_load_explicit(&device->disk->has_guarantees, memory_order_relaxed) && is_last_reserve(device) &&
+           (device->reclaim != NULL || device->chains[EVICT_SMALL].count + device->chains[EVICT_MAIN].count > 0);
 }
 
 static void host_tell(const struct disk *disk, uint64_t hash, bool is_gone)
@@ -264,7 +275,8 @@ static void entry_reclaim(struct disk_device *device, struct disk_reclaim *recla
     if (!disk_entry_find(disk, entry->hash, reclaim->segment, entry->offset, &live))
         return; /* the key has another record now, or none */
     uint64_t bytes = (uint64_t)entry->units * DISK_OFFSET_UNIT;
-    if (evict_fate(device->evict, log, entry->hash, bytes, &live.hits, false, is_last_reserve(device)) == EVICT_TO_MAIN &&
+    bool is_spared = disk_is_spared(disk, live.tenant); /* what is left of the reserve is for those */
+    if (evict_fate(device->evict, log, entry->hash, bytes, &live.hits, is_spared, !is_spared && is_last_reserve(device)) == EVICT_TO_MAIN &&
         record_copy(device, reclaim->segment, entry, &live)) {
         host_tell(disk, entry->hash, false);
         return;

@@ -450,6 +450,142 @@ static void test_hand_over(void)
 }
 SEEDED(test_hand_over, 1)
 
+/* ---- how many at a time ------------------------------------------------------------------------------------------ */
+
+static void expect_load(uint32_t under_way, uint32_t waiting)
+{
+    uint32_t now_under_way, now_waiting;
+
+    origin_group_load(group, &now_under_way, &now_waiting);
+    assert_int_equal(now_under_way, under_way);
+    assert_int_equal(now_waiting, waiting);
+}
+
+static void serve_any(struct door *door)
+{
+    struct wire *wire = door_accept(door);
+
+    wire_expect_head(wire);
+    wire_say(wire, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+}
+
+static void serve(struct door *door, struct got *got)
+{
+    serve_any(door);
+    expect_head(got, 200);
+}
+
+/* The first to come are the first to go; an answer's head does not end a request, its end does. */
+static void test_more_wait_for_their_turn(void)
+{
+    struct door *door = door_open(ONE);
+    struct got got[4];
+
+    pool_open(ONE, NULL);
+    origin_group_limit(group, 2);
+    for (unsigned i = 0; i < 4; i++)
+        fetch_get(&got[i]);
+    run_ms(10);
+    expect_load(2, 2);
+    serve_any(door);
+    serve_any(door);
+    expect_head(&got[0], 200);
+    expect_head(&got[1], 200);
+    run_ms(10);
+    assert_int_equal(door->count, 2);
+    got_done(&got[1]);
+    run_ms(10);
+    expect_load(2, 1);
+    serve(door, &got[2]);
+    assert_int_equal(door->count, 3);
+    got_done(&got[0]);
+    serve(door, &got[3]);
+    got_done(&got[2]);
+    got_done(&got[3]);
+    expect_load(0, 0);
+    pool_close();
+}
+SEEDED(test_more_wait_for_their_turn, 1)
+
+/* Also where the turn was given, and the word of it is on its way. */
+static void test_who_waits_may_leave(void)
+{
+    struct door *door = door_open(ONE);
+    struct got got[4];
+
+    pool_open(ONE, NULL);
+    origin_group_limit(group, 1);
+    for (unsigned i = 0; i < 4; i++)
+        fetch_get(&got[i]);
+    run_ms(10);
+    expect_load(1, 3);
+    got_done(&got[1]);
+    expect_load(1, 2);
+    serve(door, &got[0]);
+    got_done(&got[0]);
+    expect_load(1, 1); /* given to the third */
+    got_done(&got[2]);
+    expect_load(1, 1);
+    run_ms(10);
+    expect_load(1, 0); /* and came back */
+    serve(door, &got[3]);
+    got_done(&got[3]);
+    expect_load(0, 0);
+    pool_close();
+}
+SEEDED(test_who_waits_may_leave, 1)
+
+static void test_who_waits_too_long_fails(void)
+{
+    struct door *door = door_open(ONE);
+    struct got first, second;
+
+    pool_open(ONE, NULL);
+    limits.first_byte_ms = 500;
+    origin_group_limit(group, 1);
+    fetch_get(&first);
+    fetch_get(&second);
+    serve(door, &first);
+    expect_failed(&second, CLIENT_FAILURE_CONCURRENCY);
+    assert_string_equal(client_failure_word(second.failure), "origin-concurrency");
+    got_done(&first);
+    expect_load(0, 0);
+    pool_close();
+}
+SEEDED(test_who_waits_too_long_fails, 1)
+
+/* A reload: those that wait go on, as many as there is room for now. */
+static void test_the_limit_changes(void)
+{
+    struct door *door = door_open(ONE);
+    struct got got[5];
+
+    pool_open(ONE, NULL);
+    fetch_get(&got[0]); /* without a limit: never counted */
+    run_ms(10);
+    origin_group_limit(group, 1);
+    for (unsigned i = 1; i < 5; i++)
+        fetch_get(&got[i]);
+    run_ms(10);
+    expect_load(1, 3);
+    origin_group_limit(group, 2);
+    run_ms(10);
+    expect_load(2, 2);
+    origin_group_limit(group, 0);
+    run_ms(10);
+    expect_load(4, 0);
+    origin_group_limit(group, 1);
+    for (unsigned i = 0; i < 5; i++)
+        serve_any(door);
+    for (unsigned i = 0; i < 5; i++) {
+        expect_head(&got[i], 200);
+        got_done(&got[i]);
+    }
+    expect_load(0, 0);
+    pool_close();
+}
+SEEDED(test_the_limit_changes, 1)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -473,6 +609,10 @@ int main(void)
         SEEDED_TEST(test_left_while_resolving),
         SEEDED_TEST(test_left_while_connecting_is_kept),
         SEEDED_TEST(test_hand_over),
+        SEEDED_TEST(test_more_wait_for_their_turn),
+        SEEDED_TEST(test_who_waits_may_leave),
+        SEEDED_TEST(test_who_waits_too_long_fails),
+        SEEDED_TEST(test_the_limit_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

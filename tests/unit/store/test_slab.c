@@ -25,7 +25,7 @@ static void wake(void *arg)
 static void begin(uint64_t max, size_t bytes_min)
 {
     budget = (struct store_budget){.max = max};
-    budget.tenant_bytes = calloc(STORE_TENANTS, sizeof(*budget.tenant_bytes));
+    budget.shares = store_shares_new();
     woken = 0;
     assert_true(err_is_ok(slabs_new(&budget, bytes_min, &slabs)));
 }
@@ -35,8 +35,8 @@ static void end(void)
     slabs = slabs_free(slabs);
     assert_int_equal(budget.used, 0);
     for (unsigned i = 0; i < STORE_TENANTS; i++)
-        assert_int_equal(budget.tenant_bytes[i], 0);
-    free(budget.tenant_bytes);
+        assert_int_equal(budget.shares[i].bytes, 0);
+    free(budget.shares);
     assert_null(os_region_open_one.base);
 }
 
@@ -132,7 +132,7 @@ static void test_room(void **state)
     assert_int_equal(slab_bytes(slabs, a), PAGE);
     assert_int_equal(slab_bytes(slabs, b), 2 * MIB);
     check_charge();
-    assert_int_equal(budget.tenant_bytes[1], PAGE);
+    assert_int_equal(budget.shares[1].bytes, PAGE);
     assert_true(slab_grow(slabs, a, NEAR, PAGE)); /* it has that */
     assert_true(slab_grow(slabs, a, NEAR, 100000));
     assert_int_equal(slab_bytes(slabs, a), 25 * PAGE);
@@ -201,7 +201,7 @@ static void test_exchange(void **state)
     uint64_t before = budget.used;
     slab_exchange(slabs, slab, 300000);
     assert_int_equal(budget.used, before - MIB + 300000);
-    assert_int_equal(budget.tenant_bytes[3], 300000);
+    assert_int_equal(budget.shares[3].bytes, 300000);
     assert_int_equal(region_bytes(), 0);
     store_budget_give(&budget, 3, 300000);
     end();
@@ -431,14 +431,14 @@ static void test_ready(void **state)
         return;
     }
     assert_int_equal(stats().held_bytes, 4 * MIB);
-    assert_int_equal(budget.tenant_bytes[2], 0);
+    assert_int_equal(budget.shares[2].bytes, 0);
     second = slab_new(slabs, 2, NEAR, 4 * PAGE, 2 * MIB);
     half = slab_new(slabs, 2, NEAR, 4 * PAGE, MIB);
     third = slab_new(slabs, 2, NEAR, 4 * PAGE, 2 * MIB); /* none left */
     assert_int_equal(slab_bytes(slabs, second), 2 * MIB);
     assert_int_equal(slab_bytes(slabs, half), 2 * MIB);
     assert_int_equal(slab_bytes(slabs, third), 4 * PAGE);
-    assert_int_equal(budget.tenant_bytes[2], 4 * MIB + 4 * PAGE);
+    assert_int_equal(budget.shares[2].bytes, 4 * MIB + 4 * PAGE);
     assert_int_equal(stats().huge, 2);
     assert_int_equal(stats().rounding_bytes, MIB);
     assert_int_equal(stats().held_bytes, 0);
