@@ -67,6 +67,7 @@ struct tier {
     uint32_t filling[EVICT_LOGS];
     /* RAM */
     struct s3fifo ram;
+    struct store_budget budget; /* without shares: there is one tenant */
     uint32_t *ghosts, ghost_count;
     uint64_t ram_objects, ram_hit_bytes;
 };
@@ -269,6 +270,7 @@ static bool ram_put(struct tier *tier, uint32_t at)
     struct ram_object *object = replay_memory(NULL, 1, sizeof(*object));
     memset(object, 0, sizeof(*object));
     object->record = at;
+    object->stored.budget = &tier->budget;
     object->stored.seen.hash = (hash128){record->hash, record->hash};
     list_init(&object->stored.link);
     atomic_init(&object->stored.refs, 1);
