@@ -7,7 +7,7 @@ set -euo pipefail
 build=(gcc libc6-dev make meson ninja-build pkg-config python3 libssl-dev libyaml-dev libjansson-dev libxxhash-dev
     libc-ares-dev libnghttp2-dev liburing-dev libjemalloc-dev libcmocka-dev)
 test=(python3-pytest curl nginx-light strace valgrind openssl prometheus ca-certificates nodejs npm
-    python3-yaml python3-jsonschema
+    python3-yaml python3-jsonschema zsh fish mandoc
     nghttp2-client python3-grpcio python3-h2 python3-cryptography pebble certbot chromium-headless-shell)
 
 bench=(linux-perf iproute2 openssl nginx-light haproxy varnish hitch trafficserver h2o)

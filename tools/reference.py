@@ -88,7 +88,25 @@ def forwarding():
             " is a prefix.\n\n" + markdown(["field", "why"], rows))
 
 
-PAGES = {"options.md": options, "metrics.md": metrics, "reasons.md": reasons, "forwarding.md": forwarding}
+def api():
+    access = {row[0]: row[1] for row in table("admin/routes.h", "ADMIN_ACCESSES")}
+    rows = []
+    for method, path, who, right, scope, _, params, body, answer, statuses, text in table("admin/routes.h", "ADMIN_ROUTES"):
+        if who == "OPEN":
+            needs = "nothing"
+        else:
+            needs = "any token" if who == "ANY" else f"`{right.lower()}`" + (" for all tenants" if scope == "ALL" else "") + (
+                "; on loopback nothing while no tenant is configured by name" if who == "LOCAL" else "")
+        query = " ".join(f"`{name}`" for name in params.split(",") if name)
+        rows.append([f"`{method} {path}`", needs, query, body, answer, text])
+    params = [[f"`{name}`", text] for name, _, text in table("admin/routes.h", "ADMIN_PARAMS")]
+    rights = [[f"`{row[1]}`", row[2]] for row in table("tenant/tokens.h", "TOKEN_RIGHTS")]
+    return ("# Paths of the admin listener\n\nBodies and answers under `/api/v1` are described by `/api/v1/openapi.json`; how it is used:"
+            " [api.md](../api.md).\n\n" + markdown(["path", "needs", "query", "body", "answer", "what"], rows)
+            + "\n## Parameters\n\n" + markdown(["name", "what"], params) + "\n## Rights of tokens\n\n" + markdown(["right", "may"], rights))
+
+
+PAGES = {"api.md": api, "options.md": options, "metrics.md": metrics, "reasons.md": reasons, "forwarding.md": forwarding}
 
 
 def binary():
@@ -103,8 +121,13 @@ def of_the_binary(name):
     return subprocess.run([binary(), "reference", name], check=True, capture_output=True, text=True).stdout
 
 
-# Written by the binary from tables that only it can read; tests/integration/test_config.py says whether they are current.
+# Written by the binary from its tables; tests/integration says whether they are current.
 BUILT = ("config.md", "config.schema.json")
+
+
+def man_pages():
+    """One for the binary, and one for each command that help lists."""
+    return ["warp.1"] + [f"warp-{row[0]}.1" for row in table("main/commands_table.h", "COMMANDS") if row[3]]
 
 
 def main():
@@ -112,11 +135,11 @@ def main():
     stale = []
     pages = dict(PAGES)
     if not check and binary() is None:
-        print("reference: not without a binary:", ", ".join(BUILT), "(make builds it)")
+        print("reference: not without a binary:", ", ".join(BUILT), "and docs/man (make builds it)")
     elif not check:
-        pages.update({name: lambda name=name: of_the_binary(name) for name in BUILT})
+        pages.update({name: lambda name=name: of_the_binary(name) for name in (*BUILT, *man_pages())})
     for name, make in pages.items():
-        path, text = ROOT / "docs/reference" / name, make()
+        path, text = ROOT / ("docs/man" if name.endswith(".1") else "docs/reference") / name, make()
         if check and (not path.exists() or path.read_text() != text):
             stale.append(name)
         if not check:

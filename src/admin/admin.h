@@ -1,4 +1,4 @@
-/* admin: the operator's listener: health, metrics, statistics, what is stored, purges.
+/* admin: the operator's listener: health, metrics, statistics, what is stored, purges, tenants, tokens, configuration.
  *
  * Thread: worker 0's loop. Every handler is short; what it reads of other threads are counters. */
 #ifndef WARP_ADMIN_ADMIN_H
@@ -15,6 +15,20 @@
 #include "tenant/tenant.h"
 #include "tenant/tokens.h"
 
+/* Why somebody was not let in: name, word for the metric. */
+#define ADMIN_REFUSALS(X)                                                                                              \
+    X(NO_TOKEN, "no-token")                                                                                            \
+    X(WRONG_TOKEN, "wrong-token") /* or one that has expired */                                                        \
+    X(THROTTLED, "throttled")     /* too many wrong ones from that address */                                          \
+    X(FORBIDDEN, "forbidden")     /* without that right, or not for that tenant */
+
+enum admin_refusal {
+#define X(name, word) ADMIN_REFUSED_##name,
+    ADMIN_REFUSALS(X)
+#undef X
+    ADMIN_REFUSAL_COUNT
+};
+
 enum admin_readiness { ADMIN_STARTING, ADMIN_READY, ADMIN_DRAINING };
 
 struct admin_context {
@@ -27,7 +41,7 @@ struct admin_context {
     struct tenants *tenants; /* the current set */
     const struct control_ops *control;
     void *control_arg;
-    struct tokens *tokens; /* besides `token`, which may everything */
+    struct tokens *tokens; /* besides `token`, which may everything; admin_open makes it */
     const char *token;
     const char *version;
     struct refresher *refresher; /* for soft purges; NULL: nothing is fetched again */
@@ -41,11 +55,21 @@ struct admin_context {
     unsigned uring_refused; /* of them: on epoll because io_uring was refused */
     bool is_loopback, is_unix; /* where it listens */
     _Atomic int readiness; /* enum admin_readiness */
+    /* admin_open's */
+    struct client_buckets *failures; /* wrong tokens by address */
+    uint64_t refused[ADMIN_REFUSAL_COUNT];
+    int64_t tokens_written_ms;
+    unsigned changes_under_way; /* whose clients wait */
+    bool tokens_are_damaged; /* their file says nothing that can be understood: it is left alone */
 };
 
 /* Before the first request, and behind the last one. */
-void admin_open(struct admin_context *context);
+MUST_USE err admin_open(struct admin_context *context);
+/* When the control is there: reads the tokens. */
+MUST_USE err admin_start(struct admin_context *context);
 void admin_close(struct admin_context *context);
+/* May whoever has that token (data NULL: none) do that for the tenant? Any thread. */
+MUST_USE bool admin_bearer_may(const struct admin_context *context, slice bearer, enum token_right right, const struct tenant *tenant);
 
 extern const struct server_events admin_events;
 /* Collector for what the store, the origins and the process know. arg: struct admin_context. */

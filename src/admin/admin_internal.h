@@ -3,12 +3,17 @@
 #define WARP_ADMIN_INTERNAL_H
 
 #include "admin/admin.h"
-#include "tenant/tokens.h"
+#include "admin/routes.h"
 
 #include <jansson.h>
 
-#define ADMIN_BODY_BYTES_MAX 65536u
-#define ADMIN_BLOCK_BYTES    4096u
+#define ADMIN_BODY_BYTES_MAX   65536u
+#define ADMIN_TENANT_BYTES_MAX (1u << 20) /* of a body that is a tenant's configuration */
+#define ADMIN_LIMIT_DEFAULT    100u
+#define ADMIN_LIMIT_MAX        1000u
+#define ADMIN_FIELD_BYTES      96u
+
+enum admin_identity { ADMIN_NOBODY, ADMIN_LOOPBACK /* reads, without a token */, ADMIN_BEARER, ADMIN_EVERYTHING };
 
 /* One request to the admin listener. */
 struct admin_request {
@@ -17,37 +22,47 @@ struct admin_request {
     struct arena arena;
     struct request request;
     slice path, query;
-    char *body; /* of the request, malloc */
-    size_t body_len;
+    slice captures[ADMIN_CAPTURES_MAX]; /* what stands for the braces of the route's path, decoded */
+    char *body; /* of the request, malloc; NUL-terminated */
+    size_t body_len, body_room;
     const struct admin_route *route;
-    slice who; /* asks, for logs: "admin", "socket", a token's name; empty: nobody that we know */
+    uint8_t identity;          /* enum admin_identity */
+    const struct token *token; /* of a bearer */
+    slice who; /* asks, for logs: "admin", "socket", "token NAME"; empty: nobody that we know */
+    /* of the answer; empty: not sent */
+    char etag[ADMIN_FIELD_BYTES], location[ADMIN_FIELD_BYTES], allow[ADMIN_FIELD_BYTES];
+    uint32_t retry_after_s;
     char *answer; /* malloc: what source reads */
     struct source_memory source;
     struct purge_run *purge; /* under way */
+    struct admin_change *change; /* under way */
+    /* of a change of a tenant */
+    uint64_t expected_version;
+    unsigned tries;
+    bool is_new;
     bool answered;
 };
 
-enum admin_access {
-    ADMIN_OPEN,     /* no token needed */
-    ADMIN_LOCAL,    /* none on loopback while no tenant is configured by name */
-    ADMIN_SECRET,   /* always, but over the unix socket */
-};
+/* ---- who may (access.c) ------------------------------------------------------------------------------------------- */
 
-struct admin_route {
-    const char *path;
-    enum method method;
-    enum admin_access access;
-    void (*handle)(struct admin_request *request);
-};
-
-/* May who asks do that for the tenant (NULL: for all of them)? False: answered already, 401 or 403. */
-MUST_USE bool admin_allows(struct admin_request *request, enum token_right right, const struct tenant *tenant);
-/* The same without an answer: for showing less to who may see less. */
+/* Who asks? False: answered already, 401 or 429. */
+MUST_USE bool admin_identify(struct admin_request *request);
+/* May who asks do that for the tenant (NULL: for all of them)? For showing less to who may see less. */
 MUST_USE bool admin_may(const struct admin_request *request, enum token_right right, const struct tenant *tenant);
-/* The tenant of that name, if who asks may do that for it; NULL: answered already. What somebody may not see is not there
- * for them: 404 in both cases. */
+/* The same by name, which need not be there yet; empty: for all. */
+MUST_USE bool admin_may_name(const struct admin_request *request, enum token_right right, slice tenant);
+/* May who asks do that at all, for whomever? False: answered already, 403. */
+MUST_USE bool admin_has_right(struct admin_request *request, enum token_right right);
+/* The same for a tenant, or NULL for all; false: answered already, 403. */
+MUST_USE bool admin_allows(struct admin_request *request, enum token_right right, const struct tenant *tenant);
+/* Is that name any business of who asks? What somebody may not see is not there for them. */
+MUST_USE bool admin_sees(const struct admin_request *request, slice tenant);
+/* The tenant of that name, if who asks may do that for it; NULL: answered already, 404 or 403. */
 const struct tenant *admin_tenant(struct admin_request *request, enum token_right right, slice name);
-/* Answers; the text is copied. */
+
+/* ---- answers (answer.c) ------------------------------------------------------------------------------------------- */
+
+/* The text is copied. */
 void admin_answer(struct admin_request *request, uint16_t status, slice type, slice text);
 /* text is malloc's and is taken over. */
 void admin_answer_owned(struct admin_request *request, uint16_t status, slice type, char *text, size_t len);
@@ -55,16 +70,61 @@ void admin_answer_owned(struct admin_request *request, uint16_t status, slice ty
 void admin_answer_json(struct admin_request *request, uint16_t status, json_t *root);
 /* RFC 9457 problem details. */
 void admin_problem(struct admin_request *request, uint16_t status, const char *detail);
+void admin_problemf(struct admin_request *request, uint16_t status, const char *format, ...) PRINTF(3, 4);
+/* The same with the lines of a report. */
+void admin_problem_lines(struct admin_request *request, uint16_t status, const char *detail, const char *lines);
+/* An array of the lines of a text. */
+json_t *admin_lines(const char *lines);
+json_t *admin_text(slice text); /* what is not UTF-8 is said to be so */
+
+/* ---- what is asked ------------------------------------------------------------------------------------------------ */
+
 bool admin_wants(const struct admin_request *request, slice type);
 /* A parameter of the query, decoded into the arena; data NULL when it is not there. */
 slice admin_param(struct admin_request *request, slice name);
+/* A number; *ret_value stays where it is not there. False: answered already, 400. */
+MUST_USE bool admin_number(struct admin_request *request, slice name, uint64_t min, uint64_t max, uint64_t *ret_value);
+/* The limit of a page. */
+MUST_USE bool admin_limit(struct admin_request *request, unsigned *ret_limit);
+/* Only such as the route knows, each once? False: answered already, 400. */
+MUST_USE bool admin_params_are_known(struct admin_request *request);
+/* %XX decoded, and + where it is a space. */
+slice admin_decode(struct admin_request *request, slice raw, bool is_query);
+/* The body as a JSON object with no members but those; NULL: answered already. known ends with NULL. */
+json_t *admin_object(struct admin_request *request, const char *const *known);
 
-/* handlers */
-void admin_stats(struct admin_request *request);
-void admin_cache(struct admin_request *request);
-void admin_purge(struct admin_request *request);
+/* As tenants and tokens have it. */
+bool admin_is_name(slice name);
+
+/* ---- changes of the configuration (change.c) ---------------------------------------------------------------------- */
+
+/* What a change is about. The answer is the caller's to give; its client may be gone before (then it is not called). */
+struct admin_wish {
+    enum control_kind kind;
+    slice tenant, text;
+    uint64_t version, expected_version;
+    void (*answer)(struct admin_request *request, const struct control_change *change);
+};
+void admin_change(struct admin_request *request, const struct admin_wish *wish);
+void admin_change_abandon(struct admin_request *request);
+/* What became of it, with that status where it was done. */
+void admin_changed(struct admin_request *request, const struct control_change *change, uint16_t status);
+/* False: answered already, 503. */
+MUST_USE bool admin_has_control(struct admin_request *request);
+/* what: one word or a few; details: the members of a JSON object, taken over. */
+void admin_audit(struct admin_request *request, const char *what, json_t *details);
+
+/* ---- others ------------------------------------------------------------------------------------------------------- */
+
+json_t *admin_openapi_json(const char *version);
+MUST_USE err admin_tokens_read(struct admin_context *context);
+/* Notes of use are written now and then. */
+void admin_tokens_turn(struct admin_context *context);
+json_t *admin_origin_json(const struct admin_context *context, const struct tenant *tenant, unsigned i);
+json_t *admin_usage_json(const struct admin_context *context, const struct tenant *tenant);
+/* The purges' part of admin_open and admin_close. */
+void admin_purge_open(struct admin_context *context);
+void admin_purge_close(struct admin_context *context);
 void admin_purge_abandon(struct admin_request *request); /* its client has gone: the purges act all the same */
-void admin_purges(struct admin_request *request);
-void admin_dashboard(struct admin_request *request);
 
 #endif

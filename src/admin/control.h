@@ -62,6 +62,8 @@ struct control_ops {
     /* Its asker has gone: the change goes on, done is not called. */
     void (*forget)(void *arg, struct control_change *change);
     uint64_t (*in_force)(void *arg);
+    /* A sentence for /readyz: what the configuration says and only a restart brings; NULL: nothing. */
+    const char *(*note)(void *arg);
     /* The kept versions, the newest first; returns how many were written. */
     unsigned (*versions)(void *arg, struct control_version *ret_versions, unsigned max);
     /* The configuration of a version as people would write it: all files, one after the other, each after a line
@@ -69,9 +71,10 @@ struct control_ops {
     err (*version_text)(void *arg, uint64_t number, char **ret_text, size_t *ret_len);
     /* What the API made of a tenant, to give it back; ERR_NOT_FOUND: none of the API's. free() it. */
     err (*tenant_text)(void *arg, slice name, char **ret_text, size_t *ret_len);
-    /* A line for the audit log, a JSON object without its end: written with time and a number, flushed soon. */
+    /* A line for the audit log: a JSON object with number, time_ms, who, what and these members (without braces; 1.5 KiB at
+     * most), flushed soon. */
     void (*audit)(void *arg, slice who, const char *what, slice details);
-    /* The last lines of the audit log behind `since`, as JSON objects, one a line; free() it. */
+    /* The first lines of the audit log behind `since`, as JSON objects, one a line; free() it. */
     err (*audit_read)(void *arg, uint64_t since, unsigned max, char **ret_text, size_t *ret_len);
     /* What is kept under that name in the state directory, whole, 0600: tokens.json. */
     err (*state_read)(void *arg, const char *name, char **ret_text, size_t *ret_len);

@@ -209,13 +209,13 @@ void purge_walk_refresh(const struct purge_wish *wish)
         atomic_fetch_add_explicit(&context->walks_refused, 1, memory_order_relaxed);
 }
 
-void admin_open(struct admin_context *context)
+void admin_purge_open(struct admin_context *context)
 {
     list_init(&context->walks);
 }
 
 /* Only refreshes are left: whoever waited for a dry run has gone. */
-void admin_close(struct admin_context *context)
+void admin_purge_close(struct admin_context *context)
 {
     while (!list_is_empty(&context->walks))
         purge_walk_abandon(container_of(list_first(&context->walks), struct purge_walk, link));

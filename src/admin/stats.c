@@ -19,22 +19,41 @@ static void collect_tier(const struct storage *storage, enum metric metric, stru
         STORE_COUNTERS(X)
         STORE_GAUGES(X)
 #undef X
-    case METRIC_warp_tenant_bytes: {
-        slice labels[2] = {SLICE("default"), tier};
-        metrics_emit(writer, labels, (double)storage_tenant_bytes(storage, 1));
-        break;
-    }
     default:
         break;
     }
+}
+
+static void collect_tenant_bytes(struct admin_context *context, const struct storage *storage, struct metrics_writer *writer)
+{
+    slice labels[2] = {SLICE("other"), slice_str(storage_name(storage))};
+    bool is_any_hidden = false;
+    uint64_t other = 0;
+
+    for (unsigned t = 0; t < tenants_count(context->tenants); t++) {
+        const struct tenant *tenant = tenants_at(context->tenants, t);
+        uint64_t bytes = storage_tenant_bytes(storage, tenant->id);
+        if (metrics_shows(writer, tenant->name)) {
+            metrics_emit(writer, (slice[]){tenant->name, labels[1]}, (double)bytes);
+        } else {
+            other += bytes;
+            is_any_hidden = true;
+        }
+    }
+    if (is_any_hidden)
+        metrics_emit(writer, labels, (double)other);
 }
 
 static void collect_store(struct admin_context *context, enum metric metric, struct metrics_writer *writer)
 {
     const struct storage *tier;
 
-    for (unsigned i = 0; (tier = storage_tier(context->storage, i)) != NULL; i++)
-        collect_tier(tier, metric, writer);
+    for (unsigned i = 0; (tier = storage_tier(context->storage, i)) != NULL; i++) {
+        if (metric == METRIC_warp_tenant_bytes)
+            collect_tenant_bytes(context, tier, writer);
+        else
+            collect_tier(tier, metric, writer);
+    }
 }
 
 static void emit_named(struct metrics_writer *writer, const char *name, uint64_t value)
@@ -138,7 +157,7 @@ static void collect_origins(struct admin_context *context, struct metrics_writer
 {
     for (unsigned t = 0; t < tenants_count(context->tenants); t++) {
         const struct tenant *tenant = tenants_at(context->tenants, t);
-        for (unsigned i = 0; i < tenant->origins->count; i++) {
+        for (unsigned i = 0; metrics_shows(writer, tenant->name) && i < tenant->origins->count; i++) {
             const struct origin *origin = &tenant->origins->origins[i];
             slice labels[2] = {tenant->name, slice_str(origin->name)};
             metrics_emit(writer, labels, origin_is_healthy(origin, loop_now_ns(context->loop)) ? 1 : 0);
@@ -178,6 +197,11 @@ void admin_collect(void *arg, enum metric metric, struct metrics_writer *writer)
         break;
     case METRIC_warp_access_log_dropped:
         metrics_emit(writer, NULL, context->access != NULL ? (double)access_log_dropped(context->access) : 0);
+        break;
+    case METRIC_warp_admin_refusals:
+#define X(name, word) emit_named(writer, word, context->refused[ADMIN_REFUSED_##name]);
+        ADMIN_REFUSALS(X)
+#undef X
         break;
     case METRIC_warp_origin_healthy:
         collect_origins(context, writer);
@@ -264,39 +288,75 @@ static json_t *stats_connections(struct admin_context *context)
                      (json_int_t)metrics_connections(context->metrics, CONN_closing));
 }
 
-static json_t *stats_origin(const struct admin_context *context, const struct tenant *tenant, unsigned i)
+json_t *admin_origin_json(const struct admin_context *context, const struct tenant *tenant, unsigned i)
 {
     struct origin *origin = &tenant->origins->origins[i];
 
-    return json_pack("{s:s%, s:s, s:b, s:I, s:I}", "tenant", tenant->name.data, tenant->name.len, "url", origin->name, "healthy",
+    return json_pack("{s:o, s:o, s:b, s:I, s:I}", "tenant", admin_text(tenant->name), "url", admin_text(slice_str(origin->name)), "healthy",
                      (int)origin_is_healthy(origin, loop_now_ns(context->loop)), "answers",
                      (json_int_t)atomic_load_explicit(&origin->answers, memory_order_relaxed), "failures",
                      (json_int_t)atomic_load_explicit(&origin->fetch_failures, memory_order_relaxed));
 }
 
-static json_t *stats_origins(struct admin_context *context)
+/* only: NULL for those of all tenants that may be seen. */
+static json_t *stats_origins(struct admin_request *request, const struct tenant *only)
 {
+    struct tenants *tenants = request->context->tenants;
     json_t *origins = json_array();
 
-    for (unsigned t = 0; t < tenants_count(context->tenants); t++)
-        for (unsigned i = 0; i < tenants_at(context->tenants, t)->origins->count; i++)
-            json_array_append_new(origins, stats_origin(context, tenants_at(context->tenants, t), i));
+    for (unsigned t = 0; t < tenants_count(tenants); t++) {
+        const struct tenant *tenant = tenants_at(tenants, t);
+        if ((only != NULL && only != tenant) || !admin_may(request, TOKEN_READ, tenant))
+            continue;
+        for (unsigned i = 0; i < tenant->origins->count; i++)
+            json_array_append_new(origins, admin_origin_json(request->context, tenant, i));
+    }
     return origins;
+}
+
+void admin_origins(struct admin_request *request)
+{
+    slice name = admin_param(request, SLICE("tenant"));
+    const struct tenant *only = name.data != NULL ? admin_tenant(request, TOKEN_READ, name) : NULL;
+
+    if (name.data == NULL || only != NULL)
+        admin_answer_json(request, 200, json_pack("{s:o}", "origins", stats_origins(request, only)));
+}
+
+static void stats_of_tenant(struct admin_request *request, slice name)
+{
+    const struct tenant *tenant = admin_tenant(request, TOKEN_READ, name);
+    json_t *stats;
+
+    if (tenant == NULL)
+        return;
+    stats = admin_usage_json(request->context, tenant);
+    json_object_set_new(stats, "tenant", admin_text(tenant->name));
+    json_object_set_new(stats, "origins", stats_origins(request, tenant));
+    admin_answer_json(request, 200, stats);
 }
 
 void admin_stats(struct admin_request *request)
 {
     struct admin_context *context = request->context;
     int64_t up_ms = loop_wall_ms(context->loop) - context->started_ms;
+    slice tenant = admin_param(request, SLICE("tenant"));
 
+    if (tenant.data != NULL) {
+        stats_of_tenant(request, tenant);
+        return;
+    }
+    if (!admin_allows(request, TOKEN_READ, NULL))
+        return;
     admin_answer_json(request, 200,
-                      json_pack("{s:s, s:f, s:i, s:o, s:I, s:o, s:o, s:o, s:o, s:f, s:f}", "version", context->version,
-                                "uptime_seconds", (double)up_ms / 1000, "workers", (int)context->workers, "requests",
+                      json_pack("{s:s, s:f, s:i, s:i, s:o, s:I, s:o, s:o, s:o, s:o, s:f, s:f}", "version", context->version,
+                                "uptime_seconds", (double)up_ms / 1000, "workers", (int)context->workers, "tenants",
+                                (int)tenants_count(context->tenants), "requests",
                                 stats_requests(context), "collapsed",
                                 (json_int_t)metrics_collapsed(context->metrics), "connections",
                                 stats_connections(context), "tiers", stats_tiers(context), "disk",
                                 stats_disk(context->disk), "origins",
-                                stats_origins(context), "duration_p50_seconds",
+                                stats_origins(request, NULL), "duration_p50_seconds",
                                 metrics_duration_quantile(context->metrics, 0.5), "duration_p99_seconds",
                                 metrics_duration_quantile(context->metrics, 0.99)));
 }

@@ -269,6 +269,20 @@ static void exchange_timeout(struct timer *timer)
     exchange_fail(container_of(timer, struct exchange, timer), TOO_LATE);
 }
 
+static slice method_word(enum method method)
+{
+    switch (method) {
+    case METHOD_POST:
+        return SLICE("POST");
+    case METHOD_PUT:
+        return SLICE("PUT");
+    case METHOD_DELETE:
+        return SLICE("DELETE");
+    default:
+        return SLICE("GET");
+    }
+}
+
 MUST_USE static err exchange_prepare(struct exchange *exchange, const struct os_address *address,
                                      const char *token)
 {
@@ -284,15 +298,19 @@ MUST_USE static err exchange_prepare(struct exchange *exchange, const struct os_
         TRY(fields_add(&exchange->fields, F_AUTHORIZATION,
                        arena_printf(&exchange->arena, "Bearer %s", token)));
     TRY(fields_add(&exchange->fields, F_ACCEPT, SLICE("application/json")));
+    if (question->if_match != NULL)
+        TRY(fields_add(&exchange->fields, F_IF_MATCH, slice_str(question->if_match)));
+    if (question->if_none)
+        TRY(fields_add(&exchange->fields, F_IF_NONE_MATCH, SLICE("*")));
     exchange->request = (struct client_request){
         .method = question->method,
-        .method_name = question->method == METHOD_POST ? SLICE("POST") : SLICE("GET"),
+        .method_name = method_word(question->method),
         .target = slice_str(question->path),
         .fields = &exchange->fields,
         .arena = &exchange->arena,
     };
     if (question->json != NULL) {
-        TRY(fields_add(&exchange->fields, F_CONTENT_TYPE, SLICE("application/json")));
+        TRY(fields_add(&exchange->fields, F_CONTENT_TYPE, slice_str(question->type != NULL ? question->type : "application/json")));
         source_memory_init(&exchange->body, slice_str(question->json));
         exchange->request.body = &exchange->body.source;
         exchange->request.body_bytes = (int64_t)strlen(question->json);
@@ -406,6 +424,19 @@ static void refusal_token(const struct client_where *where, const struct client_
         ".\nThe server prints the path of its token when it starts; --cache-dir names another directory.\n");
 }
 
+/* What is wrong with a configuration. */
+static void refusal_lines(const json_t *lines)
+{
+    char safe[2048];
+    json_t *line;
+    size_t i;
+
+    json_array_foreach(lines, i, line)
+    {
+        fprintf(stderr, "%s\n", log_safe(slice_of(json_string_value(line), json_string_length(line)), safe, sizeof(safe)));
+    }
+}
+
 int client_refusal(const struct client_where *where, const struct client_answer *answer)
 {
     char safe[512];
@@ -424,6 +455,107 @@ int client_refusal(const struct client_where *where, const struct client_answer 
         text = json_string_value(json_object_get(problem, "title"));
     fprintf(stderr, "warp: %s answers %u%s%s\n", admin_of(where), answer->status, text != NULL ? ": " : "",
             text != NULL ? log_safe(slice_str(text), safe, sizeof(safe)) : "");
+    refusal_lines(json_object_get(problem, "errors"));
     json_decref(problem);
+    return answer->status == 422 ? EXIT_USAGE : EXIT_FAILED;
+}
+
+/* ---- whole questions
+ * ---------------------------------------------------------------------------------------------- */
+
+/* The answer as JSON, to be let go of, and as it came. */
+MUST_USE static int ask_json(const struct client_where *where, const struct client_question *question, struct client_answer *ret_answer,
+                             json_t **ret_root)
+{
+    int code = client_ask(where, question, ret_answer);
+
+    if (code == EXIT_DONE)
+        code = client_refusal(where, ret_answer);
+    if (code != EXIT_DONE)
+        return code;
+    *ret_root = json_loadb(ret_answer->body, ret_answer->len, 0, NULL);
+    if (json_is_object(*ret_root))
+        return EXIT_DONE;
+    json_decref(*ret_root);
+    *ret_root = NULL;
+    fprintf(stderr, "warp: the answer is no JSON object\n");
     return EXIT_FAILED;
+}
+
+int client_show(const struct client_where *where, const struct client_question *question, bool is_raw, int (*show)(const json_t *root))
+{
+    struct client_answer answer = {0};
+    json_t *root = NULL;
+    int code = ask_json(where, question, &answer, &root);
+
+    if (code == EXIT_DONE && is_raw)
+        printf("%s%s", answer.body, answer.len > 0 && answer.body[answer.len - 1] == '\n' ? "" : "\n");
+    else if (code == EXIT_DONE)
+        code = show(root);
+    json_decref(root);
+    client_answer_done(&answer);
+    return code;
+}
+
+static bool is_plain(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
+}
+
+char *client_path(const char *path, const char *word, const char *behind)
+{
+    size_t room = strlen(path) + 3 * strlen(word) + strlen(behind) + 1;
+    char *made = malloc(room), *at = made;
+
+    if (made == NULL)
+        return NULL;
+    at += snprintf(at, room, "%s", path);
+    for (; *word != '\0'; word++)
+        at += snprintf(at, room - (size_t)(at - made), is_plain((unsigned char)*word) ? "%c" : "%%%02X", (unsigned char)*word);
+    snprintf(at, room - (size_t)(at - made), "%s", behind);
+    return made;
+}
+
+/* The next page behind the cursor *next, which becomes that of the one after it. */
+MUST_USE static int page_add(const struct client_where *where, const char *path, const char *list, json_t *all, char **next)
+{
+    char *query = client_path((*next)[0] != '\0' ? "?limit=1000&cursor=" : "?limit=1000", *next, "");
+    char *target = query != NULL ? client_path(path, "", query) : NULL;
+    struct client_answer answer = {0};
+    json_t *root = NULL;
+    int code = EXIT_FAILED;
+
+    if (target != NULL)
+        code = ask_json(where, &(struct client_question){.method = METHOD_GET, .path = target}, &answer, &root);
+    free(query);
+    free(target);
+    free(*next);
+    *next = NULL;
+    if (code == EXIT_DONE) {
+        const char *cursor = json_string_value(json_object_get(root, "next"));
+        *next = strdup(cursor != NULL ? cursor : "");
+        if (json_array_extend(all, json_object_get(root, list)) != 0 || *next == NULL)
+            code = EXIT_FAILED;
+    }
+    json_decref(root);
+    client_answer_done(&answer);
+    return code;
+}
+
+int client_pages(const struct client_where *where, const char *path, const char *list, json_t **ret_array)
+{
+    json_t *all = json_array();
+    char *next = strdup("");
+    int code = all != NULL && next != NULL ? EXIT_DONE : EXIT_FAILED;
+
+    do {
+        if (code == EXIT_DONE)
+            code = page_add(where, path, list, all, &next);
+    } while (code == EXIT_DONE && next[0] != '\0');
+    free(next);
+    if (code == EXIT_DONE)
+        *ret_array = all;
+    else
+        json_decref(all);
+    return code;
 }

@@ -9,7 +9,10 @@
 
 #include "base/err.h"
 #include "http/message.h"
+#include "main/commands_table.h"
 #include "net/net.h"
+
+#include <jansson.h>
 
 #define CLIENT_ANSWER_BYTES_MAX (16u * 1024u * 1024u)
 #define CLIENT_TIMEOUT_MS       10000u
@@ -29,31 +32,29 @@ struct client_list {
     unsigned count, max;
 };
 
+/* Where what a flag of the table (commands_table.h) says goes: one of the three. */
 struct client_flag {
     const char *name;        /* without dashes */
     const char *placeholder; /* NULL: a switch */
-    const char **value;      /* what follows the flag; NULL for a switch */
+    const char **value;      /* what follows the flag */
     bool *on;                /* of a switch */
     struct client_list *list; /* instead of value: it may come again */
 };
 
 /* Flags that every client command has; NULL: not given. */
 struct client_where {
-    const char *admin, *admin_token_file, *cache_dir;
-    const char *admin_ca, *admin_client_cert, *admin_client_key; /* of an admin listener with TLS */
+#define X(flag, placeholder, field, text) const char *field;
+    CLIENT_FLAGS(X)
+#undef X
 };
-/* As every command's usage shows them. */
-#define CLIENT_WHERE_USAGE                                                                                   \
-    "                  [--admin ADDR] [--admin-token-file FILE] [--cache-dir DIR]\n"                         \
-    "                  [--admin https://HOST:PORT [--admin-ca FILE]\n"                                       \
-    "                   [--admin-client-cert FILE --admin-client-key FILE]]\n"
 
 struct client_syntax {
-    const char *command, *usage; /* usage: whole lines */
+    const char *command; /* of the table: its help is shown, and its flags are these */
     const struct client_flag *flags;
     unsigned flag_count;
     struct client_where *where; /* NULL: the command asks nobody */
-    const char **word;          /* the one argument that is no flag; NULL: there is none */
+    const char **word;          /* the arguments that are no flags; NULL: there are none */
+    unsigned words_max;         /* of word; 0: one */
 };
 
 /* argv without program and command. False: the command ends here with *ret_code, all is said. */
@@ -78,9 +79,12 @@ void client_target_done(struct client_target *target);
  * --------------------------------------------------------------------------------------- */
 
 struct client_question {
-    enum method method; /* GET or POST */
+    enum method method; /* GET, POST, PUT or DELETE */
     const char *path;
-    const char *json; /* of a POST */
+    const char *json; /* the body, or NULL */
+    const char *type; /* of the body; NULL: JSON */
+    const char *if_match; /* NULL: whatever is there */
+    bool if_none;         /* only where there is nothing yet */
 };
 
 struct client_answer {
@@ -94,7 +98,17 @@ struct client_answer {
 MUST_USE int client_ask(const struct client_where *where, const struct client_question *question,
                         struct client_answer *ret_answer);
 void client_answer_done(struct client_answer *answer);
-/* EXIT_DONE for a 2xx; otherwise says what the answer says and returns EXIT_FAILED. */
+/* EXIT_DONE for a 2xx; otherwise says what the answer says and returns EXIT_USAGE for a bad configuration (422), else
+ * EXIT_FAILED. */
 MUST_USE int client_refusal(const struct client_where *where, const struct client_answer *answer);
+/* Asks, and shows what it answers: as it is, or by show. */
+MUST_USE int client_show(const struct client_where *where, const struct client_question *question, bool is_raw,
+                         int (*show)(const json_t *root));
+/* For show: what became of a change of the configuration. */
+int client_changed(const json_t *changed);
+/* All pages of a list, as one array, to be let go of: path has no query, list names the member. */
+MUST_USE int client_pages(const struct client_where *where, const char *path, const char *list, json_t **ret_array);
+/* path and word, of which what cannot stand in a path is encoded; free() it, NULL: no memory. */
+char *client_path(const char *path, const char *word, const char *behind);
 
 #endif

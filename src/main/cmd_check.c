@@ -174,7 +174,7 @@ int cmd_check(int argc, char **argv)
     bool is_json = false;
     const struct client_flag flags[] = {{"json", NULL, NULL, &is_json}};
     const struct client_syntax syntax = {
-        .command = "check", .usage = "usage: warp check [--json] FILE...\n", .flags = flags, .flag_count = ARRAY_LEN(flags)};
+        .command = "check", .flags = flags, .flag_count = ARRAY_LEN(flags)};
     char *paths[FILES_MAX], *rest[FILES_MAX];
     int count = 0, rest_count = 0, code;
 

@@ -1,13 +1,19 @@
 /* Flags of the client commands: few, strict, with the nearest known one for a misspelled one. */
 #include "conf/config.h"
 #include "main/client.h"
+#include "main/commands.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
 #define FLAGS_MAX       16u
-#define WHERE_FLAGS     6u
 #define FLAG_NAME_BYTES 80u
+
+enum {
+#define X(...) +1
+    WHERE_FLAGS = 0 CLIENT_FLAGS(X)
+#undef X
+};
 
 int client_usage(const struct client_syntax *syntax, const char *format, ...)
 {
@@ -17,8 +23,30 @@ int client_usage(const struct client_syntax *syntax, const char *format, ...)
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
-    fprintf(stderr, "\n%s", syntax->usage);
+    fprintf(stderr, "\n");
+    command_usage(stderr, command_find(syntax->command));
+    fprintf(stderr, "warp %s --help says more\n", syntax->command);
     return EXIT_USAGE;
+}
+
+/* What a command reads is what the table says of it, to the letter. */
+static void syntax_check(const struct client_syntax *syntax)
+{
+    const struct command *command = command_find(syntax->command);
+    struct command_flag flag;
+    unsigned count = 0;
+
+    INVARIANT(command != NULL && command->is_client == (syntax->where != NULL));
+    while (command_flag_at(command, count, &flag)) {
+        if (count < syntax->flag_count) {
+            const struct client_flag *read = &syntax->flags[count];
+            INVARIANT(strcmp(read->name, flag.name) == 0);
+            INVARIANT((read->placeholder == NULL) == (flag.placeholder == NULL));
+            INVARIANT(read->placeholder == NULL || strcmp(read->placeholder, flag.placeholder) == 0);
+        }
+        count++;
+    }
+    INVARIANT(count == syntax->flag_count + (syntax->where != NULL ? (unsigned)WHERE_FLAGS : 0u));
 }
 
 /* The command's own flags, then those that say where to ask. */
@@ -32,12 +60,9 @@ static unsigned flags_all(const struct client_syntax *syntax, struct client_flag
         flags[count] = syntax->flags[count];
     if (where == NULL)
         return count;
-    flags[count++] = (struct client_flag){"admin", "ADDR", &where->admin, NULL};
-    flags[count++] = (struct client_flag){"admin-token-file", "FILE", &where->admin_token_file, NULL};
-    flags[count++] = (struct client_flag){"cache-dir", "DIR", &where->cache_dir, NULL};
-    flags[count++] = (struct client_flag){"admin-ca", "FILE", &where->admin_ca, NULL};
-    flags[count++] = (struct client_flag){"admin-client-cert", "FILE", &where->admin_client_cert, NULL};
-    flags[count++] = (struct client_flag){"admin-client-key", "FILE", &where->admin_client_key, NULL};
+#define X(flag, placeholder, field, text) flags[count++] = (struct client_flag){flag, placeholder, &where->field, NULL, NULL};
+    CLIENT_FLAGS(X)
+#undef X
     return count;
 }
 
@@ -111,12 +136,14 @@ static bool flag_read(const struct client_syntax *syntax, int argc, char **argv,
 
 bool client_flags_read(const struct client_syntax *syntax, int argc, char **argv, int *ret_code)
 {
+    unsigned words = 0, words_max = syntax->word == NULL ? 0 : MAX(1u, syntax->words_max);
     char safe[FLAG_NAME_BYTES];
 
+    syntax_check(syntax);
     for (int i = 0, used = 1; i < argc; i += used) {
         used = 1;
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            printf("%s", syntax->usage);
+            command_help(stdout, command_find(syntax->command));
             *ret_code = EXIT_DONE;
             return false;
         }
@@ -125,12 +152,12 @@ bool client_flags_read(const struct client_syntax *syntax, int argc, char **argv
                 return false;
             continue;
         }
-        if (syntax->word == NULL || *syntax->word != NULL || argv[i][0] == '-' || argv[i][0] == '\0') {
+        if (words == words_max || (argv[i][0] == '-' && argv[i][1] != '\0') || argv[i][0] == '\0') {
             *ret_code = client_usage(syntax, "\"%s\" is one argument too many",
                                      log_safe(slice_str(argv[i]), safe, sizeof(safe)));
             return false;
         }
-        *syntax->word = argv[i];
+        syntax->word[words++] = argv[i];
     }
     return true;
 }

@@ -10,14 +10,6 @@
 
 #define TAGS_MAX 256u
 
-static const char usage[] = "usage: warp purge URL | --everything | --tag T... | --prefix P | --host H | --group G --host H\n"
-                            "                  [--tenant NAME] [--soft [--refresh]] [--dry-run] [--json]\n"
-                            CLIENT_WHERE_USAGE
-                            "  URL and P are what clients ask for: http://host/path; without a scheme, http and https both;\n"
-                            "  P ends in /; G is a group of Cache-Groups, of URL's or H's origin\n"
-                            "  --soft makes stale; --refresh fetches what is asked for often again; --dry-run only counts\n"
-                            "  warp purges shows what was purged\n";
-
 struct purge_wish {
     const char *url, *prefix, *host, *group, *tenant;
     struct client_list tags;
@@ -211,8 +203,8 @@ int cmd_purge(int argc, char **argv)
         {"dry-run", NULL, NULL, &wish.dry_run},
         {"json", NULL, NULL, &wish.json},
     };
-    const struct client_syntax syntax = {"purge", usage, flags, ARRAY_LEN(flags), &where, &wish.url};
-    struct client_question question = {METHOD_POST, "/api/v1/purge", NULL};
+    const struct client_syntax syntax = {.command = "purge", .flags = flags, .flag_count = ARRAY_LEN(flags), .where = &where, .word = &wish.url};
+    struct client_question question = {.method = METHOD_POST, .path = "/api/v1/purge"};
     struct client_answer answer = {0};
     char *json;
     int code;

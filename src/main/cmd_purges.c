@@ -10,10 +10,6 @@
 #define CELL_BYTES 512u
 #define PATH_BYTES 512u
 
-static const char usage[] = "usage: warp purges [--since SEQ] [--limit N] [--tenant NAME] [--json]\n"
-                            CLIENT_WHERE_USAGE
-                            "  the newest 100, or N; with --since those behind that purge, the oldest first\n";
-
 struct purges_wish {
     const char *since, *limit, *tenant;
     bool json;
@@ -174,9 +170,9 @@ int cmd_purges(int argc, char **argv)
         {"tenant", "NAME", &wish.tenant, NULL},
         {"json", NULL, NULL, &wish.json},
     };
-    const struct client_syntax syntax = {"purges", usage, flags, ARRAY_LEN(flags), &where, NULL};
+    const struct client_syntax syntax = {.command = "purges", .flags = flags, .flag_count = ARRAY_LEN(flags), .where = &where};
     char path[PATH_BYTES] = "/api/v1/purges";
-    const struct client_question question = {METHOD_GET, path, NULL};
+    const struct client_question question = {.method = METHOD_GET, .path = path};
     struct client_answer answer = {0};
     int code;
 

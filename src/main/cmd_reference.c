@@ -6,6 +6,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* "warp.1", "warp-purge.1". */
+static bool man_write(const char *name)
+{
+    char page[64];
+
+    for (unsigned i = 0; i <= command_count; i++) {
+        const struct command *command = i < command_count ? &commands[i] : NULL;
+        if (command != NULL && command->text[0] == '\0')
+            continue;
+        snprintf(page, sizeof(page), "warp%s%s.1", command != NULL ? "-" : "", command != NULL ? command->name : "");
+        if (strcmp(name, page) != 0)
+            continue;
+        command_man(stdout, command);
+        return true;
+    }
+    return false;
+}
+
 int cmd_reference(int argc, char **argv)
 {
     static const struct {
@@ -24,6 +42,8 @@ int cmd_reference(int argc, char **argv)
         free(text);
         return EXIT_DONE;
     }
-    fprintf(stderr, "usage: warp reference config.md | config.schema.json\n");
+    if (argc == 1 && man_write(argv[0]))
+        return EXIT_DONE;
+    fprintf(stderr, "usage: warp reference config.md | config.schema.json | warp.1 | warp-COMMAND.1\n");
     return EXIT_USAGE;
 }

@@ -7,50 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int cmd_version(int argc, char **argv)
+int cmd_version(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
     printf("warp %s\n", WARP_VERSION);
-    return 0;
-}
-
-static int cmd_help(int argc, char **argv);
-
-/* name, function (NULL: a later version's), what it does (NULL: not shown) */
-static const struct command {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *text;
-} commands[] = {
-    {"run", cmd_run, "serve, with the cache in between"},
-    {"origin", cmd_origin, "the demo origin alone"},
-    {"check", cmd_check, "validate a settings file"},
-    {"purge", cmd_purge, "make stored answers unusable"},
-    {"purges", cmd_purges, "who purged what, and when"},
-    {"stats", cmd_stats, "numbers of a running WARP"},
-    {"version", cmd_version, "print the version"},
-    {"help", cmd_help, "this text"},
-    {"reference", cmd_reference, NULL},
-    {"explain", NULL, NULL},
-    {"top", NULL, NULL},
-    {"log", NULL, NULL},
-    {"tenants", NULL, NULL},
-    {"tokens", NULL, NULL},
-    {"reload", NULL, NULL},
-    {"upgrade", NULL, NULL},
-};
-
-static int cmd_help(int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    printf("usage: warp COMMAND [options]\n\ncommands:\n");
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        if (commands[i].text != NULL)
-            printf("  %-10s %s\n", commands[i].name, commands[i].text);
-    printf("\noptions of warp run, also as WARP_NAME in the environment and as name: in a file:\n");
-    config_print_options();
     return 0;
 }
 
@@ -99,24 +60,54 @@ int command_settings(int argc, char **argv, struct settings **ret_settings)
     return err_is_ok(result) ? 0 : 2;
 }
 
+/* Of the contract, and of a later version. */
+static bool is_later(const char *name)
+{
+    static const char *const later[] = {"explain", "top", "log", "upgrade"};
+
+    for (size_t i = 0; i < ARRAY_LEN(later); i++)
+        if (strcmp(name, later[i]) == 0)
+            return true;
+    return false;
+}
+
+static int unknown(const char *name)
+{
+    const char *names[64], *nearest;
+    unsigned count = 0;
+    char safe[80];
+
+    INVARIANT(command_count <= ARRAY_LEN(names));
+    for (unsigned i = 0; i < command_count; i++)
+        if (commands[i].text[0] != '\0')
+            names[count++] = commands[i].name;
+    nearest = config_nearest_of(name, names, count);
+    log_safe(slice_str(name), safe, sizeof(safe));
+    if (nearest != NULL)
+        fprintf(stderr, "warp: no command \"%s\"; did you mean %s? warp help lists them\n", safe, nearest);
+    else
+        fprintf(stderr, "warp: no command \"%s\"; warp help lists them\n", safe);
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "help";
+    const struct command *command;
 
     net_tls_use_tight_memory();
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         name = "help";
     if (strcmp(name, "--version") == 0)
         name = "version";
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        if (strcmp(name, commands[i].name) != 0)
-            continue;
-        if (commands[i].run == NULL)
-            return cmd_not_yet(name);
-        if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0) && commands[i].run == cmd_run)
-            return cmd_help(0, NULL);
-        return commands[i].run(argc > 1 ? argc - 2 : 0, argv + 2);
+    if (is_later(name))
+        return cmd_not_yet(name);
+    command = command_find(name);
+    if (command == NULL)
+        return unknown(name);
+    if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+        command_help(stdout, command);
+        return 0;
     }
-    fprintf(stderr, "warp: no command \"%s\"; warp help lists them\n", name);
-    return argc > 1 ? 2 : 0;
+    return command->run(argc > 1 ? argc - 2 : 0, argv + 2);
 }

@@ -6,7 +6,6 @@
 #include "main/node_tls.h"
 
 #include "base/log.h"
-#include "http/bearer.h"
 #include "os/process.h"
 
 #include <signal.h>
@@ -368,13 +367,12 @@ static void signals_ready(struct os_watch *watch, uint32_t which)
 
 /* ---- one thread ---------------------------------------------------------------------------------------------------- */
 
-/* For PURGE on the data listeners: whoever has the admin token. */
+/* For PURGE on the data listeners. */
 static bool may_purge(void *arg, slice bearer, const struct tenant *tenant)
 {
     const struct node *node = arg;
 
-    (void)tenant;
-    return bearer_is(bearer, slice_str(node->plan->token));
+    return admin_bearer_may(&node->admin, bearer, TOKEN_PURGE, tenant);
 }
 
 /* A tier keeps whole what is at most an eighth of it; where that is less than a slice, bodies go through a window. Without a
@@ -448,7 +446,7 @@ static err worker_servers(struct worker *worker)
     worker->node->admin.block = worker->txns.metrics;
     refresher_init(&worker->node->refresher, &worker->fills, &worker->txns.view);
     worker->node->admin.refresher = &worker->node->refresher;
-    admin_open(&worker->node->admin);
+    TRY(admin_open(&worker->node->admin));
     config.events = &admin_events;
     config.context = &worker->node->admin;
     config.metrics = NULL;
@@ -631,6 +629,7 @@ static err node_open_metrics(struct node *node)
     static const char *not_stored[NOT_STORED_COUNT];
     struct metrics_config config = {
         .threads = node->plan->workers,
+        .tenants_shown = MAX(1u, node->plan->config.metrics_tenants),
         .not_stored = {not_stored, NOT_STORED_COUNT},
         .refused = {stream_refusals, stream_refusals_count},
         .limits = {stream_limits, STREAM_LIMIT_COUNT},
@@ -727,6 +726,7 @@ static err node_start(struct node *node)
     TRY(node_store_start(&node->store));
     node_tls_started(node->tls);
     TRY(node_start_control(node));
+    TRY(admin_start(&node->admin));
     for (unsigned i = 1; i < count; i++) {
         char name[16];
         snprintf(name, sizeof(name), "warp-%u", i);

@@ -105,6 +105,23 @@ static void tenant_purge(struct node_control *control, uint16_t id)
 }
 
 /* Worker 0. */
+static void ops_audit(void *arg, slice who, const char *what, slice details);
+static void job_what(const struct job *job, char *what, size_t size);
+
+/* Whoever asked for it, and whether or not he still waits. */
+static void job_audit(const struct job *job)
+{
+    static const char *const words[] = {"done", "unchanged", "invalid", "not found", "conflict", "failed"};
+    char what[128], details[128];
+    int len;
+
+    if (job->kind == CONTROL_CHECK)
+        return;
+    job_what(job, what, sizeof(what));
+    len = snprintf(details, sizeof(details), "\"result\":\"%s\",\"version\":%llu", words[job->result], (unsigned long long)job->in_force);
+    ops_audit(job->control, slice_str(job->who), what, slice_of(details, (size_t)len));
+}
+
 static void job_finished(struct mail *mail)
 {
     struct job *job = container_of(mail, struct job, mail);
@@ -115,6 +132,7 @@ static void job_finished(struct mail *mail)
     pthread_mutex_unlock(&job->control->lock);
     if (job->gone_id != 0)
         tenant_purge(job->control, job->gone_id);
+    job_audit(job);
     if (change != NULL) {
         change->result = job->result;
         change->report = job->report != NULL ? job->report : "";
@@ -868,6 +886,13 @@ static uint64_t ops_in_force(void *arg)
     return atomic_load(&control->version);
 }
 
+static const char *ops_note(void *arg)
+{
+    struct node_control *control = arg;
+
+    return control->shown_note[0] != '\0' ? control->shown_note : NULL;
+}
+
 static unsigned ops_versions(void *arg, struct control_version *ret_versions, unsigned max)
 {
     struct node_control *control = arg;
@@ -1040,6 +1065,7 @@ const struct control_ops node_control_ops = {
     .submit = ops_submit,
     .forget = ops_forget,
     .in_force = ops_in_force,
+    .note = ops_note,
     .versions = ops_versions,
     .version_text = ops_version_text,
     .tenant_text = ops_tenant_text,
@@ -1068,11 +1094,6 @@ void node_control_collect(void *arg, enum metric metric, struct metrics_writer *
         return;
     metrics_emit(writer, (slice[]){SLICE("success")}, (double)atomic_load(&control->successes));
     metrics_emit(writer, (slice[]){SLICE("failure")}, (double)atomic_load(&control->failures));
-}
-
-const char *node_control_note(struct node_control *control)
-{
-    return control->shown_note[0] != '\0' ? control->shown_note : NULL;
 }
 
 /* ---- life ----------------------------------------------------------------------------------------------------------- */
@@ -1106,11 +1127,11 @@ static err control_init(struct node_control *control)
     TRY(config_text_copy(&plan->text, &control->text));
     control->listeners = plan->config;
     control->tenants = tenants_ref(control->config.tenants);
+    audit_load(control);
     if (plan->text.base == NULL && plan->text.tenant_count == 0 && !plan->is_restarted)
         return ERR_OK; /* flags alone: nothing is written before something is changed */
     versions_load(control);
     version_begin(control);
-    audit_load(control);
     return ERR_OK;
 }
 

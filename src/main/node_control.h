@@ -75,7 +75,5 @@ extern const struct control_ops node_control_ops; /* arg: the control */
 void node_control_reload(struct node_control *control, const char *who);
 /* Reloads, by result. */
 void node_control_collect(void *arg, enum metric metric, struct metrics_writer *writer);
-/* For /readyz: what would only change with a restart; NULL: nothing. */
-const char *node_control_note(struct node_control *control);
 
 #endif

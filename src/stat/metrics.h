@@ -125,6 +125,7 @@ enum slice_event { SLICE_HIT, SLICE_MISS, SLICE_FETCHED, SLICE_RANGE, SLICE_EVEN
     X(warp_purge_overflows, C, "", "Purges that took all of their tenant because there were too many labels") \
     X(warp_tenant_bytes, G, "tenant,tier", "Bytes stored for a tenant")                                    \
     X(warp_access_log_dropped, C, "", "Access records lost because the log could not keep up")             \
+    X(warp_admin_refusals, C, "reason", "Requests to the admin listener that were refused for their token") \
     X(warp_build_info, G, "version,io", "Constant 1: the version that runs")                               \
     X(warp_uring_refused, G, "", "Workers on epoll because io_uring was asked for and refused")            \
     X(process_cpu_seconds, C, "", "Total user and system CPU time spent in seconds")                       \
@@ -145,6 +146,7 @@ enum metric {
 
 #define METRICS_TENANTS_MAX 65536u
 #define METRICS_ORIGINS_MAX 16384u
+#define METRICS_TENANTS_SHOWN 1000u /* by default */
 #define METRICS_ORIGIN_UNKNOWN UINT16_MAX /* an id that counts as "unknown" */
 
 struct metric_names {
@@ -154,6 +156,7 @@ struct metric_names {
 
 struct metrics_config {
     unsigned threads;               /* blocks */
+    unsigned tenants_shown; /* that have series of their own: those with the most requests; 0: the default */
     struct metric_names not_stored; /* reasons not to store, indexed by their enum */
     struct metric_names refused;    /* reasons to refuse a request */
     struct metric_names limits;
@@ -197,6 +200,8 @@ void metric_connection(struct metrics_block *block, enum conn_state from, enum c
  * ------------------------------------------------------------------------------------- */
 
 struct metrics_writer;
+/* Has that tenant series of its own in this page? What is said of the others is summed under "other". */
+bool metrics_shows(const struct metrics_writer *writer, slice tenant);
 /* Called at each scrape once per metric of the table; emits the samples of that one, if it has any. */
 typedef void metrics_collector(void *arg, enum metric metric, struct metrics_writer *writer);
 MUST_USE err metrics_collect(struct metrics *metrics, metrics_collector *collector, void *arg);

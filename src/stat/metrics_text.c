@@ -1,4 +1,5 @@
 /* The page at /metrics: Prometheus text 0.0.4 and OpenMetrics 1.0, from one walk over the table. */
+#include "base/hash.h"
 #include "stat/metrics_own.h"
 
 #include <math.h>
@@ -29,6 +30,8 @@ struct metrics_writer {
     size_t len, size;
     bool has_failed, is_open; /* OpenMetrics */
     const struct metric_row *row;
+    uint64_t *shown; /* hashes of the names of tenants with series of their own, in order */
+    unsigned shown_count;
 };
 
 /* ---- text -------------------------------------------------------------------------------------------- */
@@ -211,23 +214,44 @@ static uint64_t tenant_sum(struct metrics *metrics, int tenant, enum outcome out
     return sum;
 }
 
-static void emit_tenant(struct metrics_writer *w, struct metrics *metrics, int tenant, slice name,
-                        bool is_bytes)
+static void emit_outcomes(struct metrics_writer *w, slice name, const uint64_t values[OUTCOME_COUNT])
 {
-    bool is_used = tenant >= 0;
-
     for (unsigned o = 0; o < OUTCOME_COUNT; o++)
-        is_used = is_used || tenant_sum(metrics, tenant, o, false) > 0;
-    for (unsigned o = 0; is_used && o < OUTCOME_COUNT; o++)
-        emit_count(w, (slice[]){name, slice_str(outcome_name(o))}, tenant_sum(metrics, tenant, o, is_bytes));
+        emit_count(w, (slice[]){name, slice_str(outcome_name(o))}, values[o]);
+}
+
+static void tenant_read(struct metrics *metrics, int tenant, bool is_bytes, uint64_t values[OUTCOME_COUNT])
+{
+    for (unsigned o = 0; o < OUTCOME_COUNT; o++)
+        values[o] += tenant_sum(metrics, tenant, o, is_bytes);
 }
 
 static void emit_tenants(struct metrics_writer *w, struct metrics *metrics, bool is_bytes)
 {
-    for (unsigned t = 0; t < METRICS_TENANTS_MAX; t++)
-        if (atomic_load(&metrics->tenants[t]) != NULL)
-            emit_tenant(w, metrics, (int)t, slice_str(atomic_load(&metrics->tenants[t])), is_bytes);
-    emit_tenant(w, metrics, -1, SLICE("unknown"), is_bytes);
+    uint64_t other[OUTCOME_COUNT] = {0}, unknown[OUTCOME_COUNT] = {0}, requests[OUTCOME_COUNT] = {0}, sum = 0;
+    bool is_any_hidden = false;
+
+    for (unsigned t = 0; t < METRICS_TENANTS_MAX; t++) {
+        const char *name = atomic_load(&metrics->tenants[t]);
+        uint64_t values[OUTCOME_COUNT] = {0};
+        if (name == NULL)
+            continue;
+        if (metrics_shows(w, slice_str(name))) {
+            tenant_read(metrics, (int)t, is_bytes, values);
+            emit_outcomes(w, slice_str(name), values);
+        } else {
+            tenant_read(metrics, (int)t, is_bytes, other);
+            is_any_hidden = true;
+        }
+    }
+    if (is_any_hidden)
+        emit_outcomes(w, SLICE("other"), other);
+    tenant_read(metrics, -1, false, requests);
+    for (unsigned o = 0; o < OUTCOME_COUNT; o++)
+        sum += requests[o];
+    tenant_read(metrics, -1, is_bytes, unknown);
+    if (sum > 0)
+        emit_outcomes(w, SLICE("unknown"), unknown);
 }
 
 static uint64_t origin_sum(struct metrics *metrics, int origin, unsigned code_class)
@@ -244,6 +268,7 @@ static uint64_t origin_sum(struct metrics *metrics, int origin, unsigned code_cl
 
 static void emit_origins(struct metrics_writer *w, struct metrics *metrics)
 {
+    uint64_t other[CODE_CLASS_COUNT] = {0};
     static const char *const names[] = {
 #define X(name) #name,
         CODE_CLASSES(X)
@@ -253,12 +278,18 @@ static void emit_origins(struct metrics_writer *w, struct metrics *metrics)
     for (int o = -1; o < (int)metrics->origin_count; o++) {
         slice tenant = o < 0 ? SLICE("unknown") : slice_str(metrics->origins[o].tenant);
         slice origin = o < 0 ? SLICE("unknown") : slice_str(metrics->origins[o].origin);
+        bool is_shown = o < 0 || metrics_shows(w, tenant);
         for (unsigned c = 0; c < CODE_CLASS_COUNT; c++) {
             uint64_t count = origin_sum(metrics, o, c);
-            if (count > 0)
+            if (!is_shown)
+                other[c] += count;
+            else if (count > 0)
                 emit_count(w, (slice[]){tenant, origin, slice_str(names[c])}, count);
         }
     }
+    for (unsigned c = 0; c < CODE_CLASS_COUNT; c++)
+        if (other[c] > 0)
+            emit_count(w, (slice[]){SLICE("other"), SLICE("other"), slice_str(names[c])}, other[c]);
 }
 
 static uint64_t named_sum(struct metrics *metrics, size_t offset, unsigned at)
@@ -399,6 +430,80 @@ static void emit_family(struct metrics_writer *w, struct metrics *metrics, enum 
         w->len = start;
 }
 
+/* ---- which tenants --------------------------------------------------------------------------------------------------- */
+
+struct candidate {
+    uint64_t requests, name;
+    unsigned tenant;
+};
+
+/* The one with more requests first; of equal ones the older, so that a page is like the one before it. */
+static int more_requests(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+
+    if (x->requests != y->requests)
+        return x->requests > y->requests ? -1 : 1;
+    return x->tenant < y->tenant ? -1 : x->tenant > y->tenant;
+}
+
+static int hash_order(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* Two tenants may be called as what has no name of its own: they are never shown by it. */
+static bool is_reserved(const char *name)
+{
+    return strcmp(name, "other") == 0 || strcmp(name, "unknown") == 0;
+}
+
+static unsigned candidates_of(struct metrics *metrics, struct candidate *candidates)
+{
+    unsigned count = 0;
+
+    for (unsigned t = 0; t < METRICS_TENANTS_MAX; t++) {
+        const char *name = atomic_load(&metrics->tenants[t]);
+        struct candidate candidate = {.tenant = t};
+        if (name == NULL || is_reserved(name))
+            continue;
+        candidate.name = hash64(slice_str(name), 0);
+        for (unsigned o = 0; o < OUTCOME_COUNT; o++)
+            candidate.requests += tenant_sum(metrics, (int)t, o, false);
+        candidates[count++] = candidate;
+    }
+    return count;
+}
+
+MUST_USE static err shown_choose(struct metrics *metrics, struct metrics_writer *w)
+{
+    struct candidate *candidates = malloc(METRICS_TENANTS_MAX * sizeof(*candidates));
+    unsigned max = metrics->config.tenants_shown, count;
+
+    ENSURE(candidates != NULL, MEMORY);
+    count = candidates_of(metrics, candidates);
+    if (count > max)
+        qsort(candidates, count, sizeof(*candidates), more_requests);
+    count = MIN(count, max);
+    w->shown = malloc((count + 1) * sizeof(*w->shown));
+    for (unsigned i = 0; w->shown != NULL && i < count; i++)
+        w->shown[i] = candidates[i].name;
+    free(candidates);
+    ENSURE(w->shown != NULL, MEMORY);
+    w->shown_count = count;
+    qsort(w->shown, count, sizeof(*w->shown), hash_order);
+    return ERR_OK;
+}
+
+bool metrics_shows(const struct metrics_writer *w, slice tenant)
+{
+    uint64_t hash = hash64(tenant, 0);
+
+    return bsearch(&hash, w->shown, w->shown_count, sizeof(*w->shown), hash_order) != NULL;
+}
+
 err metrics_text(struct metrics *metrics, enum metrics_format format, char **ret_text, size_t *ret_len)
 {
     struct metrics_writer w = {.size = TEXT_BYTES_FIRST, .is_open = format == METRICS_OPENMETRICS};
@@ -406,9 +511,11 @@ err metrics_text(struct metrics *metrics, enum metrics_format format, char **ret
     w.text = malloc(w.size);
     ENSURE(w.text != NULL, MEMORY);
     pthread_mutex_lock(&metrics->mutex);
-    for (unsigned m = 0; m < METRIC_COUNT; m++)
+    w.has_failed = !err_is_ok(shown_choose(metrics, &w));
+    for (unsigned m = 0; !w.has_failed && m < METRIC_COUNT; m++)
         emit_family(&w, metrics, m);
     pthread_mutex_unlock(&metrics->mutex);
+    free(w.shown);
     if (w.is_open)
         text_printf(&w, "# EOF\n");
     text_bytes(&w, "", 1); /* terminated, not counted */

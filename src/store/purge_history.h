@@ -11,7 +11,7 @@
 #include "store/storage.h"
 
 #define PURGE_RING_ENTRIES 4096u
-#define PURGE_WHO_BYTES    64u
+#define PURGE_WHO_BYTES    80u
 #define PURGE_WHAT_BYTES   512u
 
 /* One purge, as it acts and as journals keep it. */

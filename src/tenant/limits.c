@@ -111,19 +111,33 @@ static struct client_bucket *client_bucket_of(struct client_bucket *set, uint64_
     return first;
 }
 
-bool client_buckets_take(struct client_buckets *buckets, uint64_t whose, const uint8_t address[16], const struct limit *limit,
-                         uint64_t now_ns, uint64_t *ret_wait_ns)
+static bool buckets_draw(struct client_buckets *buckets, uint64_t whose, const uint8_t address[16], const struct limit *limit,
+                         uint64_t now_ns, bool is_look, uint64_t *ret_wait_ns)
 {
-    uint64_t hash = hash64(slice_of(address, is_mapped_ipv4(address) ? 16 : 8), whose) | 1;
+    uint64_t hash = hash64(slice_of(address, is_mapped_ipv4(address) ? 16 : 8), whose) | 1, full_ns;
     unsigned at = (unsigned)(hash >> 32) % LIMITS_SETS;
     struct client_bucket *bucket;
-    bool taken;
+    bool drawn;
 
     if (limit->every_ns == 0)
         return true;
     pthread_mutex_lock(&buckets->locks[at % LOCKS]);
     bucket = client_bucket_of(buckets->sets[at], hash);
-    taken = draw(bucket->full_ns, limit, now_ns, &bucket->full_ns, ret_wait_ns);
+    drawn = draw(bucket->full_ns, limit, now_ns, &full_ns, ret_wait_ns);
+    if (drawn && !is_look)
+        bucket->full_ns = full_ns;
     pthread_mutex_unlock(&buckets->locks[at % LOCKS]);
-    return taken;
+    return drawn;
+}
+
+bool client_buckets_take(struct client_buckets *buckets, uint64_t whose, const uint8_t address[16], const struct limit *limit,
+                         uint64_t now_ns, uint64_t *ret_wait_ns)
+{
+    return buckets_draw(buckets, whose, address, limit, now_ns, false, ret_wait_ns);
+}
+
+bool client_buckets_look(struct client_buckets *buckets, uint64_t whose, const uint8_t address[16], const struct limit *limit,
+                         uint64_t now_ns, uint64_t *ret_wait_ns)
+{
+    return buckets_draw(buckets, whose, address, limit, now_ns, true, ret_wait_ns);
 }

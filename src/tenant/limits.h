@@ -34,5 +34,8 @@ struct client_buckets *client_buckets_unref(struct client_buckets *buckets);
 /* whose: which limit, of which tenant. IPv6 counts by /64. */
 MUST_USE bool client_buckets_take(struct client_buckets *buckets, uint64_t whose, const uint8_t address[16], const struct limit *limit,
                                   uint64_t now_ns, uint64_t *ret_wait_ns);
+/* The same without taking: would there be one? */
+MUST_USE bool client_buckets_look(struct client_buckets *buckets, uint64_t whose, const uint8_t address[16], const struct limit *limit,
+                                  uint64_t now_ns, uint64_t *ret_wait_ns);
 
 #endif

@@ -122,6 +122,8 @@ unsigned tenants_count(const struct tenants *tenants);
 struct tenant *tenants_at(struct tenants *tenants, unsigned i); /* in the order of the settings */
 /* May that peer say on whose behalf it asks? IPv4 as mapped IPv6. */
 bool tenants_trusts(const struct tenants *tenants, const uint8_t address[16]);
+/* What it was made of. */
+const struct settings *tenants_settings(const struct tenants *tenants);
 /* No tenant is configured by name. */
 bool tenants_is_default_only(const struct tenants *tenants);
 

@@ -208,3 +208,8 @@ bool tenants_is_default_only(const struct tenants *tenants)
 {
     return tenants->is_default_only;
 }
+
+const struct settings *tenants_settings(const struct tenants *tenants)
+{
+    return tenants->settings;
+}

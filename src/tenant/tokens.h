@@ -44,10 +44,15 @@ struct token {
 /* May the bearer do that for that tenant? tenant empty: for all of them, or for what belongs to none. */
 bool token_allows(const struct token *token, enum token_right right, slice tenant);
 
+const char *token_right_word(enum token_right right);
+/* TOKEN_RIGHT_COUNT: no such right. */
+enum token_right token_right_of(slice word);
+
 struct tokens;
 MUST_USE err tokens_new(struct tokens **ret_tokens);
 struct tokens *tokens_free(struct tokens *tokens);
-/* Compares with every token, in a time that says nothing of how much was right. False: unknown, or expired. */
+/* Compares with every token, in a time that says nothing of how much was right. False: unknown, or expired. The token is
+ * then used: used_ms is kept to the minute. */
 MUST_USE bool tokens_find(struct tokens *tokens, const uint8_t hash[TOKEN_HASH_BYTES], int64_t now_ms, struct token *ret_token);
 /* ERR_EXISTS: the name, or the id; ERR_LIMIT: TOKENS_MAX. */
 MUST_USE err tokens_add(struct tokens *tokens, const struct token *token);

@@ -226,7 +226,18 @@ def test_a_large_object(disk, origin, again):
     film = Film(origin, 20 * MIB + 77)
     warp = again()
     check_film(film, warp.get("/film"), 0, film.size)
-    slices_stored(warp, 21)
+
+    def stored():
+        """A disk that is slower than the network has refused some: they are asked for once more."""
+        if warp.metric("warp_cache_objects", tier="disk") >= 22:
+            return True
+        if warp.metric("warp_disk_offers_refused_total") > 0:
+            check_film(film, warp.get("/film"), 0, film.size)
+        return False
+
+    until(stored, "head and 21 slices on the disk")
+    asked = list(film.asked)
+    assert asked[0] is None and (len(asked) == 1 or warp.metric("warp_disk_offers_refused_total") > 0)
     for end in (kill, lambda warp: warp.stop()):
         warp = again(warp, end)
         got = warp.get("/film", {"Range": "bytes=9000000-12345678"})
@@ -235,7 +246,7 @@ def test_a_large_object(disk, origin, again):
         whole = warp.get("/film")
         assert whole.is_hit
         check_film(film, whole, 0, film.size)
-    assert film.asked == [None]
+    assert film.asked == asked
 
 
 def test_slices_that_are_missing(disk, origin, again):

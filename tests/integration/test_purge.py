@@ -485,3 +485,57 @@ def test_the_command_shows_the_log(two):
     assert "url" not in command(two, "purges", "--since", first.split()[0]).stdout
     assert command(two, "purges", "--tenant", "three").returncode == 1
     assert command(two, "purges", "--since", "soon").returncode == 2
+
+
+# ---- tokens -------------------------------------------------------------------------------------------------------------
+
+
+def token_of(warp, *rights, tenants):
+    body = json.dumps({"name": f"t{'-'.join(rights)}{'-'.join(tenants)}", "rights": list(rights), "tenants": list(tenants)}).encode()
+    answer = warp.admin("POST", "/api/v1/tokens", token=True, body=body)
+    assert answer.status == 201, answer
+    return json.loads(answer.body)["token"]
+
+
+def with_token(warp, token, method, path, body=None):
+    answer = warp.admin(method, path, {"Authorization": f"Bearer {token}"}, body=json.dumps(body).encode() if body else None)
+    return answer.status, json.loads(answer.body)
+
+
+def test_owners_purge_and_see_their_own(two):
+    one = token_of(two, "purge", "read", tenants=["one"])
+    urls = ["a.test/x?tag=t", "b.test/x?tag=t"]
+    put(two, *urls)
+    for what in ({"url": "http://b.test/x?tag=t"}, {"tag": "t", "tenant": "two"}, {"host": "b.test"}, {"everything": True, "tenant": "two"},
+                 {"group": "g", "host": "b.test"}, {"prefix": "b.test/"}, {"url": "http://b.test/", "dry_run": True}):
+        assert with_token(two, one, "POST", "/api/v1/purge", what)[0] == 404, what
+    status, problem = with_token(two, one, "POST", "/api/v1/purge", {"everything": True})
+    assert status == 403 and "all of them" in problem["detail"]
+    assert all(is_hit(two, u) for u in urls)
+    status, done = with_token(two, one, "POST", "/api/v1/purge", {"tag": "t", "tenant": "one"})
+    assert status == 200 and done["matched"] == 1
+    assert [is_hit(two, u) for u in urls] == [False, True]
+    two.purge(tag="t", tenant="two")
+    two.purge(everything=True)
+    status, page = with_token(two, one, "GET", "/api/v1/purges")
+    assert status == 200 and [(e["tenant"], e["kind"], e["who"]) for e in page["purges"]] == [("one", "tag", "token tpurge-readone"), (None, "everything", None)]
+    assert with_token(two, one, "GET", "/api/v1/purges?since=0")[1]["purges"] == page["purges"]
+    assert with_token(two, one, "GET", "/api/v1/purges?tenant=two")[0] == 404
+
+
+def test_rights(two):
+    """Reading is not purging, and purging is not reading."""
+    reader, purger = token_of(two, "read", tenants=["one"]), token_of(two, "purge", tenants=["one"])
+    put(two, "a.test/x")
+    assert with_token(two, reader, "POST", "/api/v1/purge", {"url": "http://a.test/x"})[0] in (403, 404)
+    assert is_hit(two, "a.test/x")
+    assert with_token(two, purger, "GET", "/api/v1/purges")[0] == 403
+    assert with_token(two, purger, "POST", "/api/v1/purge", {"url": "http://a.test/x"})[0] == 200
+
+
+def test_the_purge_method_is_for_the_tenants_bearers(two):
+    one, reader = token_of(two, "purge", tenants=["one"]), token_of(two, "read", tenants=["one"])
+    put(two, "a.test/x", "b.test/x")
+    for url, token, status in [("b.test/x", one, 403), ("a.test/x", reader, 403), ("a.test/x", one, 200)]:
+        assert purge_method(two, url, {"Authorization": f"Bearer {token}"}, token=False).status == status, url
+    assert [is_hit(two, u) for u in ("a.test/x", "b.test/x")] == [False, True]

@@ -1,4 +1,5 @@
 """The configuration is changed while WARP runs: the new one, or the old one and the reasons; nothing is lost on the way."""
+import json
 import os
 import signal
 import socket
@@ -71,7 +72,11 @@ def test_the_file_is_gone(site, kept):
 def test_what_only_a_restart_changes_is_said(site, kept):
     shop = site(with_hosts(kept, "a.test"))
     shop.reload(with_hosts(kept, "a.test", **{"drain-timeout": "5s"}))
-    assert "drain-timeout: changed in the configuration, in force after a restart" in shop.warp.stderr()
+    note = "drain-timeout: changed in the configuration, in force after a restart"
+    assert note in shop.warp.stderr()
+    assert until(lambda: json.loads(shop.warp.admin("GET", "/readyz").body)["reasons"], "a reason") == [note]
+    shop.reload(with_hosts(kept, "a.test"))
+    until(lambda: not json.loads(shop.warp.admin("GET", "/readyz").body)["reasons"], "none any more")
 
 
 # ---- nothing is lost ----------------------------------------------------------------------------------------------------

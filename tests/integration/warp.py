@@ -9,6 +9,7 @@ import socket
 import subprocess
 
 from client import Client
+from openapi import OpenAPI
 from wait import TIMEOUT, until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -79,6 +80,14 @@ class Warp:
     def token(self):
         return (self.directory / "admin.token").read_text().strip()
 
+    @property
+    def admin_token(self):
+        """However it was given."""
+        for n, word in enumerate(self.argv):
+            if word == "--admin-token-file":
+                return pathlib.Path(self.argv[n + 1]).read_text().strip()
+        return self.env.get("WARP_TOKEN") or self.token
+
     # ---- clients
 
     def client(self, **options):
@@ -98,8 +107,24 @@ class Warp:
         headers = list(headers.items() if isinstance(headers, dict) else headers)
         if token:
             headers.append(("Authorization", f"Bearer {self.token}"))
+        response = self._admin(method, target, headers, body, **more)
+        if target.startswith("/api/v1/"):
+            self.api().check(method, target, headers, body, response)
+        return response
+
+    def _admin(self, method, target, headers, body=None, **more):
         with Client(self.admin_port, tls=self.admin_tls, name="127.0.0.1" if self.admin_tls else None) as client:
             return client.get(target, headers, method=method, body=body, **{"host": "127.0.0.1", **more})
+
+    _api = None
+
+    def api(self):
+        """What the API says of itself: the same from every process of one binary."""
+        if Warp._api is None:
+            response = self._admin("GET", "/api/v1/openapi.json", [("Authorization", f"Bearer {self.admin_token}")])
+            assert response.status == 200, response
+            Warp._api = OpenAPI(json.loads(response.body))
+        return Warp._api
 
     def metrics(self):
         samples = {}

@@ -94,6 +94,7 @@ static void test_reasons_and_others(void **state)
     metric_connection(block, CONN_STATE_COUNT, CONN_active);
     metric_connection(metrics_block_of(metrics, 2), CONN_active, CONN_idle);
     metric_connection(block, CONN_idle, CONN_STATE_COUNT);
+    assert_true(err_is_ok(metrics_tenant_set(metrics, 1, SLICE("t"))));
     assert_true(err_is_ok(metrics_origin_add(metrics, SLICE("t"), SLICE("http://a:80"), &id)));
     assert_true(err_is_ok(metrics_origin_add(metrics, SLICE("t"), SLICE("http://a:80"), &again)));
     assert_int_equal(id, again);
@@ -230,10 +231,47 @@ static void test_threads(void **state)
     metrics_free(metrics);
 }
 
+/* Those with the most requests have series of their own; nobody's requests are lost, whoever is called how. */
+static void test_so_many_tenants(void **state)
+{
+    struct metrics_config few = config;
+    struct metrics *metrics = NULL;
+    struct metrics_block *block;
+    uint16_t origin;
+    char name[16];
+
+    (void)state;
+    few.tenants_shown = 2;
+    assert_true(err_is_ok(metrics_new(&few, &metrics)));
+    block = metrics_block_of(metrics, 1);
+    for (uint16_t t = 1; t <= 5; t++) {
+        snprintf(name, sizeof(name), t == 5 ? "other" : t == 4 ? "unknown" : "t%u", t);
+        assert_true(err_is_ok(metrics_tenant_set(metrics, t, slice_str(name))));
+        assert_true(err_is_ok(metrics_origin_add(metrics, slice_str(name), SLICE("http://o"), &origin)));
+        for (unsigned i = 0; i < 10u * t; i++)
+            metric_request(block, t, OUTCOME_hit, 3, 1, 1);
+        metric_origin(block, origin, CODE_CLASS_2xx, 1);
+    }
+    metric_request(block, 999, OUTCOME_miss, 1, 1, 1);
+    assert_shows(metrics, "warp_requests_total{tenant=\"t3\",outcome=\"hit\"} 30\n");
+    assert_shows(metrics, "warp_requests_total{tenant=\"t2\",outcome=\"hit\"} 20\n");
+    assert_shows(metrics, "warp_requests_total{tenant=\"other\",outcome=\"hit\"} 100\n");
+    assert_shows(metrics, "warp_response_bytes_total{tenant=\"other\",outcome=\"hit\"} 300\n");
+    assert_shows(metrics, "warp_requests_total{tenant=\"unknown\",outcome=\"miss\"} 1\n");
+    assert_shows(metrics, "warp_origin_requests_total{tenant=\"t3\",origin=\"http://o\",code_class=\"2xx\"} 1\n");
+    assert_shows(metrics, "warp_origin_requests_total{tenant=\"other\",origin=\"other\",code_class=\"2xx\"} 3\n");
+    for (unsigned i = 0; i < 100; i++)
+        metric_request(block, 1, OUTCOME_hit, 0, 1, 1);
+    assert_shows(metrics, "warp_requests_total{tenant=\"t1\",outcome=\"hit\"} 110\n"); /* who has more now */
+    assert_shows(metrics, "warp_requests_total{tenant=\"other\",outcome=\"hit\"} 110\n");
+    metrics_free(metrics);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_so_many_tenants),
         cmocka_unit_test(test_reasons_and_others),
         cmocka_unit_test(test_collectors_and_hostile_names),
         cmocka_unit_test(test_openmetrics),

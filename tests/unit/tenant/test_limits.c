@@ -93,6 +93,26 @@ static void test_a_flood_refuses_nobody_wrongly(void **state)
     client_buckets_unref(buckets);
 }
 
+/* Only what is taken counts. */
+static void test_a_look_takes_nothing(void **state)
+{
+    struct limit limit = limit_of(&(struct conf_rate){.requests = 1, .per_s = 1}, 2);
+    struct client_buckets *buckets = NULL;
+    uint8_t address[16];
+    uint64_t wait_ns = 0;
+    (void)state;
+
+    assert_true(err_is_ok(client_buckets_new(&buckets)));
+    address_of(address, 1);
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(client_buckets_look(buckets, 1, address, &limit, S, &wait_ns));
+    assert_true(client_buckets_take(buckets, 1, address, &limit, S, &wait_ns));
+    assert_true(client_buckets_take(buckets, 1, address, &limit, S, &wait_ns));
+    assert_false(client_buckets_look(buckets, 1, address, &limit, S, &wait_ns));
+    assert_int_equal(wait_ns, S);
+    client_buckets_unref(buckets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +120,7 @@ int main(void)
         cmocka_unit_test(test_limits_of_rates),
         cmocka_unit_test(test_each_client_has_its_own),
         cmocka_unit_test(test_a_flood_refuses_nobody_wrongly),
+        cmocka_unit_test(test_a_look_takes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

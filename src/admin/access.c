@@ -1,0 +1,165 @@
+/* Who asks, and what they may. */
+#include "admin/admin_internal.h"
+
+#include "http/bearer.h"
+#include "net/digest.h"
+#include "tenant/limits.h"
+
+#define FAILURES_PER_MINUTE 10u
+#define NS_PER_S            UINT64_C(1000000000)
+#define WHOSE_FAILURES      UINT64_C(0x61646d696e) /* of no tenant's limits */
+
+static const struct conf_rate failure_rate = {.requests = FAILURES_PER_MINUTE, .per_s = 60};
+
+static void refuse(struct admin_request *request, enum admin_refusal refusal, uint16_t status, const char *detail)
+{
+    request->context->refused[refusal]++;
+    admin_problem(request, status, detail);
+}
+
+/* ---- who ---------------------------------------------------------------------------------------------------------- */
+
+static bool token_find(const struct admin_context *context, slice bearer, struct token *ret_token)
+{
+    uint8_t hash[DIGEST_SHA256_BYTES];
+
+    return bearer.data != NULL && digest_sha256(bearer, hash) && tokens_find(context->tokens, hash, os_wall_ms(), ret_token);
+}
+
+bool admin_bearer_may(const struct admin_context *context, slice bearer, enum token_right right, const struct tenant *tenant)
+{
+    struct token token;
+
+    return bearer_is(bearer, slice_str(context->token)) ||
+           (token_find(context, bearer, &token) && token_allows(&token, right, tenant->name));
+}
+
+static bool bearer_find(struct admin_request *request)
+{
+    struct admin_context *context = request->context;
+    struct token *token = arena_alloc(&request->arena, sizeof(*token));
+    slice bearer = bearer_of(&request->request.fields);
+
+    if (bearer_is(bearer, slice_str(context->token))) {
+        request->identity = ADMIN_EVERYTHING;
+        request->who = SLICE("admin");
+        return true;
+    }
+    if (token == NULL || !token_find(context, bearer, token))
+        return false;
+    request->identity = ADMIN_BEARER;
+    request->token = token;
+    request->who = arena_printf(&request->arena, "token %s", token->name);
+    admin_tokens_turn(context);
+    return true;
+}
+
+/* Wrong tokens are counted by address; where there were too many the next one is not even looked at. */
+static bool bearer_check(struct admin_request *request)
+{
+    struct admin_context *context = request->context;
+    const struct limit limit = limit_of(&failure_rate, FAILURES_PER_MINUTE);
+    const uint8_t *address = request->stream->net->peer.ip;
+    uint64_t wait_ns = 0, now_ns = loop_now_ns(context->loop);
+
+    if (!client_buckets_look(context->failures, WHOSE_FAILURES, address, &limit, now_ns, &wait_ns)) {
+        request->retry_after_s = (uint32_t)((wait_ns + NS_PER_S - 1) / NS_PER_S);
+        refuse(request, ADMIN_REFUSED_THROTTLED, 429, "too many wrong tokens from this address: wait as long as Retry-After says");
+        return false;
+    }
+    if (bearer_find(request))
+        return true;
+    if (!client_buckets_take(context->failures, WHOSE_FAILURES, address, &limit, now_ns, &wait_ns))
+        INVARIANT(wait_ns > 0); /* not reached: it was looked at, on this thread */
+    refuse(request, ADMIN_REFUSED_WRONG_TOKEN, 401, "this is no token of this WARP, or it has expired");
+    return false;
+}
+
+bool admin_identify(struct admin_request *request)
+{
+    const struct admin_context *context = request->context;
+
+    if (request->stream->net->peer.family == AF_UNIX) { /* the file's permissions say who may */
+        request->identity = ADMIN_EVERYTHING;
+        request->who = SLICE("socket");
+        return true;
+    }
+    if (request->route->access == ADMIN_OPEN)
+        return true;
+    if (request->route->access == ADMIN_LOCAL && context->is_loopback && tenants_is_default_only(context->tenants)) {
+        request->identity = ADMIN_LOOPBACK;
+        return true;
+    }
+    if (fields_has(&request->request.fields, F_AUTHORIZATION))
+        return bearer_check(request);
+    refuse(request, ADMIN_REFUSED_NO_TOKEN, 401, "a bearer token is needed: Authorization: Bearer TOKEN");
+    return false;
+}
+
+/* ---- what --------------------------------------------------------------------------------------------------------- */
+
+bool admin_may_name(const struct admin_request *request, enum token_right right, slice tenant)
+{
+    switch ((enum admin_identity)request->identity) {
+    case ADMIN_EVERYTHING:
+        return true;
+    case ADMIN_LOOPBACK:
+        return right == TOKEN_READ;
+    case ADMIN_BEARER:
+        return token_allows(request->token, right, tenant);
+    case ADMIN_NOBODY:
+        break;
+    }
+    return false;
+}
+
+bool admin_may(const struct admin_request *request, enum token_right right, const struct tenant *tenant)
+{
+    return admin_may_name(request, right, tenant != NULL ? tenant->name : SLICE(""));
+}
+
+bool admin_sees(const struct admin_request *request, slice tenant)
+{
+    for (unsigned right = 0; right < TOKEN_RIGHT_COUNT; right++)
+        if (admin_may_name(request, (enum token_right)right, tenant))
+            return true;
+    return false;
+}
+
+bool admin_has_right(struct admin_request *request, enum token_right right)
+{
+    char detail[128];
+
+    if (request->identity != ADMIN_BEARER || (request->token->rights & (1u << right | 1u << TOKEN_ADMIN)) != 0)
+        return true;
+    snprintf(detail, sizeof(detail), "the token has not the right to %s", token_right_word(right));
+    refuse(request, ADMIN_REFUSED_FORBIDDEN, 403, detail);
+    return false;
+}
+
+bool admin_allows(struct admin_request *request, enum token_right right, const struct tenant *tenant)
+{
+    char detail[128];
+
+    if (admin_may(request, right, tenant))
+        return true;
+    if (request->identity == ADMIN_NOBODY) { /* of a path that wants none */
+        refuse(request, ADMIN_REFUSED_NO_TOKEN, 401, "a bearer token is needed: Authorization: Bearer TOKEN");
+        return false;
+    }
+    snprintf(detail, sizeof(detail), "the token has not the right to %s%s", token_right_word(right),
+             tenant == NULL ? " for all tenants" : " for this tenant");
+    refuse(request, ADMIN_REFUSED_FORBIDDEN, 403, detail);
+    return false;
+}
+
+const struct tenant *admin_tenant(struct admin_request *request, enum token_right right, slice name)
+{
+    const struct tenant *tenant = tenants_named(request->context->tenants, name);
+
+    if (tenant == NULL || !admin_sees(request, name)) {
+        admin_problem(request, 404, "there is no such tenant");
+        return NULL;
+    }
+    return admin_allows(request, right, tenant) ? tenant : NULL;
+}

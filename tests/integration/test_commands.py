@@ -1,0 +1,231 @@
+"""The commands that ask a running WARP, completions, man pages."""
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from test_api import TWO, start_api  # noqa: F401
+from warp import BINARY, ROOT
+
+
+def run(*args, stdin=None, **env):
+    return subprocess.run([BINARY, *map(str, args)], input=stdin, capture_output=True, text=True, timeout=30, env={**os.environ, **env})
+
+
+@pytest.fixture
+def cli(start_api):  # noqa: F811
+    """cli(...) runs a command against a WARP with two tenants."""
+    api = start_api(TWO)
+
+    def command(*args, code=0, stdin=None, token=None):
+        done = run(*args, stdin=stdin, WARP_ADMIN=f"127.0.0.1:{api.warp.admin_port}", WARP_TOKEN=token or api.token)
+        assert done.returncode == code, done
+        return done.stdout if code == 0 else done.stderr
+
+    command.api = api
+    command.path = start_api.path
+    return command
+
+
+def rows(text):
+    return [re.split(r"  +", line.strip()) for line in text.splitlines()]
+
+
+def test_tenants(cli, tmp_path):
+    table = rows(cli("tenants"))
+    assert table[0] == ["NAME", "HOSTS", "REQUESTS", "HITS", "RAM", "DISK", "ORIGINS UP"]
+    assert {row[0]: row[1:] for row in table[1:]} == {name: [hosts, "0", "0.0 %", "0 B", "0 B", "1/1"] for name, hosts in (("shop", "2"), ("blog", "1"))}
+    assert cli("tenants", "list") == cli("tenants")
+    assert {t["name"] for t in json.loads(cli("tenants", "--json"))["tenants"]} == {"shop", "blog"}
+    shown = dict(row for row in rows(cli("tenants", "show", "shop")) if len(row) == 2)
+    assert shown["name"] == "shop" and shown["limits.guaranteed_percent"] == "10" and shown["config.rules.0.ttl"] == "1h"
+    file = tmp_path / "new.yaml"
+    file.write_text("hosts: new.test\n")
+    assert "fine" in cli("tenants", "set", "new", file, "--dry-run")
+    cli("tenants", "show", "new", code=1)
+    assert cli("tenants", "set", "new", file, "--create").startswith("done; version ")
+    assert "there is such a tenant already" in cli("tenants", "set", "new", file, "--create", code=1)
+    etag = json.loads(cli("tenants", "show", "new", "--json"))["etag"]
+    assert cli("tenants", "set", "new", "-", "--if-match", etag, stdin="{\"hosts\": [\"new.test\", \"more.test\"]}").startswith("done")
+    assert "changed meanwhile" in cli("tenants", "set", "new", file, "--if-match", etag, code=1)
+    assert cli("tenants", "set", "new", "-", stdin="{\"hosts\": [\"new.test\", \"more.test\"]}").startswith("nothing has changed")
+    wrong = cli("tenants", "set", "new", "-", stdin="hots: new.test\n", code=2)
+    assert "did you mean hosts?" in wrong
+    assert cli("tenants", "delete", "new").startswith("done")
+    assert "there is no such tenant" in cli("tenants", "delete", "new", code=1)
+    assert "/nonexistent" in cli("tenants", "set", "new", "/nonexistent", code=2)
+    for args in (("show",), ("set", "new"), ("nonsense", "x"), ("show", "a", "b"), ("delete", "a", "b"), ("set", "a", "b", "c")):
+        assert "usage: warp tenants" in cli("tenants", *args, code=2)
+
+
+def test_tokens(cli):
+    assert rows(cli("tokens")) == [["ID", "NAME", "RIGHTS", "TENANTS", "EXPIRES (UTC)", "LAST USED"]]
+    token = cli("tokens", "create", "--name", "ci", "--right", "read", "--right", "purge", "--tenant", "shop", "--expires", "30d").strip()
+    assert re.fullmatch("warp_[0-9a-f]{48}", token)
+    row = rows(cli("tokens"))[1]
+    assert row[1:4] == ["ci", "read, purge", "shop"] and re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", row[4]) and row[5] == "-"
+    assert [r[0] for r in rows(cli("tenants", token=token))] == ["NAME", "shop"]
+    assert "has not the right" in cli("reload", token=token, code=1)
+    assert json.loads(cli("tokens", "--json"))["tokens"][0]["name"] == "ci"
+    assert "there is a token with the name" in cli("tokens", "create", "--name", "ci", "--right", "read", code=1)
+    assert cli("tokens", "revoke", "ci").startswith("revoked ")
+    assert "no such token" in cli("tokens", "revoke", "ci", code=1)
+    cli("tenants", token=token, code=1)
+    for args in (("create",), ("create", "--name", "x"), ("revoke",), ("nonsense",), ("create", "x", "--name", "y")):
+        assert "usage: warp tokens" in cli("tokens", *args, code=2)
+
+
+def test_reload_and_versions(cli):
+    assert cli("reload").startswith("nothing has changed")
+    cli.path.write_text(TWO.replace("1000/s", "7/s"))
+    assert cli("reload").startswith("done; version ")
+    table = rows(cli("config"))
+    assert table[0][0] == "VERSION" and table[1][1] == "in force" and len(table) == 3
+    new, old = table[1][0], table[2][0]
+    assert "rate: 7/s" in cli("config", "show") and "rate: 1000/s" in cli("config", "show", old)
+    lines = cli("config", "diff", old, new).splitlines()
+    assert "-    rate: 1000/s" in lines and "+    rate: 7/s" in lines and cli("config", "diff", old) == cli("config", "diff", old, new)
+    assert json.loads(cli("config", "diff", old, "--json"))["from"] == int(old)
+    assert cli("config", "rollback", old).startswith("done")
+    assert "rate: 1000/s" in cli("config", "show")
+    cli.path.write_text(TWO + "  blgo:\n    hots: x\n")
+    assert f"{cli.path}:14:5: tenants.blgo.hots" in cli("reload", code=2)
+    assert "there is no version 99" in cli("config", "show", "99", code=1)
+    for args in (("show", "x"), ("diff",), ("rollback",), ("nonsense",), ("rollback", "1", "2")):
+        assert "usage: warp config" in cli("config", *args, code=2)
+    audit = rows(cli("audit"))
+    assert [row[3] for row in audit[1:]][:2] == ["reload", "reload"] and "result=invalid" in audit[-1][4]
+    assert len(rows(cli("audit", "--since", audit[1][0]))) == len(audit) - 1
+    assert [json.loads(line)["number"] for line in cli("audit", "--json").splitlines()] == [int(row[0]) for row in audit[1:]]
+    assert "usage: warp audit" in cli("audit", "--since", "x", code=2)
+
+
+def test_stats_of_a_tenant(cli):
+    assert dict(row for row in rows(cli("stats", "--tenant", "shop")) if len(row) == 2)["tenant"] == "shop"
+    assert json.loads(cli("stats", "--tenant", "shop", "--json"))["requests"]["all"] == 0
+    assert json.loads(cli("stats", "--json"))["tenants"] == 2
+    assert "no such tenant" in cli("stats", "--tenant", "none", code=1)
+
+
+def test_what_an_owner_writes_steers_no_terminal(cli, tmp_path):
+    cli("tenants", "set", "new", "-", stdin=json.dumps({"hosts": "new.test", "rules": [{"response-fields": {"set": {"X-A": "caf\u00e9"}}}]}))
+    assert "\x1b" not in cli("tenants", "show", "new") and "\u00e9" not in cli("tenants", "show", "new")
+
+
+def test_the_readme(start_warp, origin, tmp_path):
+    """Its lines about tenants, against a WARP with flags alone; what was there before is there after."""
+    text = (ROOT / "README.md").read_text().split("**Tenants and tokens.**")[1].split("```")[1]
+    warp = start_warp(origin, args=["--state-dir", str(tmp_path / "state")])
+    env = {**os.environ, "WARP_ADMIN": f"127.0.0.1:{warp.admin_port}", "WARP_TOKEN": warp.token}
+    commands = [line.split("   #")[0] for line in text.strip().splitlines()]
+    assert len(commands) == 4
+    for n, command in enumerate(commands):
+        done = subprocess.run(["bash", "-c", command.replace("build/release/warp", BINARY)], capture_output=True, text=True, env=env)
+        assert done.returncode == 0, done
+        if n == 2:
+            assert warp.get("/", host="any.test").status == 421
+            assert "shop-ci" in done.stdout and "tenant shop" in done.stdout
+    with warp.client() as client:
+        client.request("/", host="any.test")
+        origin.expect("/").answer(200)
+        assert client.read_response().status == 200
+
+
+# ---- help, completions, man pages -----------------------------------------------------------------------------------
+
+
+def commands():
+    text = run("help").stdout.split("commands:\n")[1].split("\n\n")[0]
+    return [line.split()[0] for line in text.splitlines()]
+
+
+def test_help_of_each_command():
+    names = commands()
+    assert {"run", "purge", "tenants", "tokens", "reload", "config", "audit", "stats", "completion"} <= set(names)
+    for name in names:
+        text = run(name, "--help")
+        assert text.returncode == 0 and text.stdout.startswith(f"usage: warp {name}") and text.stderr == "", name
+        assert run("help", name).stdout == text.stdout
+        assert "exit codes:" in text.stdout
+    done = run("tenats")
+    assert done.returncode == 2 and "did you mean tenants?" in done.stderr
+    assert run("help", "nonsense").returncode == 2
+
+
+def bash_complete(*words):
+    script = run("completion", "bash").stdout + "\nCOMP_WORDS=(" + " ".join(f"'{w}'" for w in words) + \
+        f")\nCOMP_CWORD={len(words) - 1}\n_warp\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_bash_completes(tmp_path):
+    assert bash_complete("warp", "to") == ["tokens"]
+    assert set(bash_complete("warp", "")) == set(commands())
+    assert bash_complete("warp", "tokens", "") == ["list", "create", "revoke"]
+    assert bash_complete("warp", "tokens", "create", "--ri") == ["--right"]
+    assert bash_complete("warp", "purge", "--so") == ["--soft"]
+    assert bash_complete("warp", "run", "--cache-d") == ["--cache-dir"]
+    assert bash_complete("warp", "tokens", "create", "--name", "") == []
+    (tmp_path / "some.yaml").touch()
+    assert bash_complete("warp", "run", "--config", f"{tmp_path}/so") == [f"{tmp_path}/some.yaml"]
+    assert bash_complete("warp", "check", f"{tmp_path}/so") == [f"{tmp_path}/some.yaml"]
+
+
+def fish_complete(line):
+    script = run("completion", "fish").stdout + f"\ncomplete -C '{line}'\n"
+    done = subprocess.run(["fish", "--no-config", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "", done
+    return [row.split("\t")[0] for row in done.stdout.splitlines()]
+
+
+def test_fish_completes():
+    assert fish_complete("warp to") == ["tokens"]
+    assert {"list", "create", "revoke"} <= set(fish_complete("warp tokens "))
+    assert fish_complete("warp tokens create --ri") == ["--right"]
+    assert fish_complete("warp purge --so") == ["--soft"]
+
+
+# A terminal of zsh's own, in which a key is pressed.
+ZSH = r"""
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'PS1=; autoload -U compinit; compinit -u -D; source {script}; bindkey "^I" complete-word; zle_bracketed_paste=(); echo READY$((1+1))'
+zpty -r shell out '*READY2*'
+zpty -n -w shell $'{line}\t'
+zpty -n -w shell $' ; echo DONE$((1+1))\n'
+zpty -r shell out '*DONE2*'
+print -r -- $out
+zpty -d shell
+"""
+
+
+@pytest.mark.parametrize("line,completed", [("warp toke", "warp tokens"), ("warp tokens cre", "warp tokens create"),
+                                            ("warp purge --so", "warp purge --soft")])
+def test_zsh_completes(tmp_path, line, completed):
+    script = tmp_path / "warp.zsh"
+    script.write_text(run("completion", "zsh").stdout)
+    assert subprocess.run(["zsh", "-n", str(script)], capture_output=True).stderr == b""
+    done = subprocess.run(["zsh", "-f", "-c", ZSH.replace("{script}", str(script)).replace("{line}", line)], capture_output=True, text=True,
+                          timeout=30, env={**os.environ, "TERM": "dumb"})
+    assert completed in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", done.stdout), done
+
+
+def test_other_shells():
+    for args in ((), ("tcsh",), ("bash", "x")):
+        assert run("completion", *args).returncode == 2
+
+
+def test_man_pages_are_current():
+    folder = ROOT / "docs/man"
+    names = ["warp.1"] + [f"warp-{name}.1" for name in commands()]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    for name in names:
+        done = run("reference", name)
+        assert done.returncode == 0 and done.stdout == (folder / name).read_text(), f"tools/reference.py writes {name}"
+        lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", str(folder / name)], capture_output=True, text=True)
+        assert [line for line in lint.stdout.splitlines() if "missing date" not in line] == []
+    assert run("reference", "warp-nonsense.1").returncode == 2
+    assert shutil.which("mandoc")
