@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define TRIES_MAX      8u /* of a change that others come before */
+#define PARSE_BYTES_MAX (1u << 20) /* of a file, in a few milliseconds */
 #define DIGITS_MAX     15u /* of a number that JSON keeps as it is */
 
 /* ---- the configuration as JSON --------------------------------------------------------------------------------------- */
@@ -64,46 +65,54 @@ static json_t *node_json(const struct conf_node *node)
     return json_null();
 }
 
-/* The file that has the tenant, read again: the tree that its settings were made of is gone. NULL: no memory. */
-static struct conf_document *document_of(const struct conf_file *file)
+/* The file that the tenant stands in, as it was read; NULL: the options alone say what it is. */
+static const struct conf_file *file_of(const struct admin_context *context, const struct tenant *tenant)
 {
-    struct conf_document *document = NULL;
-    struct conf_report *report;
+    const struct conf_document *document = tenants_settings(context->tenants)->document;
 
-    if (!err_is_ok(conf_report_new(&report)))
+    if (tenants_is_default_only(context->tenants) || document == NULL || tenant->conf->mark.file >= document->file_count)
         return NULL;
-    if (!err_is_ok(conf_document_parse(file->path, file->text, report, &document)))
-        document = NULL;
-    conf_report_free(report);
-    return document;
+    return &document->files[tenant->conf->mark.file];
 }
 
-/* What was written of it; an empty object where the options alone say what it is. */
-static json_t *config_json(const struct admin_context *context, slice name)
+/* The settings keep the texts, not the trees: what is asked for is parsed again. */
+static json_t *file_json(const struct conf_file *file, slice name)
 {
-    const struct tenant *tenant = tenants_named(context->tenants, name);
-    const struct conf_node *node = NULL;
-    struct conf_document *document;
-    const struct conf_file *file;
+    const struct conf_node *node = NULL, *tenants;
+    struct conf_document *document = NULL;
+    struct conf_report *report = NULL;
     json_t *json;
 
-    if (tenant == NULL || tenants_is_default_only(context->tenants))
-        return json_object();
-    file = &tenants_settings(context->tenants)->document->files[tenant->conf->mark.file];
-    document = document_of(file);
-    if (document != NULL)
-        node = file->tenant.len > 0 ? document->root : document->tenants != NULL ? conf_node_get(document->tenants, name) : NULL;
-    json = node != NULL ? node_json(node) : json_object();
+    if (err_is_ok(conf_report_new(&report)) && err_is_ok(conf_document_parse(file->path, file->text, report, &document))) {
+        tenants = conf_node_get(document->root, SLICE("tenants"));
+        node = file->tenant.len > 0 ? document->root : tenants != NULL ? conf_node_get(tenants, name) : NULL;
+    }
+    json = node != NULL ? node_json(node) : NULL;
     conf_document_free(document);
+    conf_report_free(report);
     return json;
 }
 
-static void etag_write(const struct admin_context *context, slice name, char etag[ADMIN_FIELD_BYTES])
+/* What was written of it; an empty object where the options alone say what it is. NULL: it is among so much else that looking
+ * for it would hold up others. */
+static json_t *config_json(const struct admin_context *context, const struct tenant *tenant)
 {
-    json_t *config = config_json(context, name);
-    char *text = json_dumps(config, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
+    const struct conf_file *file = file_of(context, tenant);
 
-    snprintf(etag, ADMIN_FIELD_BYTES, "\"%016" PRIx64 "\"", hash64(slice_str(text != NULL ? text : ""), hash64(name, 0)));
+    if (file == NULL)
+        return json_object();
+    return file->text.len <= PARSE_BYTES_MAX ? file_json(file, tenant->name) : NULL;
+}
+
+/* Of the configuration, or of all that stands in the same file: that changes no less often. */
+static void etag_write(const struct admin_context *context, const struct tenant *tenant, char etag[ADMIN_FIELD_BYTES])
+{
+    const struct conf_file *file = file_of(context, tenant);
+    json_t *config = config_json(context, tenant);
+    char *text = config != NULL ? json_dumps(config, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY) : NULL;
+    slice hashed = text != NULL ? slice_str(text) : file != NULL ? file->text : SLICE("");
+
+    snprintf(etag, ADMIN_FIELD_BYTES, "\"%016" PRIx64 "\"", hash64(hashed, hash64(tenant->name, 0)));
     free(text);
     json_decref(config);
 }
@@ -219,9 +228,12 @@ void admin_tenant_get(struct admin_request *request)
         return;
     json = tenant_json(request->context, tenant);
     json_object_set_new(json, "source", json_string(source_of(request->context, tenant->name)));
-    if (admin_may(request, TOKEN_CONFIGURE, tenant)) /* fields that are sent to origins may be secrets */
-        json_object_set_new(json, "config", config_json(request->context, tenant->name));
-    etag_write(request->context, tenant->name, request->etag);
+    if (admin_may(request, TOKEN_CONFIGURE, tenant)) { /* fields that are sent to origins may be secrets */
+        json_t *config = config_json(request->context, tenant);
+        if (config != NULL)
+            json_object_set_new(json, "config", config);
+    }
+    etag_write(request->context, tenant, request->etag);
     json_object_set_new(json, "etag", json_string(request->etag));
     admin_answer_json(request, 200, json);
 }
@@ -232,12 +244,13 @@ void admin_tenant_get(struct admin_request *request)
 static bool precondition_holds(struct admin_request *request, slice name)
 {
     const struct fields *fields = &request->request.fields;
-    bool is_there = tenants_named(request->context->tenants, name) != NULL;
+    const struct tenant *tenant = tenants_named(request->context->tenants, name);
+    bool is_there = tenant != NULL;
     char text[ADMIN_FIELD_BYTES] = "";
     struct etag tag = {0};
 
     if (is_there) {
-        etag_write(request->context, name, text);
+        etag_write(request->context, tenant, text);
         if (!etag_parse(slice_str(text), &tag))
             return false;
     }
@@ -296,14 +309,15 @@ static void tenant_change(struct admin_request *request)
 
 static void tenant_answer(struct admin_request *request, const struct control_change *change)
 {
+    const struct tenant *tenant = tenants_named(request->context->tenants, request->captures[0]);
     bool is_overtaken = change->result == CONTROL_CONFLICT && request->expected_version > 0 && change->in_force != request->expected_version;
 
     if (is_overtaken && ++request->tries < TRIES_MAX) { /* by a change of something else, unless the precondition says so */
         tenant_change(request);
         return;
     }
-    if (change->kind == CONTROL_TENANT_PUT && tenants_named(request->context->tenants, request->captures[0]) != NULL)
-        etag_write(request->context, request->captures[0], request->etag);
+    if (change->kind == CONTROL_TENANT_PUT && tenant != NULL)
+        etag_write(request->context, tenant, request->etag);
     admin_changed(request, change, change->kind == CONTROL_TENANT_PUT && request->is_new ? 201 : 200);
 }
 

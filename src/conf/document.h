@@ -29,7 +29,7 @@ enum conf_kind { CONF_NULL, CONF_SCALAR, CONF_LIST, CONF_MAP };
 struct conf_node {
     struct conf_node *next;  /* the next item or entry */
     struct conf_node *first; /* of a list or a map */
-    slice key;               /* of a map's entry */
+    slice key;               /* of a map's entry; goes with the node */
     slice text;              /* of a scalar; a NUL follows */
     struct conf_mark key_mark, mark;
     uint32_t count; /* of a list or a map */

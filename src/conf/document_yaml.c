@@ -128,9 +128,9 @@ static const char *event_problem(const yaml_event_t *event)
     return tag != NULL ? "tags (!name) are not allowed; write the value alone" : NULL;
 }
 
-MUST_USE static err text_keep(struct reading *reading, slice text, slice *ret_text)
+MUST_USE static err text_keep(struct arena *arena, slice text, slice *ret_text)
 {
-    char *copy = arena_alloc(reading->document->arena, text.len + 1);
+    char *copy = arena_alloc(arena, text.len + 1);
 
     ENSURE(copy != NULL, MEMORY);
     if (text.len > 0)
@@ -170,7 +170,7 @@ MUST_USE static err scalar_read(struct reading *reading, const struct conf_path 
         node->is_bad = true;
         return ERR_OK;
     }
-    return text_keep(reading, event_text(event), &node->text);
+    return text_keep(reading->document->arena, event_text(event), &node->text);
 }
 
 MUST_USE static err value_read(struct reading *reading, const struct conf_path *path, unsigned depth,
@@ -214,7 +214,7 @@ MUST_USE static err entry_read(struct reading *reading, const struct conf_path *
         conf_path_problem(reading->report, reading->document, key_mark, path, "%s", problem);
     if (reading->event.data.scalar.length > CONF_SCALAR_BYTES_MAX)
         return cut(reading, reading->event.start_mark, path, "a key has more than 65536 bytes; write a name");
-    TRY(text_keep(reading, event_text(&reading->event), &inner.key));
+    TRY(text_keep(reading->document->nodes, event_text(&reading->event), &inner.key)); /* most are names of settings */
     TRY(next(reading));
     TRY(value_read(reading, &inner, depth + 1, &value));
     value->key = inner.key;

@@ -66,6 +66,19 @@ MUST_USE static bool scalar_read(struct conf_walk *walk, enum conf_type type, co
     return false;
 }
 
+/* A key that is a name of the user's: it stays when the tree goes. data NULL: no memory. */
+static slice key_keep(struct conf_walk *walk, const struct conf_node *node)
+{
+    char *kept = arena_alloc(walk->document->arena, node->key.len + 1);
+
+    walk->is_out_of_memory |= kept == NULL;
+    if (kept == NULL)
+        return SLICE_NONE;
+    memcpy(kept, node->key.data, node->key.len);
+    kept[node->key.len] = '\0';
+    return slice_of(kept, node->key.len);
+}
+
 MUST_USE static bool entry_read(struct conf_walk *walk, enum conf_type type, const struct conf_node *node,
                                 const struct conf_path *path, void *ret_value)
 {
@@ -75,9 +88,12 @@ MUST_USE static bool entry_read(struct conf_walk *walk, enum conf_type type, con
 
     if (!node_is(walk, node, CONF_SCALAR, type, path))
         return false;
+    slice key = key_keep(walk, node);
+    if (key.data == NULL)
+        return false;
     if (type != CONF_IS_TIMES)
         ((struct conf_pair *)ret_value)->mark = node->key_mark;
-    if (conf_entry_parse(type, node->key, &scalar, ret_value, &is_name))
+    if (conf_entry_parse(type, key, &scalar, ret_value, &is_name))
         return true;
     problem(walk, is_name ? node->key_mark : node->mark, path, "%s %s", conf_quoted(is_name ? node->key : node->text, quoted),
             scalar.why);
@@ -97,11 +113,13 @@ MUST_USE static bool struct_read(struct conf_walk *walk, enum conf_type type, co
 MUST_USE static bool named_read(struct conf_walk *walk, enum conf_type type, const struct conf_node *node,
                                 const struct conf_path *path, void *ret_value)
 {
-    struct conf_scalar scalar = {.walk = walk, .text = node->key, .mark = node->key_mark};
+    struct conf_scalar scalar = {.walk = walk, .text = key_keep(walk, node), .mark = node->key_mark};
     const struct conf_table *table = conf_type_table(type);
     char quoted[CONF_QUOTED_BYTES];
     slice name;
 
+    if (scalar.text.data == NULL)
+        return false;
     bool is_name = conf_value_parse(CONF_IS_NAME, &scalar, &name);
 
     if (!is_name)

@@ -113,6 +113,8 @@ static err group_fill(struct origin_group *group, const struct origin_group_conf
     return ERR_OK;
 }
 
+static char no_override[] = "";
+
 err origin_group_new(const struct origin_group_config *config, char *message, size_t message_size, struct origin_group **ret_group)
 {
     struct origin_group *group;
@@ -128,9 +130,8 @@ err origin_group_new(const struct origin_group_config *config, char *message, si
     origin_gate_init(&group->gate);
     group->tls = config->tls != NULL ? net_tls_config_ref(config->tls) : NULL;
     group->origins = calloc(config->count, sizeof(*group->origins));
-    if (config->host_override.len > 0)
-        memcpy(group->host_override, config->host_override.data, config->host_override.len);
-    result = group->origins != NULL ? group_fill(group, config, message, message_size) : ERR(MEMORY);
+    group->host_override = config->host_override.len > 0 ? strndup(config->host_override.data, config->host_override.len) : no_override;
+    result = group->origins != NULL && group->host_override != NULL ? group_fill(group, config, message, message_size) : ERR(MEMORY);
     if (!err_is_ok(result)) {
         origin_group_unref(group);
         return result;
@@ -164,6 +165,8 @@ struct origin_group *origin_group_unref(struct origin_group *group)
         return NULL;
     origin_gate_done(&group->gate);
     net_tls_config_unref(group->tls);
+    if (group->host_override != no_override)
+        free(group->host_override);
     free(group->origins);
     free(group);
     return NULL;

@@ -43,7 +43,7 @@ struct origin_gate { /* gate.h */
 struct origin_group {
     struct origin *origins;
     unsigned count;
-    char host_override[ORIGIN_NAME_MAX]; /* --origin-host; "" the client's */
+    char *host_override; /* --origin-host; "" the client's */
     struct net_tls_config *tls;
     uint64_t settings; /* a hash of what it was made from; the maker's */
     _Atomic unsigned turn;

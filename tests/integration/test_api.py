@@ -280,6 +280,16 @@ def test_what_stands_in_a_file_is_not_the_apis(api):
         assert response.status == 409 and json.loads(response.body)["errors"], response
 
 
+def test_a_tenant_in_a_very_large_file(start_api):
+    """Looking for it must not hold up others: it is shown without, and its ETag is the file's."""
+    api = start_api(TWO + "# much\n" * 200000)
+    one, etag = api.get("tenants/shop"), api.etag("shop")
+    assert "config" not in one and one["limits"]["guaranteed_percent"] == 10 and etag == api.etag("shop") != api.etag("blog")
+    start_api.path.write_text(TWO.replace("10%", "11%") + "# much\n" * 200000)
+    api.change("POST", "reload")
+    assert api.etag("shop") != etag
+
+
 def test_tenants_are_there_after_a_restart(start_api, origin):
     api = start_api(TWO)
     api.put("new", {"hosts": "new.test"}, 201)
@@ -370,9 +380,9 @@ def test_tokens_made_listed_revoked(start_api):
 
 def test_tokens_outlive_a_restart(start_api):
     api = start_api(TWO)
-    token = api.make_token("ci", "read")
     gone = api.make_token("gone", "read")
     api.change("DELETE", "tokens/gone")
+    token = api.make_token("ci", "read")  # the last change: written by itself
     api.warp.stop()
     api = start_api()
     assert len(api.as_(token).get("tenants")["tenants"]) == 2

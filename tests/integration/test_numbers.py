@@ -4,6 +4,7 @@ import re
 import resource
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -13,6 +14,7 @@ from origin import answer
 from pki import Authority
 from test_fill import Many, heap_kib
 from wait import until
+from warp import BINARY
 
 pytestmark = pytest.mark.exact
 
@@ -101,6 +103,10 @@ def check_epoll_calls(counts, hits, capsys):
     assert 1.98 <= sum(moving.values()) / hits <= 2.02, counts
     assert sum(waiting.values()) / hits <= 1.0, counts
     assert sum(others.values()) / hits <= 0.01, counts
+
+
+def rss_kib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+) kB", open(f"/proc/{pid}/status").read()).group(1))
 
 
 class Counted:
@@ -193,6 +199,94 @@ def test_instructions_of_an_http2_hit(start_warp, origin, tmp_path, capsys):
     with capsys.disabled():
         print(f"\nnumbers: instructions of a {name}: {each['counted']:.0f}, at most {INSTRUCTIONS[name]}")
     assert each["counted"] <= INSTRUCTIONS[name]
+
+
+# ---- many tenants -------------------------------------------------------------------------------------------------------
+
+MANY = 10000
+FEW = 5000
+CALLGRIND = ["valgrind", "-q", "--tool=callgrind", "--trace-children=yes", "--instr-atstart=no"]
+# Of a tenant: to read and check it; and the memory of it, once more while a reload's takes its place.
+TENANT_INSTRUCTIONS, TENANT_BYTES = 200000, 8192
+# What a hit may cost more than with one tenant.
+MANY_SHARE = 1.03
+
+
+def tenants_text(origin, n):
+    lines = ["tenants:\n"]
+    for i in range(n):
+        lines.append(f"  t{i}:\n    hosts: [t{i}.test, www.t{i}.test]\n    origins: {origin.url}\n    rate: 1000000/s\n"
+                     "    rules:\n      - {match: {path: '/static/**'}, ttl: 1h, static: true}\n"
+                     "      - {match: {path: '/api/*', method: [GET, HEAD]}, cache: false}\n")
+    return "".join(lines)
+
+
+def hit_of_a_tenant(warp, origin, host, folder):
+    """Instructions; the client's answers are looked at."""
+    with warp.client() as client:
+        client.request("/1k", host=host)
+        origin.expect("/1k").answer(200, {"Cache-Control": "max-age=3600", "Content-Type": "text/plain"}, BODY)
+        assert client.read_response().body == BODY
+        counted = Counted(warp.worker_pid(), folder)
+        for _ in range(2):
+            counted.start()
+            for _ in range(200):
+                client.request("/1k", host=host)
+                assert client.read_response().body == BODY
+            instructions = counted.stop() / 200
+    return instructions
+
+
+def test_a_hit_among_many_tenants(start_warp, origin, tmp_path, capsys):
+    instructions = {}
+    for n in (1, MANY):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        config = folder / "warp.yaml"
+        config.write_text(tenants_text(origin, n))
+        warp = start_warp(args=["--io", "epoll", "--config", str(config)], env={"MALLOC_CONF": ""},
+                          under=[*CALLGRIND, f"--callgrind-out-file={folder}/callgrind.%p"])
+        instructions[n] = hit_of_a_tenant(warp, origin, f"t{n // 2}.test", folder)
+    with capsys.disabled():
+        print(f"\nnumbers: instructions of a 1 KiB hit: with one tenant {instructions[1]:.0f}, with {MANY} {instructions[MANY]:.0f}")
+    assert instructions[MANY] <= MANY_SHARE * instructions[1]
+
+
+def test_reading_many_tenants(origin, tmp_path, capsys):
+    """By instructions, so that a machine that is busy says the same: ten times as many tenants cost ten times as much."""
+    config, each = tmp_path / "warp.yaml", {}
+    for n in (FEW // 10, FEW):
+        config.write_text(tenants_text(origin, n))
+        out = tmp_path / f"callgrind.{n}"
+        subprocess.run(["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out}", BINARY, "check", config], check=True, capture_output=True,
+                       env={"XDG_RUNTIME_DIR": str(tmp_path)}, timeout=50)
+        each[n] = int(re.search(r"^totals: (\d+)", out.read_text(), re.MULTILINE).group(1)) / n
+    with capsys.disabled():
+        print(f"\nnumbers: instructions to read and check a tenant: of {FEW // 10} {each[FEW // 10]:.0f}, of {FEW} {each[FEW]:.0f}")
+    assert each[FEW] <= TENANT_INSTRUCTIONS
+    assert each[FEW] <= 1.5 * each[FEW // 10]
+
+
+def test_memory_of_many_tenants(start_warp, origin, tmp_path, capsys):
+    config, kib = tmp_path / "warp.yaml", {}
+    for n in (1, MANY):
+        config.write_text(tenants_text(origin, n))
+        began = time.monotonic()
+        warp = start_warp(args=["--config", str(config)])
+        took = {"start": time.monotonic() - began}
+        kib[n] = [rss_kib(warp.worker_pid())]
+        config.write_text("# once more\n" + tenants_text(origin, n))
+        began = time.monotonic()
+        warp.signal(signal.SIGHUP)
+        warp.wait_metric(1, "warp_reloads_total", result="success")
+        took["reload"] = time.monotonic() - began
+        kib[n].append(rss_kib(warp.worker_pid()))
+    each = [(more - one) * 1024 / (MANY - 1) for one, more in zip(kib[1], kib[MANY])]
+    with capsys.disabled():
+        print(f"\nnumbers: a tenant takes {each[0]:.0f} B, after a reload {each[1]:.0f} B; {MANY} of them start in {took['start']:.2f} s, "
+              f"are reloaded in {took['reload']:.2f} s")
+    assert max(each) <= TENANT_BYTES
+
 
 
 def test_memory_of_an_idle_connection(start_warp, origin, capsys):
