@@ -45,9 +45,14 @@ static bool route_is_misdirected(const struct txn *txn)
 /* What the tenant's rules say of the request before anything is looked up. */
 static enum step_result route_policy(struct txn *txn, const struct tenant *tenant)
 {
-    struct tenant_client client = txn_client(txn);
-    const struct policy *policy = tenant_enter(tenant, &txn->request, &client, &txn->arena);
+    const struct policy *policy;
 
+    if (tenant->rules == NULL) {
+        txn->policy = &tenant->policy;
+        return txn_goto(txn, STEP_KEY);
+    }
+    struct tenant_client client = txn_client(txn);
+    policy = tenant_enter(tenant, &txn->request, &client, &txn->arena);
     if (policy == NULL)
         return txn_synth(txn, 503, "no-memory", "The server is short of memory.");
     txn->policy = policy;
