@@ -51,6 +51,19 @@ MUST_USE static bool is_token(slice text)
     return text.len > 0;
 }
 
+static int hex_value(char c)
+{
+    c = (char)ascii_lower((unsigned char)c);
+    return ascii_is_digit((unsigned char)c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool is_visible_escape(slice digits)
+{
+    int high = hex_value(digits.data[0]), low = high >= 0 ? hex_value(digits.data[1]) : -1;
+
+    return low >= 0 && high * 16 + low > 0x20 && high * 16 + low < 0x7f;
+}
+
 bool conf_path_check(struct conf_scalar *scalar)
 {
     slice text = scalar->text;
@@ -61,6 +74,8 @@ bool conf_path_check(struct conf_scalar *scalar)
         return conf_because(scalar, "is too long; write at most %u bytes", CONF_PATTERN_MAX);
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.data[i];
+        if (c == '%' && i + 2 < text.len && is_visible_escape(slice_from(text, i + 1)))
+            return conf_because(scalar, "has %%XX of a visible character, which is resolved before paths are compared; write the character");
         if (c == '?' || c == '#')
             return conf_because(scalar, "has more than a path; match the query by query:");
         if (c <= 0x20 || c >= 0x7f)

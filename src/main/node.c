@@ -66,6 +66,7 @@ struct node {
     struct tenants *tenants; /* the current set; worker 0 */
     struct node_control *control;
     struct taking *taking; /* under way */
+    struct os_event *taken; /* by the last worker */
     _Atomic bool is_over;  /* the workers' loops have ended */
     struct metrics *metrics;
     struct access_log *access;
@@ -94,7 +95,12 @@ static void accepted(struct os_acceptor *acceptor, int fd, const struct os_peer 
 static void accepted_tls(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
 {
     struct worker *worker = acceptor->owner;
-    server_accept_tls(worker->server, node_tls_acceptor(worker->node->tls, worker->index), fd, peer);
+    struct net_acceptor *tls = node_tls_acceptor(worker->node->tls, worker->index);
+
+    if (tls != NULL)
+        server_accept_tls(worker->server, tls, fd, peer);
+    else
+        os_accepted_close(fd); /* the listener goes with the next mail */
 }
 
 static void admin_accepted(struct os_acceptor *acceptor, int fd, const struct os_peer *peer)
@@ -165,7 +171,6 @@ struct worker_change {
 
 struct taking {
     struct node_change *change;
-    struct os_event *event;
     _Atomic unsigned left; /* workers that have not taken it */
     struct worker_change workers[];
 };
@@ -206,8 +211,9 @@ static void worker_take(struct mail *mail)
         tenants_unref(worker->node->tenants);
         worker->node->tenants = worker->node->admin.tenants = tenants_ref(taking->change->tenants);
     }
+    struct os_event *taken = worker->node->taken;
     if (atomic_fetch_sub(&taking->left, 1) == 1)
-        os_event_set(taking->event);
+        os_event_set(taken); /* what was taken is gone by now */
 }
 
 static struct taking *taking_free(struct taking *taking, unsigned workers)
@@ -216,7 +222,6 @@ static struct taking *taking_free(struct taking *taking, unsigned workers)
         return NULL;
     for (unsigned i = 0; i < workers; i++)
         tenant_view_retire(taking->workers[i].view);
-    os_event_free(taking->event);
     free(taking);
     return NULL;
 }
@@ -228,13 +233,12 @@ MUST_USE static err taking_new(struct node *node, struct node_change *change, st
 
     ENSURE(taking != NULL, MEMORY);
     taking->change = change;
-    taking->event = os_event_new();
     atomic_init(&taking->left, workers);
     for (unsigned i = 0; i < workers; i++)
         taking->workers[i] = (struct worker_change){
             .mail.run = worker_take, .worker = &node->workers[i], .taking = taking, .view = tenant_view_new(change->tenants)};
     for (unsigned i = 0; i < workers; i++) {
-        if (taking->workers[i].view == NULL || taking->event == NULL) {
+        if (taking->workers[i].view == NULL) {
             taking_free(taking, workers);
             return ERR(MEMORY);
         }
@@ -254,7 +258,7 @@ err node_take(struct node *node, struct node_change *change)
     while (atomic_load(&node->taking->left) > 0) {
         if (atomic_load(&node->is_over))
             return ERR(CANCELLED);
-        os_event_wait(node->taking->event, HOUSEKEEP_NS);
+        os_event_wait(node->taken, HOUSEKEEP_NS);
     }
     node->taking = taking_free(node->taking, workers);
     return ERR_OK;
@@ -702,6 +706,8 @@ static err node_start_control(struct node *node)
                                                .tls = node->tls,
                                                .tenants = node->tenants};
 
+    node->taken = os_event_new();
+    ENSURE(node->taken != NULL, MEMORY);
     TRY(node_control_new(&config, &node->control));
     node->admin.control = &node_control_ops;
     node->admin.control_arg = node->control;
@@ -752,6 +758,7 @@ static void node_close(struct node *node)
     free(node->workers);
     node_tls_free(node->tls);
     node_control_free(node->control);
+    os_event_free(node->taken);
     if (node->access != NULL)
         access_close(node);
     metrics_free(node->metrics);

@@ -56,6 +56,7 @@ struct node_plan {
     int channel;      /* to the supervisor, in a worker process; -1 else */
     uint64_t version; /* of the configuration that a worker process before this one had in force; 0: none was told */
     bool is_restarted;
+    bool is_rolled_back; /* `text` is a version that was rolled back to */
 };
 
 /* Runs a worker process to its end; returns its exit code. */

@@ -53,6 +53,7 @@ struct node_control {
     int audit_fd;          /* -1: not open */
     uint64_t audit_number;
     /* the thread's */
+    bool is_rolled_back; /* a version is in force that the files do not say */
     struct tenants *tenants;
     struct config listeners; /* listen and listen_tls in force; their strings are those of the set's settings */
     char shown_note[NOTE_BYTES]; /* worker 0's copy of note */
@@ -693,7 +694,6 @@ static void making_settle(struct node_control *control, struct job *job, struct 
 {
     struct config_text before;
 
-    config_text_write_state(&making->text, &control->text, &control->state);
     pthread_mutex_lock(&control->lock);
     before = control->text;
     control->text = making->text;
@@ -703,8 +703,9 @@ static void making_settle(struct node_control *control, struct job *job, struct 
         const struct tenant *gone = tenants_named(control->tenants, slice_str(job->tenant));
         job->gone_id = gone != NULL ? gone->id : 0;
         tenant_registry_forget(control->config.plan->registry, slice_str(job->tenant));
-        registry_keep(control);
+        registry_keep(control); /* before the tenant's text goes: what is stored for it is nobody's already */
     }
+    config_text_write_state(&control->text, &making->text, &control->state);
     node_tenants_quotas(making->tenants, control->tenants, control->config.storage);
     tenants_unref(control->tenants);
     control->tenants = tenants_ref(making->tenants);
@@ -734,7 +735,7 @@ static enum control_result making_publish(struct node_control *control, struct j
         return result;
     }
     registry_keep(control);
-    making->change.tenants = tenants_ref(making->tenants);
+    making->change.tenants = making->tenants;
     taken = node_tls_hand(control->config.tls, making->identity, making->admin_identity);
     if (err_is_ok(taken))
         taken = node_take(control->config.node, &making->change);
@@ -742,23 +743,40 @@ static enum control_result making_publish(struct node_control *control, struct j
     return err_is_ok(taken) ? CONTROL_DONE : job_say(job, CONTROL_FAILED, "%s", err_text(taken));
 }
 
-/* A version that was rolled back to stays, also across restarts, until the files are asked for again. */
+/* A version that was rolled back to stays, with what was changed since, also across restarts, until the files are asked for
+ * again. */
 static void current_keep(struct node_control *control, const struct job *job)
 {
     char text[32];
 
-    if (job->kind == CONTROL_ROLL_BACK) {
+    control->is_rolled_back = job->kind == CONTROL_ROLL_BACK || (control->is_rolled_back && job->kind != CONTROL_RELOAD);
+    if (control->is_rolled_back) {
         snprintf(text, sizeof(text), "%llu\n", (unsigned long long)atomic_load(&control->version));
         err written = state_write(&control->state, STATE_CURRENT, slice_str(text));
         (void)written;
-    } else if (job->kind == CONTROL_RELOAD) {
+    } else {
         state_remove(&control->state, STATE_CURRENT);
     }
+}
+
+/* What was taken of it for what does not come into force was never taken: text is how it was before. */
+static void registry_undo(struct node_control *control, slice text)
+{
+    struct tenant_registry *before;
+    unsigned bad_lines;
+
+    if (!tenant_registry_is_changed(control->config.plan->registry) ||
+        !err_is_ok(tenant_registry_new(text, &bad_lines, &before)))
+        return; /* without memory: generations that are too late cost misses */
+    tenant_registry_free(control->config.plan->registry);
+    control->config.plan->registry = before;
 }
 
 static enum control_result job_put_into_force(struct node_control *control, struct job *job, struct conf_report *report)
 {
     struct making making = {0};
+    char *registry = NULL;
+    size_t registry_len = 0;
     enum control_result result;
     bool unchanged;
     char what[128];
@@ -766,6 +784,8 @@ static enum control_result job_put_into_force(struct node_control *control, stru
     if (job->expected_version != 0 && job->expected_version != atomic_load(&control->version))
         return job_say(job, CONTROL_CONFLICT, "version %llu is in force, not %llu", (unsigned long long)atomic_load(&control->version),
                        (unsigned long long)job->expected_version);
+    if (!err_is_ok(tenant_registry_write(control->config.plan->registry, &registry, &registry_len)))
+        return job_say(job, CONTROL_FAILED, "out of memory");
     result = making_prepare(control, job, report, &making);
     unchanged = result == CONTROL_DONE && is_unchanged(control, &making);
     if (result == CONTROL_DONE && job->kind != CONTROL_CHECK)
@@ -778,7 +798,10 @@ static enum control_result job_put_into_force(struct node_control *control, stru
         else
             version_take(control, job, what, making.settings);
         current_keep(control, job);
+    } else {
+        registry_undo(control, slice_of(registry, registry_len));
     }
+    free(registry);
     making_done(&making);
     os_memory_trim(); /* what reading took, and the settings before */
     return result;
@@ -1127,10 +1150,11 @@ static err control_init(struct node_control *control)
     TRY(config_text_copy(&plan->text, &control->text));
     control->listeners = plan->config;
     control->tenants = tenants_ref(control->config.tenants);
+    control->is_rolled_back = plan->is_rolled_back;
     audit_load(control);
+    versions_load(control);
     if (plan->text.base == NULL && plan->text.tenant_count == 0 && !plan->is_restarted)
         return ERR_OK; /* flags alone: nothing is written before something is changed */
-    versions_load(control);
     version_begin(control);
     return ERR_OK;
 }

@@ -25,7 +25,7 @@ struct listener_change {
 };
 
 struct node_change {
-    struct tenants *tenants; /* a reference for the node */
+    struct tenants *tenants; /* the caller's reference: who keeps it takes his own */
     struct listener_change listeners[2 * NODE_LISTENERS_MAX];
     unsigned listener_count;
 };

@@ -77,7 +77,6 @@ static int plan_settings_again(struct node_plan *plan)
     conf_report_free(report);
     if (!err_is_ok(read))
         return USAGE;
-    settings_free(plan->settings);
     plan->settings = settings;
     plan->config = settings->config;
     return 0;
@@ -90,6 +89,7 @@ MUST_USE static err plan_text(struct node_plan *plan)
     if (number > 0 && err_is_ok(version_text(plan, number, &plan->text))) {
         log_warn("version %llu of the configuration is in force, which was rolled back to; warp reload takes the files",
                  (unsigned long long)number);
+        plan->is_rolled_back = true;
         return ERR_OK;
     }
     if (number > 0)
@@ -115,7 +115,11 @@ static int plan_settings(struct node_plan *plan, int argc, char **argv)
         return 1;
     if (plan->text.tenant_count == 0 && version_rolled_back_to(plan) == 0)
         return 0;
-    return plan_settings_again(plan);
+    struct settings *files_alone = plan->settings;
+    code = plan_settings_again(plan);
+    if (code == 0)
+        settings_free(files_alone);
+    return code;
 }
 
 /* ---- listeners ------------------------------------------------------------------------------------------------------ */
@@ -337,28 +341,27 @@ int plan_make(struct node_plan *plan, int argc, char **argv, struct os_listener 
 
 MUST_USE static err plan_restore_version(struct node_plan *plan)
 {
-    struct config_text text;
-    struct config_text before = plan->text;
-
-    TRY(version_text(plan, plan->version, &text));
-    plan->text = text;
+    TRY(version_text(plan, plan->version, &plan->text));
     ENSURE(plan_settings_again(plan) == 0, INVALID);
-    config_text_done(&before);
-    tenant_registry_free(plan->registry);
     plan->registry = NULL;
-    plan->tenants = NULL; /* the supervisor's: this process has a copy */
+    plan->tenants = NULL;
     return plan_tenants(plan) == 0 ? ERR_OK : ERR(INVALID);
 }
 
+/* The process is a copy of the supervisor: what it does not use of that goes with it. */
 void plan_restore(struct node_plan *plan)
 {
+    struct node_plan before = *plan;
     err restored;
 
-    plan->is_restarted = true;
-    if (plan->version == 0 || (plan->text.base == NULL && plan->text.tenant_count == 0 && plan->version <= 1))
+    before.is_restarted = plan->is_restarted = true;
+    before.is_rolled_back = plan->is_rolled_back = version_rolled_back_to(plan) != 0;
+    if (plan->version == 0)
         return;
     restored = plan_restore_version(plan);
-    if (!err_is_ok(restored))
-        log_error("version %llu of the configuration, which was in force, cannot be read (%s): that of the start is in force again",
-                  (unsigned long long)plan->version, err_text(restored));
+    if (err_is_ok(restored))
+        return;
+    log_error("version %llu of the configuration, which was in force, cannot be taken again (%s): that of the start is in force",
+              (unsigned long long)plan->version, err_text(restored));
+    *plan = before;
 }

@@ -104,10 +104,10 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool is_plain(int c)
+/* Also what is reserved: many origins take "%2F" for a slash, and a rule that a spelling gets around is none. */
+static bool is_visible(int c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' ||
-           c == '~';
+    return c > 0x20 && c < 0x7f;
 }
 
 static bool is_odd(slice path)
@@ -121,7 +121,7 @@ static bool is_odd(slice path)
     return false;
 }
 
-/* Writes path without its plain %XX; returns the length. */
+/* Writes path with what its %XX stand for, where that is visible; returns the length. */
 static size_t resolve_escapes(slice path, char *out)
 {
     size_t len = 0;
@@ -131,7 +131,7 @@ static size_t resolve_escapes(slice path, char *out)
         int low = high >= 0 ? hex_digit(path.data[i + 2]) : -1;
         if (low < 0) {
             out[len++] = path.data[i];
-        } else if (is_plain(high * 16 + low)) {
+        } else if (is_visible(high * 16 + low)) {
             out[len++] = (char)(high * 16 + low);
             i += 2;
         } else {

@@ -10,8 +10,8 @@
 bool pattern_matches(slice pattern, slice text);
 /* The same for a path: "*" is any run without "/", "**" any run. */
 bool path_matches(slice pattern, slice path);
-/* The path of a target as rules see it, so that no spelling of a path slips past a rule: without the query, %XX of plain
- * characters (RFC 3986 2.3) resolved and other %xx in upper case, slashes that follow each other joined, dot segments
+/* The path of a target as rules see it, so that no spelling of a path slips past a rule: without the query, %XX of visible
+ * characters resolved, slashes too, and other %xx in upper case, slashes that follow each other joined, dot segments
  * removed (5.2.4). In target where nothing of that is there, else in the arena; data NULL: no memory. */
 slice path_of_target(struct arena *arena, slice target);
 

@@ -1,5 +1,5 @@
 /* client: who asks. A peer that the configuration trusts may say on whose behalf (X-Forwarded-For, -Proto). */
-#include "http/token.h"
+#include "http/sf.h"
 #include "txn/txn_internal.h"
 
 static bool is_trusted(const struct txn *txn)
@@ -37,6 +37,8 @@ static bool hop_address(slice hop, uint8_t ret_address[16])
 
     if (hop.len > 2 && hop.data[0] == '[' && hop.data[hop.len - 1] == ']')
         hop = slice_of(hop.data + 1, hop.len - 2);
+    else if (slice_find(hop, '.') >= 0 && slice_find(hop, ':') >= 0) /* 192.0.2.1:443 */
+        hop.len = (size_t)slice_find(hop, ':');
     if (!err_is_ok(os_address_from_ip(hop, 0, &address)))
         return false;
     peer = os_peer_of(&address);
@@ -44,30 +46,42 @@ static bool hop_address(slice hop, uint8_t ret_address[16])
     return true;
 }
 
-slice txn_trusted_for(const struct txn *txn)
+slice txn_trusted_for(struct txn *txn)
 {
-    const struct fields *fields = &txn->request.fields;
-
-    /* several lines are one list only where they are joined: a proxy that is trusted writes one */
-    return fields_has(fields, F_X_FORWARDED_FOR) && fields_count_of(fields, F_X_FORWARDED_FOR) == 1 && is_trusted(txn)
-               ? fields_get(fields, F_X_FORWARDED_FOR)
-               : SLICE_NONE;
+    if (!fields_has(&txn->request.fields, F_X_FORWARDED_FOR) || !is_trusted(txn))
+        return SLICE_NONE;
+    return fields_joined(&txn->request.fields, F_X_FORWARDED_FOR, &txn->arena);
 }
 
-/* From the last hop on: the first that is not trusted itself. What is no address is nobody's word for one. */
+/* One line's hops from its end. False: the client is known now. */
+static bool hops_walk(const struct txn *txn, slice line, struct tenant_client *client)
+{
+    slice hop;
+
+    while (hop_before(&line, &hop)) {
+        if (!hop_address(hop, client->address)) {
+            memset(client->address, 0, sizeof(client->address)); /* somebody: on no list of who is allowed */
+            return false;
+        }
+        if (!tenants_trusts(txn->view->tenants, client->address))
+            return false;
+    }
+    return true;
+}
+
+/* From the last hop of the last line on (RFC 9110 5.3: lines are one list): the first that is not trusted itself. */
 struct tenant_client txn_client(const struct txn *txn)
 {
+    const struct fields *fields = &txn->request.fields;
     const struct os_peer *peer = &txn->stream->net->peer;
     struct tenant_client client = {.is_local = peer->family == AF_UNIX, .now_ns = loop_now_ns(txn->context->loop)};
-    slice list = txn_trusted_for(txn), hop;
-    uint8_t address[16];
 
     memcpy(client.address, peer->ip, sizeof(client.address));
-    while (hop_before(&list, &hop) && hop_address(hop, address)) {
-        memcpy(client.address, address, sizeof(address));
-        if (!tenants_trusts(txn->view->tenants, address))
+    if (fields->list == NULL || !fields_has(fields, F_X_FORWARDED_FOR) || !is_trusted(txn))
+        return client;
+    for (unsigned i = fields->count; i > 0; i--)
+        if (fields->list[i - 1].id == F_X_FORWARDED_FOR && !hops_walk(txn, field_value(fields, i - 1), &client))
             break;
-    }
     return client;
 }
 

@@ -130,7 +130,7 @@ slice txn_client_ip(struct txn *txn, char *buffer, size_t size);
 /* client.c: who asks: the peer, or whom a trusted proxy names. */
 struct tenant_client txn_client(const struct txn *txn);
 /* What trusted proxies say of the hops before them; empty: nothing, or nobody is trusted. */
-slice txn_trusted_for(const struct txn *txn);
+slice txn_trusted_for(struct txn *txn);
 /* The scheme that the client used, where a trusted proxy says. */
 void txn_client_scheme(struct txn *txn);
 

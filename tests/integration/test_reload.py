@@ -229,6 +229,54 @@ def test_a_crash_keeps_what_was_in_force(site, kept, tmp_path):
     assert shop.get("b.test/").status == 200 and shop.get("a.test/").status == 421
 
 
+def test_what_is_refused_takes_no_generation(site, kept, tmp_path):
+    """Key rules of a configuration that did not come into force are no reason to lose what is stored."""
+    shop = site(with_hosts(kept, "a.test"))
+    assert shop.get("a.test/").status == 200
+    other = {"tenants": {"shop": tenant(kept, "a.test", rules=[{"key": {"query-drop": ["x"]}}]),
+                         "more": tenant("https://x.test", "b.test", origin_ca="/nowhere/ca.pem")}}
+    shop.reload(other, result="failure")
+    shop.reload(with_hosts(kept, "a.test", "c.test"))
+    assert shop.get("a.test/").is_hit
+
+
+def test_a_tenant_of_the_api_survives_a_crash(start_warp, kept):
+    """Started with flags alone, too."""
+    warp = start_warp(kept)
+    made = warp.admin("PUT", "/api/v1/tenants/shop", token=True, body=json.dumps(tenant(kept, "a.test")).encode())
+    assert made.status == 201
+    warp.may_lose_workers = True
+    old = warp.worker_pid()
+    os.kill(old, signal.SIGKILL)
+    until(lambda: old not in warp.children() and len(warp.children()) == 1, "another worker process")
+    until(warp._is_up, "healthy again")
+    with warp.client() as client:
+        assert client.get("/", host="a.test").status == 200
+        assert client.get("/", host="b.test").status == 421
+
+
+def test_a_roll_back_keeps_what_came_after_it(start_warp, kept, tmp_path):
+    cache = ("--cache-dir", str(tmp_path / "cache"), "--cache-size", "32m")
+    first = start_warp(kept, cache=cache)
+    token = (tmp_path / "cache/admin.token").read_text().strip()
+
+    def ask(warp, method, path, body=None):
+        answer = warp.admin(method, f"/api/v1/{path}", {"Authorization": f"Bearer {token}"}, body=json.dumps(body).encode() if body else None)
+        assert answer.status in (200, 201), answer
+        return json.loads(answer.body)
+
+    ask(first, "PUT", "tenants/a", tenant(kept, "a.test"))
+    version = ask(first, "PUT", "tenants/b", tenant(kept, "b.test"))["version"]
+    ask(first, "DELETE", "tenants/b")
+    ask(first, "POST", f"config/versions/{version}/rollback")
+    ask(first, "DELETE", "tenants/b")
+    ask(first, "PUT", "tenants/c", tenant(kept, "c.test"))
+    first.stop()
+    again = start_warp(kept, cache=cache)
+    with again.client() as client:
+        assert [client.get("/", host=f"{name}.test").status for name in "abc"] == [200, 421, 200]
+
+
 def test_ids_survive_a_restart(start_warp, kept, tmp_path):
     """What is stored for a tenant stays that tenant's, in whatever order tenants come and go."""
     cache = ("--cache-dir", str(tmp_path / "cache"), "--cache-size", "32m")

@@ -276,7 +276,8 @@ def test_redirects(site, teller, to, status, location):
 def test_addresses(site, teller):
     origin = teller()
     shop = site(one(origin, {"match": {"path": "/admin/**"}, "allow": ["10.0.0.0/8"]}, {"match": {"path": "/bad"}, "deny": ["127.0.0.0/8", "::1"]}))
-    for path, status in (("", 200), ("admin/x", 403), ("%61dmin/x", 403), ("x/../admin/x", 403), ("//admin/x", 403), ("bad", 403)):
+    for path, status in (("", 200), ("admin/x", 403), ("%61dmin/x", 403), ("x/../admin/x", 403), ("//admin/x", 403), ("admin%2Fx", 403),
+                         ("x/%2e%2e%2fadmin/x", 403), ("bad", 403)):
         answer = shop.get(f"shop.test/{path}")
         assert answer.status == status, path
     assert "denied" in answer.headers["Cache-Status"] and origin.count == 1
@@ -289,6 +290,10 @@ def test_a_trusted_proxy_says_who_asks(site, teller):
     assert shop.get("shop.test/admin").status == 403
     assert shop.get("shop.test/admin", {"X-Forwarded-For": "192.0.2.7"}).status == 200
     assert shop.get("shop.test/admin", {"X-Forwarded-For": "192.0.2.7, 203.0.113.1"}).status == 403 # the last hop that is not trusted
+    # a proxy that adds a line of its own to what the client sent
+    assert shop.get("shop.test/admin", [("X-Forwarded-For", "192.0.2.7"), ("X-Forwarded-For", "203.0.113.1")]).status == 403
+    assert shop.get("shop.test/admin", [("X-Forwarded-For", "203.0.113.1"), ("X-Forwarded-For", "192.0.2.7:4711")]).status == 200
+    assert shop.get("shop.test/admin", {"X-Forwarded-For": "192.0.2.7, unknown"}).status == 403
     fields = seen(shop.get("shop.test/who", {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}))["fields"]
     assert fields["x-forwarded-proto"] == "https" and fields["x-forwarded-for"].startswith("192.0.2.7, ")
 
