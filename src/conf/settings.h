@@ -91,7 +91,7 @@ struct conf_status_time { /* "404: 10s", "5xx: 1s" */
 
 /* All that are given must hold; of a list one suffices. */
 #define CONF_MATCH(X)                                                                                                  \
-    X("path", LIST, PATH, paths, NULL, "patterns of the path; %XX of plain characters and dot segments are resolved first") \
+    X("path", LIST, PATH, paths, NULL, "patterns of the path; %XX of visible characters and dot segments are resolved first") \
     X("method", LIST, METHOD, methods, NULL, "methods")                                                                \
     X("query", MAP, PARAM_PATTERN, query, NULL, "query parameters that must be there, and patterns of their values")            \
     X("field", MAP, FIELD_PATTERN, fields, NULL, "fields of the request that must be there, and patterns of their values")      \

@@ -3,7 +3,7 @@
 
 static void test_paths(void **state)
 {
-    const struct conf_rule *rule = rule_with("match: {path: [/, /img/**, '/*.css', /a..b, /..., /%41]}");
+    const struct conf_rule *rule = rule_with("match: {path: [/, /img/**, '/*.css', /a..b, /..., /%e4]}");
     char line[320];
     (void)state;
 
@@ -14,6 +14,8 @@ static void test_paths(void **state)
     refuse("rules: {match: {path: '/a?b'}}", "has more than a path; match the query by query:");
     refuse("rules: {match: {path: '/a#b'}}", "has more than a path");
     refuse("rules: {match: {path: '/a b'}}", "write %20 for that byte");
+    refuse("rules: {match: {path: /%41}}", "write the character");
+    refuse("rules: {match: {path: /a%2fb}}", "write the character");
     refuse("rules: {match: {path: /ü}}", "write %C3 for that byte");
     refuse("rules: {match: {path: \"/a\\x7f\"}}", "holds a control character");
     refuse("rules: {match: {path: /..}}", "has a dot segment");
