@@ -2,6 +2,7 @@
 
 #include "cache/key.h"
 #include "cache/vary.h"
+#include "tenant/query.h"
 
 /* What a GET without fields, of nobody, would be. */
 static const struct policy *policy_of(struct arena *arena, const struct tenant *tenant, const struct purge_url *url, bool https)
@@ -50,7 +51,8 @@ MUST_USE static err form_add(struct storage *storage, struct loop *loop, struct 
     struct purge_url_form *form = &forms->form[forms->count];
     slice key;
 
-    *form = (struct purge_url_form){.keys_are_all = keys_are_all};
+    ENSURE(forms->count < PURGE_URL_FORMS_MAX, LIMIT);
+    *form = (struct purge_url_form){.target = parts->target, .keys_are_all = keys_are_all};
     TRY(key_url(arena, parts, &form->url));
     TRY(key_build(arena, parts, &key));
     form->key = storage_key(storage, key);
@@ -59,10 +61,36 @@ MUST_USE static err form_add(struct storage *storage, struct loop *loop, struct 
     return ERR_OK;
 }
 
+static bool is_new_target(const struct purge_url_forms *forms, unsigned first, slice target)
+{
+    for (unsigned i = first; i < forms->count; i++)
+        if (slice_eq(forms->form[i].target, target))
+            return false;
+    return true;
+}
+
+/* first: the scheme's first form. */
+MUST_USE static err rules_add(struct storage *storage, struct loop *loop, struct arena *arena, const struct tenant *tenant, slice target,
+                              struct key_parts *parts, unsigned first, struct purge_url_forms *forms)
+{
+    const struct conf_tenant *conf = tenant->conf;
+
+    for (uint32_t i = 0; tenant->rules != NULL && i < conf->rules.count; i++) {
+        if (!CONF_GIVEN(conf->rules.items[i].given, CONF_RULE_key))
+            continue;
+        parts->target = query_rewrite(arena, target, &conf->rules.items[i].key);
+        ENSURE(parts->target.data != NULL, MEMORY);
+        if (is_new_target(forms, first, parts->target))
+            TRY(form_add(storage, loop, arena, parts, false, forms));
+    }
+    return ERR_OK;
+}
+
 MUST_USE static err scheme_add(struct storage *storage, struct loop *loop, struct arena *arena, const struct tenant *tenant, const struct purge_url *url,
                                bool https, struct purge_url_forms *forms)
 {
     const struct policy *policy = policy_of(arena, tenant, url, https);
+    unsigned first = forms->count;
     struct key_parts parts = {.tenant = tenant->id,
                               .rules = tenant->generation,
                               .https = https,
@@ -72,10 +100,7 @@ MUST_USE static err scheme_add(struct storage *storage, struct loop *loop, struc
     ENSURE(policy != NULL, MEMORY);
     parts.extra = policy->key_extra;
     TRY(form_add(storage, loop, arena, &parts, tenant->rules == NULL, forms));
-    if (policy->target.data == NULL || slice_eq(policy->target, url->target))
-        return ERR_OK;
-    parts.target = policy->target;
-    return form_add(storage, loop, arena, &parts, false, forms);
+    return rules_add(storage, loop, arena, tenant, url->target, &parts, first, forms);
 }
 
 err purge_url_forms(struct storage *storage, struct loop *loop, struct arena *arena, const struct tenant *tenant, const struct purge_url *url,

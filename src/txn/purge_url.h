@@ -13,11 +13,13 @@ struct purge_url {
     bool http, https;        /* at least one */
 };
 
-/* Both schemes, as written and as the rules have it. */
-#define PURGE_URL_FORMS_MAX 4u
+/* Both schemes, as written and as each of the tenant's key rules would have it: which of them applied to a request may have
+ * hung on its fields. More are refused: ERR_LIMIT. */
+#define PURGE_URL_FORMS_MAX 64u
 
 struct purge_url_form {
-    slice url; /* the label's text */
+    slice target; /* of it */
+    slice url;    /* the label's text */
     struct store_key key;
     const hash128 *others; /* variants that are known at once */
     unsigned other_count;

@@ -238,6 +238,20 @@ def test_other_rules_leave_what_is_stored(site, teller):
     assert answer.is_hit and answer.headers["X-New"] == "1"
 
 
+def test_a_purge_of_a_url_reaches_what_any_key_rule_made_of_it(site, teller):
+    """Which of them applied hung on fields that a purge does not have."""
+    origin = teller()
+    app = {"X-App": "1"}
+    shop = site(one(origin, {"match": {"field": {"X-App": "*"}}, "key": {"query-sort": True}},
+                    {"match": {"field": {"X-App": "*"}, "path": "/only"}, "key": {"query-keep": ["id"]}}))
+    for target, url in (("p?b=1&a=2", "p?b=1&a=2"), ("only?x=1&id=2", "only?x=1&id=2")):
+        shop.get(f"shop.test/{target}", app)
+        assert shop.get(f"shop.test/{target}", app).is_hit
+        answer = shop.warp.admin("POST", "/api/v1/purge", token=True, body=json.dumps({"url": f"http://shop.test/{url}"}).encode())
+        assert answer.status == 200
+        assert not shop.get(f"shop.test/{target}", app).is_hit, target
+
+
 # ---- edits, redirects -------------------------------------------------------------------------------------------------------
 
 
