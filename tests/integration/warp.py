@@ -21,13 +21,19 @@ BAD_WORDS = ("invariant", "AddressSanitizer", "runtime error:", "ThreadSanitizer
 LOST_WORKER = "the worker process ended"
 
 
+_ports_given = set()
+
+
 def free_port():
-    """A port nobody listens on, outside the range that the kernel takes for outgoing connections."""
+    """A port nobody listens on, never given before, outside the range that the kernel takes for outgoing connections."""
     for _ in range(100):
         port = random.randrange(10240, 30000)
+        if port in _ports_given:
+            continue
         with socket.socket() as sock:
             try:
                 sock.bind(("", port))
+                _ports_given.add(port)
                 return port
             except OSError:
                 continue
