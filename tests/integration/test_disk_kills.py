@@ -22,7 +22,7 @@ class Load:
     """Clients that ask for new objects until WARP dies; they note when each was complete."""
 
     def __init__(self, warp, seed, clients=2):
-        self.done, self.begun, self.problems = {}, {}, []
+        self.done, self.begun, self.problems, self.ends = {}, {}, [], []
         self.threads = [threading.Thread(target=self.run, args=(warp, random.Random(seed * 100 + i), f"{seed}-{i}")) for i in range(clients)]
         for thread in self.threads:
             thread.start()
@@ -39,8 +39,13 @@ class Load:
                     if got.status != 200 or got.body != body_of(target):
                         self.problems.append((target, got))
                     self.done[target] = time.monotonic()
-        except (OSError, Incomplete, Malformed):
-            pass
+        except (OSError, Incomplete, Malformed) as end:
+            self.ends.append(end)
+
+    def go_on(self):
+        """A moment in which the clients work; WARP lives, so none of them may have ended."""
+        self.threads[0].join(0.01)
+        assert all(thread.is_alive() for thread in self.threads), f"ended early: {self.ends}, {self.problems}"
 
     def join(self):
         for thread in self.threads:
@@ -107,10 +112,10 @@ def test_killed_again_and_again(disk, capsys):
         is_unsure = purge_some(warp, before, purged, load, rng)
         want = 150 if turn % 5 else 400
         while len(load.done) < want:
-            load.threads[0].join(0.01)
+            load.go_on()
         # by timestamps alone: rounds end when enough of it is old enough, not after a time
         while sum(time.monotonic() - at >= AGE for at in list(load.done.values())) < 100 and turn % 5 == 0:
-            load.threads[0].join(0.01)
+            load.go_on()
         killed_at = time.monotonic()
         kill(warp)
         load.join()
