@@ -225,6 +225,16 @@ void purge_log_restore(struct purge_log *log, const struct purge_entry *entry)
     pthread_mutex_unlock(&log->mutex);
 }
 
+bool purge_log_recall(struct purge_log *log, const struct purge_record *records, unsigned count)
+{
+    pthread_mutex_lock(&log->mutex);
+    while (count > 0 && records[count - 1].entry.seq > atomic_load_explicit(&log->seq, memory_order_relaxed))
+        count--;
+    bool is_done = purge_history_recall(log->history, records, count);
+    pthread_mutex_unlock(&log->mutex);
+    return is_done;
+}
+
 void purge_log_begin_at(struct purge_log *log, uint64_t seq)
 {
     pthread_mutex_lock(&log->mutex);

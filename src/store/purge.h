@@ -76,6 +76,9 @@ void purge_log_swept(struct purge_log *log, unsigned sweeper, uint64_t up_to_seq
 
 /* At the start: a purge from before, entry->seq included; ascending. */
 void purge_log_restore(struct purge_log *log, const struct purge_entry *entry);
+/* At the start, behind all that is restored: what was written down of purges from before, for the history alone; what lies
+ * above the sequence is left out. False: no memory. */
+MUST_USE bool purge_log_recall(struct purge_log *log, const struct purge_record *records, unsigned count);
 /* At the start, behind all that is restored: the sequence goes on above this. */
 void purge_log_begin_at(struct purge_log *log, uint64_t seq);
 

@@ -79,24 +79,30 @@ static struct kept *kept_add(struct purge_history *history, const struct purge_e
     return kept;
 }
 
+static void kept_set_texts(struct purge_history *history, struct kept *kept, slice who, slice what)
+{
+    who.len = MIN(who.len, PURGE_WHO_BYTES);
+    what.len = MIN(what.len, PURGE_WHAT_BYTES);
+    if (who.len + what.len > 0)
+        kept->texts = malloc(who.len + what.len);
+    if (kept->texts == NULL)
+        return;
+    if (who.len > 0)
+        memcpy(kept->texts, who.data, who.len);
+    if (what.len > 0)
+        memcpy(kept->texts + who.len, what.data, what.len);
+    kept->who_len = (uint16_t)who.len;
+    kept->what_len = (uint16_t)what.len;
+    history->text_bytes += who.len + what.len;
+}
+
 void purge_history_add(struct purge_history *history, const struct purge_entry *entry, const struct purge_note *note)
 {
     struct kept *kept = kept_add(history, entry);
-    size_t who = note != NULL ? MIN(note->who.len, PURGE_WHO_BYTES) : 0;
-    size_t what = note != NULL ? MIN(note->what.len, PURGE_WHAT_BYTES) : 0;
 
     kept->source = note != NULL ? note->source : PURGE_BY_WARP;
-    if (who + what > 0)
-        kept->texts = malloc(who + what);
-    if (kept->texts == NULL)
-        return;
-    if (who > 0)
-        memcpy(kept->texts, note->who.data, who);
-    if (what > 0)
-        memcpy(kept->texts + who, note->what.data, what);
-    kept->who_len = (uint16_t)who;
-    kept->what_len = (uint16_t)what;
-    history->text_bytes += who + what;
+    if (note != NULL)
+        kept_set_texts(history, kept, note->who, note->what);
 }
 
 void purge_history_restore(struct purge_history *history, const struct purge_entry *entry)
@@ -106,6 +112,63 @@ void purge_history_restore(struct purge_history *history, const struct purge_ent
     kept->is_restored = true;
     kept->durability = PURGE_SAFE;
 }
+
+/* ---- what was written down ------------------------------------------------------------------------------------------ */
+
+static bool is_same_purge(const struct purge_entry *a, const struct purge_entry *b)
+{
+    return a->seq == b->seq && a->wall_ms == b->wall_ms && a->tenant == b->tenant && a->kind == b->kind && a->soft == b->soft;
+}
+
+static void recall_one(struct purge_history *history, const struct purge_entry *entry, uint8_t durability, const struct purge_record *record)
+{
+    struct kept *kept = kept_add(history, entry);
+
+    kept->source = record->source;
+    kept->durability = durability;
+    kept_set_texts(history, kept, slice_str(record->who), slice_str(record->what));
+}
+
+/* Takes the texts over. */
+static void move_one(struct purge_history *history, struct kept *from)
+{
+    struct kept *kept = kept_add(history, &from->entry);
+
+    *kept = *from;
+    history->text_bytes += (uint64_t)from->who_len + from->what_len;
+    from->texts = NULL;
+    from->who_len = from->what_len = 0;
+}
+
+bool purge_history_recall(struct purge_history *history, const struct purge_record *records, unsigned count)
+{
+    struct purge_history *old = malloc(sizeof(*old));
+    unsigned next = 0;
+
+    if (old == NULL)
+        return false;
+    *old = *history;
+    memset(history, 0, sizeof(*history));
+    for (uint64_t i = 0; i < kept_count(old); i++) {
+        struct kept *kept = kept_at(old, i);
+        while (next < count && records[next].entry.seq < kept->entry.seq) {
+            recall_one(history, &records[next].entry, records[next].durability, &records[next]);
+            next++;
+        }
+        if (next < count && kept->is_restored && is_same_purge(&records[next].entry, &kept->entry))
+            recall_one(history, &kept->entry, kept->durability, &records[next]);
+        else
+            move_one(history, kept);
+        while (next < count && records[next].entry.seq == kept->entry.seq)
+            next++;
+    }
+    for (; next < count; next++)
+        recall_one(history, &records[next].entry, records[next].durability, &records[next]);
+    purge_history_free(old);
+    return true;
+}
+
+/* ---- what comes of one -------------------------------------------------------------------------------------------- */
 
 void purge_history_counted(struct purge_history *history, uint64_t seq, uint64_t matched, bool is_exact)
 {

@@ -277,6 +277,83 @@ static void test_history_of_before(void **state)
     purge_log_free(log);
 }
 
+static struct purge_record record_of(uint64_t seq, const char *who)
+{
+    struct purge_record record = {.entry = {.seq = seq, .wall_ms = 5000, .tenant = 2, .kind = STORE_LABEL_TAG, .soft = true, .matched = 1},
+                                  .source = PURGE_BY_API, .durability = PURGE_UNSETTLED};
+
+    snprintf(record.who, sizeof(record.who), "%s", who);
+    snprintf(record.what, sizeof(record.what), "tag %d", (int)seq);
+    return record;
+}
+
+/* What was written down has the texts; the journal has the last word on what it knows. */
+static void test_history_recalled(void **state)
+{
+    struct purge_log *log = purge_log_new(0);
+    struct purge_record written[] = {record_of(5, "old"), record_of(10, "first"), record_of(15, "between"), record_of(20, "another"),
+                                     record_of(30, "last"), record_of(990, "later"), record_of(1001, "never")};
+    struct purge_record records[10];
+
+    (void)state;
+    written[3].entry.wall_ms = 4000; /* another purge, of another log */
+    for (uint64_t seq = 10; seq <= 30; seq += 10) {
+        struct purge_entry entry = {
+            .seq = seq, .wall_ms = 5000, .tenant = 2, .kind = STORE_LABEL_TAG, .label = 9, .soft = true, .matched = seq};
+        purge_log_restore(log, &entry);
+    }
+    purge_log_begin_at(log, 1000);
+    assert_true(purge_log_recall(log, written, ARRAY_LEN(written)));
+    assert_int_equal(purge_log_seq(log), 1000);
+    assert_int_equal(purge_log_above(log, 0, records, 10), 6);
+    static const struct {
+        uint64_t seq;
+        const char *who, *what;
+        uint64_t matched;
+        uint8_t durability;
+    } expected[] = {{5, "old", "tag 5", 1, PURGE_UNSETTLED}, {10, "first", "tag 10", 10, PURGE_SAFE}, {15, "between", "tag 15", 1, PURGE_UNSETTLED},
+                    {20, "", "", 20, PURGE_SAFE}, {30, "last", "tag 30", 30, PURGE_SAFE}, {990, "later", "tag 990", 1, PURGE_UNSETTLED}};
+    for (unsigned i = 0; i < ARRAY_LEN(expected); i++) {
+        assert_int_equal(records[i].entry.seq, expected[i].seq);
+        assert_string_equal(records[i].who, expected[i].who);
+        assert_string_equal(records[i].what, expected[i].what);
+        assert_int_equal(records[i].entry.matched, expected[i].matched);
+        assert_int_equal(records[i].durability, expected[i].durability);
+        assert_int_equal(records[i].is_restored, i == 3);
+        assert_int_equal(records[i].source, i == 3 ? 0 : PURGE_BY_API);
+    }
+    assert_int_equal(check1(log, 4, 2, 9), PURGE_SOFT);
+    assert_int_equal(check1(log, 500, 2, 9), PURGE_NONE); /* what is written down alone purges nothing */
+    purge_log_free(log);
+}
+
+static void test_history_recalls_no_more_than_it_has_room_for(void **state)
+{
+    static struct purge_record written[PURGE_RING_ENTRIES];
+    struct purge_log *log = purge_log_new(0);
+    struct purge_log_stats before, after;
+    struct purge_record record;
+
+    (void)state;
+    purge_log_stats(log, &before);
+    for (unsigned i = 0; i < PURGE_RING_ENTRIES; i++)
+        written[i] = record_of(100 + i, "x");
+    for (uint64_t seq = 1; seq <= 10; seq++)
+        purge_log_restore(log, &(struct purge_entry){.seq = seq, .tenant = 1, .kind = STORE_LABEL_TAG, .label = 1});
+    purge_log_begin_at(log, 10000);
+    assert_true(purge_log_recall(log, written, PURGE_RING_ENTRIES));
+    assert_int_equal(purge_log_oldest(log), 100);
+    assert_int_equal(append_noted(log, 2, 9, "me", "tag"), 10001);
+    assert_int_equal(purge_log_oldest(log), 101);
+    assert_int_equal(purge_log_above(log, 100 + PURGE_RING_ENTRIES - 1, &record, 1), 1);
+    assert_string_equal(record.who, "me");
+    for (unsigned i = 0; i < PURGE_RING_ENTRIES; i++)
+        append(log, 1, 5, false);
+    purge_log_stats(log, &after);
+    assert_int_equal(after.bytes, before.bytes); /* texts are given back */
+    purge_log_free(log);
+}
+
 static void test_everybody(void **state)
 {
     struct purge_log *log = purge_log_new(0);
@@ -311,6 +388,8 @@ int main(void)
         cmocka_unit_test(test_history),
         cmocka_unit_test(test_history_bounds_texts),
         cmocka_unit_test(test_history_of_before),
+        cmocka_unit_test(test_history_recalled),
+        cmocka_unit_test(test_history_recalls_no_more_than_it_has_room_for),
         cmocka_unit_test(test_everybody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
