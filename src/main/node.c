@@ -660,7 +660,7 @@ static err node_open(struct node *node)
     node->tenants = tenants_ref(node->plan->tenants);
     TRY(node_store_open(node->plan, &node->store));
     node->storage = node->store.storage;
-    node_tenants_quotas(node->tenants, NULL, node->storage);
+    node_tenants_limit(node->tenants, node->storage);
     TRY(fill_table_new(&node->fills));
     TRY(peers_new(node->plan->config.max_connections_per_ip, &node->peers));
     node->limits = server_limits_default;

@@ -706,7 +706,7 @@ static void making_settle(struct node_control *control, struct job *job, struct 
         registry_keep(control); /* before the tenant's text goes: what is stored for it is nobody's already */
     }
     config_text_write_state(&control->text, &making->text, &control->state);
-    node_tenants_quotas(making->tenants, control->tenants, control->config.storage);
+    node_tenants_unlimit(control->tenants, making->tenants, control->config.storage);
     tenants_unref(control->tenants);
     control->tenants = tenants_ref(making->tenants);
     control->listeners = making->settings->config;
@@ -737,8 +737,12 @@ static enum control_result making_publish(struct node_control *control, struct j
     registry_keep(control);
     making->change.tenants = making->tenants;
     taken = node_tls_hand(control->config.tls, making->identity, making->admin_identity);
-    if (err_is_ok(taken))
+    if (err_is_ok(taken)) {
+        node_tenants_limit(making->tenants, control->config.storage);
         taken = node_take(control->config.node, &making->change);
+    }
+    if (!err_is_ok(taken)) /* back to what is in force; ids that only the new set has lead nowhere */
+        node_tenants_limit(control->tenants, control->config.storage);
     listeners_settle(control, &making->change, err_is_ok(taken));
     return err_is_ok(taken) ? CONTROL_DONE : job_say(job, CONTROL_FAILED, "%s", err_text(taken));
 }

@@ -1,6 +1,7 @@
 """The configuration is changed while WARP runs: the new one, or the old one and the reasons; nothing is lost on the way."""
 import json
 import os
+import select
 import signal
 import socket
 import threading
@@ -9,7 +10,8 @@ import pytest
 
 from client import Client
 from tenants import FRESH, Site, tenant
-from wait import until
+from threads import Stopped
+from wait import TIMEOUT, Timeout, until
 from warp import free_port
 
 
@@ -149,6 +151,63 @@ def test_reloads_under_load(site, kept):
     assert problems == [] and all(counts)
     assert kept.count == fetched # every one of them was a hit
     assert shop.reloads() == rounds - rounds // 10 and shop.reloads("failure") == rounds // 10
+
+
+def origin_or_answer(origin, client):
+    """The request at the origin; None: the client was answered without."""
+    while True:
+        try:
+            return origin.expect(timeout=0)
+        except Timeout:
+            pass
+        if select.select([client.sock], [], [], 0.004)[0]:
+            client.read_response()
+            return None
+
+
+def served_by_worker_0(clients, host, wanted=3):
+    """Those of the connections that are answered while worker 1 is stopped."""
+    for client in clients:
+        client.request("/", host=host)
+    found, waiting = [], {client.sock.fileno(): client for client in clients}
+    while len(found) < wanted:
+        ready, _, _ = select.select(list(waiting), [], [], TIMEOUT)
+        assert ready, f"only {len(found)} of {len(clients)} connections are worker 0's"
+        found += [waiting.pop(fd) for fd in ready]
+    for client in found:
+        client.read_response()
+    return found
+
+
+def test_limits_are_there_before_the_tenant_is(site, origins):
+    """Worker 0 has the new set while worker 1 has not: what it serves is bounded by the new limits already."""
+    origin = origins()
+    shop = site(with_hosts(origin, "a.test"), workers=2, args=("--memory", "16m"))
+    warm = [shop.warp.client() for _ in range(32)]
+    with Stopped(shop.warp.worker_pid(), "warp-1"):
+        assert shop.warp.metric("warp_reloads_total", result="success") == 0
+        first, second, third = served_by_worker_0(warm, "none.test")[:3]
+        shop.write({"tenants": {"shop": tenant(origin, "a.test", "b.test", memory_hard="64k", origin_concurrency=1)}})
+        shop.warp.signal(signal.SIGHUP)
+        first.request("/large", host="b.test")
+        while (exchange := origin_or_answer(origin, first)) is None: # 421 still
+            first.request("/large", host="b.test")
+        second.request("/waits", host="b.test")
+        until(lambda: shop.warp.metric("warp_limit_hits_total", limit="origin_concurrency") == 1 or not origin.silent(), "the second one waits")
+        assert shop.warp.metric("warp_limit_hits_total", limit="origin_concurrency") == 1
+        exchange.answer(200, FRESH, b"x" * 100000)
+        assert len(first.read_response().body) == 100000
+        origin.expect("/waits").answer(200, FRESH, b"small")
+        assert second.read_response().status == 200
+        third.request("/large", host="b.test")
+        exchange = origin_or_answer(origin, third)
+        assert exchange is not None, "what is above the hard quota was stored"
+        exchange.answer(200, FRESH, b"x" * 100000)
+        assert not third.read_response().is_hit
+        assert shop.warp.metric("warp_reloads_total", result="success") == 0
+    shop.warp.wait_metric(1, "warp_reloads_total", result="success")
+    for client in warm:
+        client.close()
 
 
 # ---- listeners and certificates -------------------------------------------------------------------------------------------
