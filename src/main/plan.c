@@ -1,7 +1,8 @@
 /* What a process is to be, from its settings: read, opened and made before anything runs. */
 #include "main/commands.h"
-#include "main/node_control.h"
+#include "main/control_versions.h"
 #include "main/node_tenants.h"
+#include "main/node_tls.h"
 #include "main/plan.h"
 
 #include "base/log.h"
@@ -32,7 +33,7 @@ MUST_USE static err version_text(struct node_plan *plan, uint64_t number, struct
     struct control_version version;
     char *text = NULL;
     slice bundle;
-    err read = node_control_version_read(&plan->state, number, &text, &version, &bundle);
+    err read = control_version_read(&plan->state, number, &text, &version, &bundle);
 
     if (err_is_ok(read))
         read = conf_report_new(&report);
@@ -144,9 +145,17 @@ struct node_listener *plan_listener_add(struct node_plan *plan, const char *text
 
     *listener = (struct node_listener){.text = strdup(text), .is_tls = is_tls};
     listener->shards = calloc(plan->workers, sizeof(struct os_listener));
-    if (listener->shards == NULL || listener->text == NULL)
-        return NULL;
-    return listener;
+    if (listener->shards != NULL && listener->text != NULL)
+        return listener;
+    plan_listener_done(listener);
+    return NULL;
+}
+
+void plan_listener_done(struct node_listener *listener)
+{
+    free(listener->shards);
+    free((char *)(uintptr_t)listener->text);
+    *listener = (struct node_listener){0};
 }
 
 static int plan_list(struct node_plan *plan, const struct config_list *list, bool is_tls)
@@ -208,17 +217,21 @@ MUST_USE static err plan_registry(struct node_plan *plan)
     return read;
 }
 
-/* Written before anything is stored under new ids. */
+/* Written before anything is stored under new ids. Where it cannot be, generations keep apart what ids do not. */
 static void plan_registry_keep(struct node_plan *plan)
 {
-    char *text;
+    char *text, problem[STATE_PROBLEM_BYTES];
     size_t len;
+    err written;
 
     if (!tenant_registry_is_changed(plan->registry) || !err_is_ok(tenant_registry_write(plan->registry, &text, &len)))
         return;
-    err written = state_write(&plan->state, STATE_REGISTRY, slice_of(text, len));
-    (void)written; /* it has said so */
+    written = state_write(&plan->state, STATE_REGISTRY, slice_of(text, len));
     free(text);
+    plan->is_registry_owed = !err_is_ok(written);
+    if (plan->is_registry_owed)
+        log_warn("%s; it is not kept across a restart",
+                 state_problem(&plan->state, STATE_REGISTRY, written, problem, sizeof(problem)));
 }
 
 /* What is wrong with them now would be wrong in every worker process. */
