@@ -352,13 +352,42 @@ int plan_make(struct node_plan *plan, int argc, char **argv, struct os_listener 
 
 /* ---- of a worker process that comes after another ------------------------------------------------------------------- */
 
-MUST_USE static err plan_restore_version(struct node_plan *plan)
+/* text: taken over. */
+MUST_USE static err plan_restore_text(struct node_plan *plan, struct config_text text)
 {
-    TRY(version_text(plan, plan->version, &plan->text));
+    plan->text = text;
     ENSURE(plan_settings_again(plan) == 0, INVALID);
     plan->registry = NULL;
     plan->tenants = NULL;
     return plan_tenants(plan) == 0 ? ERR_OK : ERR(INVALID);
+}
+
+MUST_USE static err plan_restore_version(struct node_plan *plan)
+{
+    struct config_text text = {0};
+
+    TRY(version_text(plan, plan->version, &text));
+    return plan_restore_text(plan, text);
+}
+
+/* What a version came from that could not be written down. */
+MUST_USE static err plan_restore_files(struct node_plan *plan)
+{
+    struct config_text text = {0};
+    struct conf_report *report;
+    err read;
+
+    TRY(conf_report_new(&report));
+    read = config_text_read_files(&text, plan->start.path, report);
+    if (read.code == ERR_INVALID)
+        command_problems_print(report);
+    conf_report_free(report);
+    if (err_is_ok(read))
+        read = config_text_read_state(&text, &plan->state);
+    if (err_is_ok(read))
+        return plan_restore_text(plan, text);
+    config_text_done(&text);
+    return read;
 }
 
 /* The process is a copy of the supervisor: what it does not use of that goes with it. */
@@ -374,7 +403,12 @@ void plan_restore(struct node_plan *plan)
     restored = plan_restore_version(plan);
     if (err_is_ok(restored))
         return;
-    log_error("version %llu of the configuration, which was in force, cannot be taken again (%s): that of the start is in force",
+    log_error("version %llu of the configuration, which was in force, cannot be taken again (%s): the files are read again",
               (unsigned long long)plan->version, err_text(restored));
+    *plan = before;
+    restored = plan_restore_files(plan);
+    if (err_is_ok(restored))
+        return;
+    log_error("they cannot be taken either (%s): what WARP was started with is in force", err_text(restored));
     *plan = before;
 }
