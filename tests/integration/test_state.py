@@ -2,6 +2,7 @@
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 
@@ -10,7 +11,7 @@ import pytest
 from pki import Authority
 from tenants import tenant
 from test_api import start_api  # noqa: F401 (a fixture)
-from threads import Stopped, named
+from threads import Stopped
 from wait import until
 
 FRESH = {"Cache-Control": "max-age=600"}
@@ -269,17 +270,22 @@ def test_certificates_stay_where_a_change_is_refused(start_api, origin, tmp_path
 
 
 def test_the_thread_of_changes_frees_what_they_leave(start_api, origin):  # noqa: F811
-    """A set whose last request ends is not freed by the worker: it goes on while the thread of changes does nothing."""
+    """A set whose last request ends is not freed by its worker; with it goes its hold on the origins that only it asks."""
     api = start_api("tenants:\n" + "".join(f"  t{i}: {{hosts: t{i}.test}}\n" for i in range(200)))
-    pid = api.warp.worker_pid()
     with api.warp.client() as client:
         client.request("/slow", host="t0.test")
         exchange = origin.expect("/slow")
         start_api.path.write_text(FILE)
         api.change("POST", "reload")
-        with Stopped(pid, "warp-config"):
-            assert named(pid, "warp-config")
+        with Stopped(api.warp.worker_pid(), "warp-config"):
             exchange.answer(200, FRESH, b"late")
             assert client.read_response().body == b"late"
-            assert client.get("/", host="t0.test").status == 421
-    assert api.change("POST", "reload")["changed"] is False
+            for _ in range(200):
+                assert client.get("/", host="t0.test").status == 421
+                api.warp.metrics()
+            assert not is_closed(exchange.connection)
+        until(lambda: is_closed(exchange.connection), "nobody asks that origin any more")
+
+
+def is_closed(connection):
+    return select.select([connection.wire.sock], [], [], 0)[0] != []
