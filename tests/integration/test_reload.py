@@ -273,6 +273,71 @@ def test_a_taken_address_is_refused(files_only, kept):
     assert shop.get("a.test/").status == 200 and shop.get("b.test/").status == 421
 
 
+def test_what_was_opened_for_nothing_is_closed(files_only, kept):
+    first, second = free_port(), free_port()
+    shop = files_only(with_hosts(kept, "a.test"), first, workers=2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        shop.reload(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{first}", f"127.0.0.1:{second}", f"127.0.0.1:{port}"]), result="failure")
+    until(lambda: not listens(second), "closed again")
+    shop.reload(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{first}", f"127.0.0.1:{second}"]))
+    with Client(second) as client:
+        assert client.get("/", host="a.test").status == 200
+
+
+def test_all_listeners_at_once(files_only, kept):
+    """New ones are open before old ones close: as many of each as there may be."""
+    ports = [free_port() for _ in range(32)]
+    shop = files_only(with_hosts(kept, "a.test"), ports[0], workers=2)
+    for some in (ports[:16], ports[16:], ports[:16]):
+        shop.reload(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{port}" for port in some]))
+        for port in some:
+            with Client(port) as client:
+                assert client.get("/", host="a.test").status == 200
+        until(lambda: not any(listens(port) for port in ports if port not in some), "the others are closed")
+    shop.reload(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{port}" for port in ports[:17]]), result="failure")
+    assert "listen, listen-tls: at most 16 addresses" in shop.warp.stderr()
+
+
+def test_addresses_that_clash_are_refused_by_name(files_only, kept):
+    first, second = free_port(), free_port()
+    shop = files_only(with_hosts(kept, "a.test"), first)
+    for listen, said in (([f"127.0.0.1:{second}", f"0.0.0.0:{second}"], f"listen: 0.0.0.0:{second} cannot be listened on beside listen 127.0.0.1:{second}"),
+                         ([f":{shop.warp.admin_port}"], f"--admin: 127.0.0.1:{shop.warp.admin_port} cannot be listened on beside listen :{shop.warp.admin_port}"),
+                         ([f"0.0.0.0:{first}"], f"listen: 0.0.0.0:{first}: cannot listen there while listen 127.0.0.1:{first} is open")):
+        shop.reload(with_hosts(kept, "b.test", listen=listen), result="failure")
+        assert said in shop.warp.stderr()
+        assert shop.get("a.test/").status == 200 and shop.get("b.test/").status == 421
+
+
+def test_a_late_answer_is_nobodys(files_only, kept):
+    """The supervisor does nothing for longer than it may; what it opens then is closed, and the next change gets its own."""
+    first, late, mine = (free_port() for _ in range(3))
+    shop = files_only(with_hosts(kept, "a.test"), first, workers=2)
+    worker = shop.warp.worker_pid()
+
+    def reload(port, result):
+        shop.write(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{first}", f"127.0.0.1:{port}"]))
+        before = shop.reloads(result)
+        os.kill(worker, signal.SIGHUP)
+        until(lambda: shop.reloads(result) == before + 1, "it is done, or not", timeout=3 * TIMEOUT)
+
+    shop.warp.signal(signal.SIGSTOP)
+    try:
+        reload(late, "failure")
+        assert f"listen: 127.0.0.1:{late}: cannot listen there: the supervisor does not answer" in shop.warp.stderr()
+        assert shop.get("a.test/").status == 200
+    finally:
+        shop.warp.signal(signal.SIGCONT)
+    reload(mine, "success")
+    for _ in range(8): # both threads
+        with Client(mine) as client:
+            assert client.get("/", host="a.test").status == 200
+    until(lambda: not listens(late), "nobody listens there")
+
+
 # ---- restarts ---------------------------------------------------------------------------------------------------------------
 
 
