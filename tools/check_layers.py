@@ -36,6 +36,7 @@ KERNEL_ALLOWED = {
     "demo/pages.c": {"time.h"},
     "stat/access_json.c": {"time.h"},
     "http/uri.c": {"arpa/inet.h"},
+    "conf/listen_clash.c": {"arpa/inet.h"},
     "conf/values_net.c": {"arpa/inet.h"},
     "net/ask.c": {"sys/time.h"},
     "main/cmd_origin.c": {"signal.h"},

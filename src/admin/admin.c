@@ -28,8 +28,14 @@ void admin_readyz(struct admin_request *request)
         json_array_append_new(notes, json_string(disk_note(request->context->disk, i)));
     if (request->context->tokens_are_damaged)
         json_array_append_new(notes, json_string("tokens.json in the state directory is damaged: there are no tokens but the admin's"));
-    if (request->context->control != NULL && request->context->control->note(request->context->control_arg) != NULL)
-        json_array_append_new(notes, json_string(request->context->control->note(request->context->control_arg)));
+    if (request->context->tokens_problem[0] != '\0')
+        json_array_append_new(notes, admin_text(slice_str(request->context->tokens_problem)));
+    for (unsigned i = 0; request->context->control != NULL; i++) {
+        const char *reason = request->context->control->reason(request->context->control_arg, i);
+        if (reason == NULL)
+            break;
+        json_array_append_new(notes, admin_text(slice_str(reason)));
+    }
     admin_answer_json(request, readiness == ADMIN_READY ? 200 : 503,
                       json_pack("{s:s, s:o}", "status", words[readiness], "reasons", notes));
 }
@@ -61,6 +67,7 @@ err admin_open(struct admin_context *context)
     TRY(client_buckets_new(&context->failures));
     TRY(tokens_new(&context->tokens));
     admin_purge_open(context);
+    admin_tokens_open(context);
     return ERR_OK;
 }
 
@@ -71,8 +78,10 @@ err admin_start(struct admin_context *context)
 
 void admin_close(struct admin_context *context)
 {
-    if (context->tokens != NULL)
+    if (context->tokens != NULL) {
         admin_purge_close(context);
+        admin_tokens_close(context);
+    }
     context->failures = client_buckets_unref(context->failures);
     context->tokens = tokens_free(context->tokens);
 }

@@ -61,6 +61,8 @@ struct admin_context {
     int64_t tokens_written_ms;
     unsigned changes_under_way; /* whose clients wait */
     bool tokens_are_damaged; /* their file says nothing that can be understood: it is left alone */
+    char tokens_problem[CONTROL_PROBLEM_BYTES]; /* a token was revoked and the file does not say so: why; tried again. "": none */
+    struct timer tokens_timer;
 };
 
 /* Before the first request, and behind the last one. */

@@ -111,13 +111,18 @@ void admin_change_abandon(struct admin_request *request);
 void admin_changed(struct admin_request *request, const struct control_change *change, uint16_t status);
 /* False: answered already, 503. */
 MUST_USE bool admin_has_control(struct admin_request *request);
-/* what: one word or a few; details: the members of a JSON object, taken over. */
-void admin_audit(struct admin_request *request, const char *what, json_t *details);
+/* Where there is a control. what: one word or a few; details: the members of a JSON object, taken over. On an error there is no
+ * line, and message says why. */
+MUST_USE err admin_audit(struct admin_request *request, const char *what, json_t *details, char *message, size_t size);
+/* Of what has happened whatever becomes of the line. */
+void admin_audit_later(struct admin_request *request, const char *what, json_t *details);
 
 /* ---- others ------------------------------------------------------------------------------------------------------- */
 
 json_t *admin_openapi_json(const char *version);
 MUST_USE err admin_tokens_read(struct admin_context *context);
+void admin_tokens_open(struct admin_context *context);
+void admin_tokens_close(struct admin_context *context);
 /* Notes of use are written now and then. */
 void admin_tokens_turn(struct admin_context *context);
 json_t *admin_origin_json(const struct admin_context *context, const struct tenant *tenant, unsigned i);

@@ -1,6 +1,7 @@
 /* Changes of the configuration: the request waits until the change is in force, or until it is known why not. */
 #include "admin/admin_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct admin_change {
@@ -90,6 +91,9 @@ void admin_changed(struct admin_request *request, const struct control_change *c
         admin_problem_lines(request, 409, "it stands in a file, or something else was changed meanwhile; nothing was changed",
                             change->report);
         break;
+    case CONTROL_UNKEPT:
+        admin_problem_lines(request, 507, "the change could not be written down; nothing was changed", change->report);
+        break;
     case CONTROL_FAILED:
         admin_problem_lines(request, 500, "the change could not be made; everything is as it was", change->report);
         break;
@@ -97,13 +101,27 @@ void admin_changed(struct admin_request *request, const struct control_change *c
 }
 
 /* The log's lines are short, and are written without the braces. */
-void admin_audit(struct admin_request *request, const char *what, json_t *details)
+err admin_audit(struct admin_request *request, const char *what, json_t *details, char *message, size_t size)
+{
+    char *text = json_dumps(details, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
+    err written = ERR(MEMORY);
+
+    json_decref(details);
+    if (text != NULL)
+        written = request->context->control->audit(request->context->control_arg, request->who, what,
+                                                   slice_of(text + 1, strlen(text) - 2), message, size);
+    else
+        snprintf(message, size, "out of memory");
+    free(text);
+    return written;
+}
+
+void admin_audit_later(struct admin_request *request, const char *what, json_t *details)
 {
     char *text = json_dumps(details, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
     slice members = text != NULL ? slice_of(text + 1, strlen(text) - 2) : SLICE("");
 
     json_decref(details);
-    if (request->context->control != NULL)
-        request->context->control->audit(request->context->control_arg, request->who, what, members);
+    request->context->control->audit_later(request->context->control_arg, request->who, what, members);
     free(text);
 }

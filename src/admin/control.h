@@ -1,8 +1,9 @@
 /* control: changes of the configuration while the process runs, as the API asks for them. main/ does them; this is what the
  * API sees.
  *
- * A change is read, checked and put into force as a whole, on a thread of its own, one after the other; on any error
- * everything stays as it was. Each that is put into force is a version: numbers grow by one, and the text of each of the
+ * A change is read, checked, written down and put into force as a whole, on a thread of its own, one after the other; on any
+ * error everything stays as it was. (A reload is in force also where what belongs to it in the state directory cannot be
+ * written: its files are.) Each that is put into force is a version: numbers grow by one, and the text of each of the
  * last CONTROL_VERSIONS is kept in the state directory.
  *
  * Thread: worker 0's loop, for all calls. */
@@ -13,6 +14,7 @@
 #include "base/slice.h"
 
 #define CONTROL_VERSIONS 100u
+#define CONTROL_PROBLEM_BYTES 1200u
 
 enum control_kind {
     CONTROL_RELOAD,        /* the files are read again; a version that was rolled back to is left */
@@ -28,6 +30,7 @@ enum control_result {
     CONTROL_INVALID,   /* report says what is wrong, a line each */
     CONTROL_NOT_FOUND, /* no such tenant, or version */
     CONTROL_CONFLICT,  /* the tenant stands in a file (report says which), or expected_version is not the one in force */
+    CONTROL_UNKEPT,    /* it could not be written down: report says which file, and why */
     CONTROL_FAILED,    /* of the machine: report says what */
 };
 
@@ -62,8 +65,9 @@ struct control_ops {
     /* Its asker has gone: the change goes on, done is not called. */
     void (*forget)(void *arg, struct control_change *change);
     uint64_t (*in_force)(void *arg);
-    /* A sentence for /readyz: what the configuration says and only a restart brings; NULL: nothing. */
-    const char *(*note)(void *arg);
+    /* The i-th sentence for /readyz, in order from 0: what the configuration says and only a restart brings, what is in force and not
+     * written down yet; NULL: no more. */
+    const char *(*reason)(void *arg, unsigned i);
     /* The kept versions, the newest first; returns how many were written. */
     unsigned (*versions)(void *arg, struct control_version *ret_versions, unsigned max);
     /* The configuration of a version as people would write it: all files, one after the other, each after a line
@@ -72,13 +76,16 @@ struct control_ops {
     /* What the API made of a tenant, to give it back; ERR_NOT_FOUND: none of the API's. free() it. */
     err (*tenant_text)(void *arg, slice name, char **ret_text, size_t *ret_len);
     /* A line for the audit log: a JSON object with number, time_ms, who, what and these members (without braces; 1.5 KiB at
-     * most), flushed soon. */
-    void (*audit)(void *arg, slice who, const char *what, slice details);
+     * most). On an error there is none, and message says which file, and why. */
+    err (*audit)(void *arg, slice who, const char *what, slice details, char *message, size_t size);
+    /* The same of what has happened already: written as soon as that can be done. */
+    void (*audit_later)(void *arg, slice who, const char *what, slice details);
     /* The first lines of the audit log behind `since`, as JSON objects, one a line; free() it. */
     err (*audit_read)(void *arg, uint64_t since, unsigned max, char **ret_text, size_t *ret_len);
-    /* What is kept under that name in the state directory, whole, 0600: tokens.json. */
+    /* What is kept under that name in the state directory, whole, 0600: tokens.json. On an error message says which file, and
+     * why. */
     err (*state_read)(void *arg, const char *name, char **ret_text, size_t *ret_len);
-    err (*state_write)(void *arg, const char *name, slice text);
+    err (*state_write)(void *arg, const char *name, slice text, char *message, size_t size);
 };
 
 #endif

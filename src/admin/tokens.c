@@ -14,6 +14,7 @@
 #define SECRET_BYTES  24u
 #define TEXT_BYTES    (sizeof(PREFIX) + 2 * SECRET_BYTES)
 #define WRITE_MS      3600000 /* notes of use */
+#define RETRY_NS      UINT64_C(1000000000)
 
 /* ---- the file ------------------------------------------------------------------------------------------------------- */
 
@@ -145,7 +146,8 @@ err admin_tokens_read(struct admin_context *context)
     return tokens_new(&context->tokens);
 }
 
-MUST_USE static err file_write(struct admin_context *context)
+/* On an error message says which file, and why. */
+MUST_USE static err file_write(struct admin_context *context, char *message, size_t size)
 {
     json_t *list = json_array(), *object;
     struct token token = {0};
@@ -162,25 +164,61 @@ MUST_USE static err file_write(struct admin_context *context)
     object = json_pack("{s:i, s:o}", "format", FILE_FORMAT, "tokens", list);
     text = json_dumps(object, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     json_decref(object);
+    snprintf(message, size, "out of memory");
     ENSURE(text != NULL, MEMORY);
-    result = context->control->state_write(context->control_arg, FILE_NAME, slice_str(text));
+    result = context->control->state_write(context->control_arg, FILE_NAME, slice_str(text), message, size);
     free(text);
-    if (err_is_ok(result))
+    if (err_is_ok(result)) {
         context->tokens_written_ms = loop_wall_ms(context->loop);
+        context->tokens_problem[0] = '\0';
+    }
     return result;
+}
+
+/* What is true already is not in the file: tried again until it is. */
+static void file_owe(struct admin_context *context, const char *problem)
+{
+    snprintf(context->tokens_problem, sizeof(context->tokens_problem), "%s; tokens are not written down as they are yet", problem);
+    loop_timer_set(context->loop, &context->tokens_timer, loop_now_ns(context->loop) + RETRY_NS);
+}
+
+static void file_retry(struct timer *timer)
+{
+    struct admin_context *context = container_of(timer, struct admin_context, tokens_timer);
+    char message[CONTROL_PROBLEM_BYTES - 64];
+
+    if (context->tokens_problem[0] == '\0')
+        return; /* by another change, meanwhile */
+    if (err_is_ok(file_write(context, message, sizeof(message))))
+        log_info("%s in the state directory is written now", FILE_NAME);
+    else
+        file_owe(context, message);
+}
+
+void admin_tokens_open(struct admin_context *context)
+{
+    timer_init(&context->tokens_timer, file_retry);
+}
+
+void admin_tokens_close(struct admin_context *context)
+{
+    loop_timer_stop(context->loop, &context->tokens_timer);
+    if (context->tokens_problem[0] != '\0')
+        log_error("%s", context->tokens_problem);
 }
 
 void admin_tokens_turn(struct admin_context *context)
 {
     int64_t now_ms = loop_wall_ms(context->loop);
+    char message[CONTROL_PROBLEM_BYTES];
 
     if (context->tokens_written_ms == 0)
         context->tokens_written_ms = now_ms;
     if (context->control == NULL || context->tokens_are_damaged || now_ms - context->tokens_written_ms < WRITE_MS)
         return;
     context->tokens_written_ms = now_ms; /* also when it fails: not again at once */
-    if (!err_is_ok(file_write(context)))
-        log_warn("%s could not be written: when tokens were last used may be lost", FILE_NAME);
+    if (!err_is_ok(file_write(context, message, sizeof(message))))
+        log_warn("%s; when tokens were last used may be lost", message);
 }
 
 /* False: answered already. */
@@ -253,47 +291,63 @@ static void hex_random(char *text, unsigned bytes)
         snprintf(text + 2 * i, 3, "%02x", random[i]);
 }
 
-/* Made, and written down before anybody has its text. */
-MUST_USE static err token_make(struct admin_context *context, struct token *token, char text[TEXT_BYTES])
-{
-    struct token removed;
-    err written;
-
-    memcpy(text, PREFIX, sizeof(PREFIX));
-    hex_random(text + sizeof(PREFIX) - 1, SECRET_BYTES);
-    hex_random(token->id, (TOKEN_ID_BYTES - 1) / 2);
-    ENSURE(digest_sha256(slice_str(text), token->hash), MEMORY);
-    TRY(tokens_add(context->tokens, token));
-    written = file_write(context);
-    if (!err_is_ok(written))
-        tokens_remove(context->tokens, slice_str(token->id), &removed);
-    return written;
-}
-
-static void token_audit(struct admin_request *request, const char *what, const struct token *token)
+static json_t *token_details(const struct token *token)
 {
     json_t *details = json_pack("{s:s, s:s, s:o, s:I, s:I}", "token", token->id, "name", token->name, "rights", rights_json(token),
                                 "tenants", (json_int_t)token->tenant_count, "expires_ms", (json_int_t)token->expires_ms);
 
     if (token->tenant_count > 0)
         json_object_set_new(details, "first_tenant", json_string(token->tenants[0]));
-    admin_audit(request, what, details);
+    return details;
+}
+
+/* Nobody has its text: it is as if it had never been. */
+static void token_unmake(struct admin_context *context, const struct token *token, bool is_written)
+{
+    char message[CONTROL_PROBLEM_BYTES - 64];
+    struct token removed;
+
+    tokens_remove(context->tokens, slice_str(token->id), &removed);
+    if (is_written && !err_is_ok(file_write(context, message, sizeof(message))))
+        file_owe(context, message);
+}
+
+/* Made, and written down, also in the audit log, before anybody has its text. */
+MUST_USE static err token_make(struct admin_request *request, struct token *token, char text[TEXT_BYTES], char *message, size_t size)
+{
+    struct admin_context *context = request->context;
+    err written;
+
+    memcpy(text, PREFIX, sizeof(PREFIX));
+    hex_random(text + sizeof(PREFIX) - 1, SECRET_BYTES);
+    hex_random(token->id, (TOKEN_ID_BYTES - 1) / 2);
+    snprintf(message, size, "out of memory");
+    ENSURE(digest_sha256(slice_str(text), token->hash), MEMORY);
+    TRY(tokens_add(context->tokens, token));
+    written = file_write(context, message, size);
+    if (!err_is_ok(written)) {
+        token_unmake(context, token, false);
+        return written;
+    }
+    written = admin_audit(request, "token made", token_details(token), message, size);
+    if (!err_is_ok(written))
+        token_unmake(context, token, true);
+    return written;
 }
 
 static void token_answer(struct admin_request *request, struct token *token)
 {
-    char text[TEXT_BYTES];
+    char text[TEXT_BYTES], message[CONTROL_PROBLEM_BYTES];
     json_t *answer;
-    err made = token_make(request->context, token, text);
+    err made = token_make(request, token, text, message, sizeof(message));
 
     if (made.code == ERR_EXISTS) {
         admin_problemf(request, 409, "there is a token with the name \"%s\"", token->name);
     } else if (made.code == ERR_LIMIT) {
         admin_problemf(request, 409, "there are %u tokens: more are not kept", TOKENS_MAX);
     } else if (!err_is_ok(made)) {
-        admin_problemf(request, 503, "the token could not be written down: %s", err_text(made));
+        admin_problem_lines(request, 507, "the token could not be written down; it was not made", message);
     } else {
-        token_audit(request, "token made", token);
         snprintf(request->location, sizeof(request->location), "/api/v1/tokens/%s", token->id);
         answer = token_json(token);
         json_object_set_new(answer, "token", json_string(text));
@@ -318,9 +372,11 @@ void admin_token_create(struct admin_request *request)
         token_answer(request, &token);
 }
 
+/* In force at once, whatever becomes of its files: who revokes a token has a reason. */
 void admin_token_revoke(struct admin_request *request)
 {
     struct admin_context *context = request->context;
+    char message[CONTROL_PROBLEM_BYTES - 64];
     struct token token;
     err written;
 
@@ -330,14 +386,14 @@ void admin_token_revoke(struct admin_request *request)
         admin_problem(request, 404, "there is no such token");
         return;
     }
-    written = file_write(context);
-    if (!err_is_ok(written)) /* it must not come back with a restart unseen */
-        log_error("%s could not be written: %s: the token %s is revoked until the next start alone", FILE_NAME, err_text(written),
-                  token.name);
-    token_audit(request, "token revoked", &token);
-    if (err_is_ok(written))
+    written = file_write(context, message, sizeof(message));
+    admin_audit_later(request, "token revoked", token_details(&token));
+    if (err_is_ok(written)) {
         admin_answer_json(request, 200, token_json(&token));
-    else
-        admin_problemf(request, 503, "revoked, but that could not be written down: after a restart the token is good again (%s)",
-                       err_text(written));
+        return;
+    }
+    log_error("%s; the token %s is revoked, and is good again after a restart until that can be written", message, token.name);
+    file_owe(context, message);
+    admin_problem_lines(request, 507, "revoked, but that could not be written down yet: until it is, a restart makes the token good again",
+                        message);
 }

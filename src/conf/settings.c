@@ -2,6 +2,7 @@
 #include "conf/settings.h"
 
 #include "conf/config_internal.h"
+#include "conf/listen_clash.h"
 #include "conf/walk.h"
 
 #include "base/log.h"
@@ -161,8 +162,10 @@ MUST_USE static err settings_make(struct config_build *build, struct conf_docume
     settings->config = build->config;
     settings->unknown_variable = build->unknown_variable;
     /* What a cut text lacks would be missed here. */
-    if (err_is_ok(result) && !document->is_cut)
+    if (err_is_ok(result) && !document->is_cut) {
+        listen_check(build, document);
         result = settings_check(settings, build->report);
+    }
     if (is_too_much(document, result)) {
         conf_report_add(build->report, document, document->root->mark, "yaml", "all settings together take more than 1 GiB of memory; write less");
         result = ERR(INVALID);

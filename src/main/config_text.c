@@ -145,9 +145,9 @@ const struct api_tenant *config_text_tenant(const struct config_text *text, slic
     return found ? &text->tenants[at] : NULL;
 }
 
-static bool tenant_file(char file[PATH_BYTES], const char *name)
+static bool tenant_file(char file[KEEP_NAME_BYTES], const char *name)
 {
-    return (size_t)snprintf(file, PATH_BYTES, TENANTS_DIR "/%s" SUFFIX, name) < PATH_BYTES;
+    return (size_t)snprintf(file, KEEP_NAME_BYTES, TENANTS_DIR "/%s" SUFFIX, name) < KEEP_NAME_BYTES;
 }
 
 MUST_USE static err state_tenant_read(struct config_text *text, const struct state *state, const char *file_name)
@@ -189,20 +189,19 @@ static bool is_same(const struct api_tenant *a, const struct api_tenant *b)
     return a != NULL && b != NULL && slice_eq(slice_of(a->text, a->len), slice_of(b->text, b->len));
 }
 
-void config_text_write_state(const struct config_text *text, const struct config_text *before, const struct state *state)
+err config_text_keep(const struct config_text *text, const struct config_text *before, struct keep *keep)
 {
-    char file[PATH_BYTES];
+    char file[KEEP_NAME_BYTES];
 
     for (unsigned i = 0; i < text->tenant_count; i++) {
         const struct api_tenant *tenant = &text->tenants[i];
-        if (is_same(tenant, config_text_tenant(before, slice_str(tenant->name))) || !tenant_file(file, tenant->name))
-            continue;
-        err written = state_write(state, file, slice_of(tenant->text, tenant->len));
-        (void)written; /* it has said so */
+        if (!is_same(tenant, config_text_tenant(before, slice_str(tenant->name))) && tenant_file(file, tenant->name))
+            TRY(keep_put(keep, file, slice_of(tenant->text, tenant->len)));
     }
     for (unsigned i = 0; i < before->tenant_count; i++)
         if (config_text_tenant(text, slice_str(before->tenants[i].name)) == NULL && tenant_file(file, before->tenants[i].name))
-            state_remove(state, file);
+            TRY(keep_drop(keep, file));
+    return ERR_OK;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------ */

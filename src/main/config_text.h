@@ -5,6 +5,7 @@
 #define WARP_MAIN_CONFIG_TEXT_H
 
 #include "conf/settings.h"
+#include "main/control_keep.h"
 #include "main/state.h"
 
 struct api_tenant {
@@ -26,8 +27,8 @@ MUST_USE err config_text_copy(const struct config_text *text, struct config_text
 MUST_USE err config_text_read_files(struct config_text *text, const char *path, struct conf_report *report);
 /* The API's tenants of the state directory. A file that cannot be read is left out, and said. */
 MUST_USE err config_text_read_state(struct config_text *text, const struct state *state);
-/* The state directory has the tenants of `text`, where it had those of `before`. */
-void config_text_write_state(const struct config_text *text, const struct config_text *before, const struct state *state);
+/* What the state directory has to have of the API's tenants of `text`, where it has those of `before`. ERR_MEMORY. */
+MUST_USE err config_text_keep(const struct config_text *text, const struct config_text *before, struct keep *keep);
 MUST_USE err config_text_put(struct config_text *text, slice name, slice tenant);
 /* False: the API has made none of that name. */
 bool config_text_remove(struct config_text *text, slice name);

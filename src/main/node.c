@@ -1,5 +1,6 @@
 /* The worker process: its threads, their start, drain and end. */
 #include "main/node.h"
+#include "main/node_change.h"
 #include "main/node_control.h"
 #include "main/node_store.h"
 #include "main/node_tenants.h"
@@ -32,6 +33,7 @@ struct worker_listener {
     struct os_listener shard; /* the worker's own; fd -1: none */
     char text[LISTENER_TEXT_BYTES]; /* as configured */
     bool is_tls;
+    bool is_waiting; /* accepting could not begin: tried again with each turn */
 };
 
 /* Apart by whole cache lines: what one thread writes, its neighbour does not read. */
@@ -46,7 +48,7 @@ struct worker {
     struct txn_context txns;
     struct server *server;
     struct server *admin_server; /* worker 0 */
-    struct worker_listener listeners[NODE_LISTENERS_MAX];
+    struct worker_listener listeners[NODE_LISTENERS_ROOM];
     struct os_acceptor admin_acceptor;
     struct os_thread *thread;
     struct mail drain_mail;
@@ -127,7 +129,7 @@ MUST_USE static err worker_listener_open(struct worker *worker, const char *text
     struct worker_listener *listener = worker->listeners;
 
     while (listener->shard.fd >= 0)
-        INVARIANT(++listener < worker->listeners + NODE_LISTENERS_MAX);
+        INVARIANT(++listener < worker->listeners + NODE_LISTENERS_ROOM);
     *listener = (struct worker_listener){.shard = *shard, .is_tls = is_tls};
     shard->fd = -1;
     snprintf(listener->text, sizeof(listener->text), "%s", text);
@@ -135,12 +137,24 @@ MUST_USE static err worker_listener_open(struct worker *worker, const char *text
                                               .owner = worker,
                                               .accepted = is_tls ? accepted_tls : accepted,
                                               .failed = accept_failed};
-    return os_accept_start(loop_os(worker->loop), &listener->acceptor);
+    err started = os_accept_start(loop_os(worker->loop), &listener->acceptor);
+    listener->is_waiting = !err_is_ok(started);
+    return started;
+}
+
+/* It is open, and clients connect: there is no way back any more. */
+static void worker_listeners_turn(struct worker *worker)
+{
+    for (unsigned i = 0; i < NODE_LISTENERS_ROOM; i++)
+        if (worker->listeners[i].is_waiting)
+            worker->listeners[i].is_waiting = !err_is_ok(os_accept_start(loop_os(worker->loop), &worker->listeners[i].acceptor));
 }
 
 static void worker_listener_close(struct worker_listener *listener)
 {
-    os_accept_stop(&listener->acceptor);
+    if (!listener->is_waiting)
+        os_accept_stop(&listener->acceptor);
+    listener->is_waiting = false;
     os_listener_close(&listener->shard); /* refused is better than never answered */
 }
 
@@ -148,7 +162,7 @@ static err worker_listen(struct worker *worker)
 {
     struct node_plan *plan = worker->node->plan;
 
-    for (unsigned i = 0; i < NODE_LISTENERS_MAX; i++)
+    for (unsigned i = 0; i < NODE_LISTENERS_ROOM; i++)
         worker->listeners[i].shard.fd = -1;
     for (unsigned i = 0; i < plan->listener_count; i++)
         TRY(worker_listener_open(worker, plan->listeners[i].text, plan->listeners[i].is_tls, &plan->listeners[i].shards[worker->index]));
@@ -161,7 +175,6 @@ static err worker_listen(struct worker *worker)
 
 /* ---- a change of the configuration ---------------------------------------------------------------------------------- */
 
-/* What each worker takes at its next turn. */
 struct worker_change {
     struct mail mail;
     struct worker *worker;
@@ -177,7 +190,7 @@ struct taking {
 
 static void worker_close_listener(struct worker *worker, const struct listener_change *change)
 {
-    for (unsigned i = 0; i < NODE_LISTENERS_MAX; i++) {
+    for (unsigned i = 0; i < NODE_LISTENERS_ROOM; i++) {
         struct worker_listener *listener = &worker->listeners[i];
         if (listener->shard.fd >= 0 && listener->is_tls == change->is_tls && strcmp(listener->text, change->text) == 0)
             worker_listener_close(listener);
@@ -194,7 +207,7 @@ static void worker_take_listeners(struct worker *worker, struct node_change *cha
         }
         err opened = worker_listener_open(worker, one->text, one->is_tls, &one->shards[worker->index]);
         if (!err_is_ok(opened))
-            log_error("%s: worker %u cannot accept there: %s", one->text, worker->index, err_text(opened));
+            log_error("%s: worker %u cannot accept there yet: %s", one->text, worker->index, err_text(opened));
     }
 }
 
@@ -247,21 +260,31 @@ MUST_USE static err taking_new(struct node *node, struct node_change *change, st
     return ERR_OK;
 }
 
+err node_take_prepare(struct node *node, struct node_change *change)
+{
+    INVARIANT(node->taking == NULL);
+    return taking_new(node, change, &node->taking);
+}
+
+void node_take_drop(struct node *node)
+{
+    node->taking = taking_free(node->taking, node->plan->workers);
+}
+
 /* Where the loops end first, what they have not taken goes with the node. */
-err node_take(struct node *node, struct node_change *change)
+bool node_take(struct node *node)
 {
     unsigned workers = node->plan->workers;
 
-    TRY(taking_new(node, change, &node->taking));
     for (unsigned i = 0; i < workers; i++)
         loop_post(node->workers[i].loop, &node->taking->workers[i].mail);
     while (atomic_load(&node->taking->left) > 0) {
         if (atomic_load(&node->is_over))
-            return ERR(CANCELLED);
+            return false;
         os_event_wait(node->taken, HOUSEKEEP_NS);
     }
-    node->taking = taking_free(node->taking, workers);
-    return ERR_OK;
+    node_take_drop(node);
+    return true;
 }
 
 /* ---- draining --------------------------------------------------------------------------------------------------- */
@@ -299,6 +322,7 @@ static void worker_timer(struct timer *timer)
         storage_turn(worker->node->storage, loop_wall_ms(worker->loop));
     store_near_turn(worker->near);
     origin_pool_turn(worker->origins);
+    worker_listeners_turn(worker);
     if (worker->draining)
         worker_check_drained(worker, now_ns);
     else
@@ -313,7 +337,7 @@ static void worker_drain(struct mail *mail)
     if (worker->draining)
         return;
     worker->draining = true;
-    for (unsigned i = 0; i < NODE_LISTENERS_MAX; i++)
+    for (unsigned i = 0; i < NODE_LISTENERS_ROOM; i++)
         if (worker->listeners[i].shard.fd >= 0)
             worker_listener_close(&worker->listeners[i]);
     worker->drain_until_ns = now_ns + worker->node->plan->config.drain_timeout_ms * MS;
@@ -658,10 +682,11 @@ static uint32_t connections_of(unsigned descriptors, unsigned workers)
 
 static err node_open(struct node *node)
 {
-    node->tenants = tenants_ref(node->plan->tenants);
+    node->tenants = node->plan->tenants;
+    node->plan->tenants = NULL;
     TRY(node_store_open(node->plan, &node->store));
     node->storage = node->store.storage;
-    node_tenants_quotas(node->tenants, NULL, node->storage);
+    node_tenants_limit(node->tenants, node->storage);
     TRY(fill_table_new(&node->fills));
     TRY(peers_new(node->plan->config.max_connections_per_ip, &node->peers));
     node->limits = server_limits_default;
@@ -731,7 +756,6 @@ static err node_start(struct node *node)
     TRY(os_watch_start(loop_os(node->workers[0].loop), &node->signals));
     TRY(node_start_slabs(node));
     TRY(node_store_start(&node->store));
-    node_tls_started(node->tls);
     TRY(node_start_control(node));
     TRY(admin_start(&node->admin));
     for (unsigned i = 1; i < count; i++) {
@@ -758,7 +782,6 @@ static void node_close(struct node *node)
         worker_done(&node->workers[i]);
     free(node->workers);
     node_tls_free(node->tls);
-    node_control_free(node->control);
     os_event_free(node->taken);
     if (node->access != NULL)
         access_close(node);
@@ -769,6 +792,7 @@ static void node_close(struct node *node)
     node_store_free(&node->store);
     os_event_free(node->slab_event);
     tenants_unref(node->tenants);
+    node_control_free(node->control);
 }
 
 int node_run(struct node_plan *plan)

@@ -18,6 +18,7 @@
 #include "txn/txn.h"
 
 #define NODE_LISTENERS_MAX 16u
+#define NODE_LISTENERS_ROOM (2 * NODE_LISTENERS_MAX) /* while a change is taken: new ones open before old ones close */
 #define NODE_WORKERS_MAX   256u
 #define TOKEN_BYTES_MAX    256u
 #define NODE_MESSAGE_BYTES 512u
@@ -37,11 +38,12 @@ struct node_plan {
     struct config_text text;   /* what the settings were made of */
     struct state state;
     struct tenant_registry *registry;
-    struct tenants *tenants; /* the first set, made before the first worker process */
+    bool is_registry_owed;   /* it could not be written down */
+    struct tenants *tenants; /* the first set, made before the first worker process, which takes it over */
     unsigned workers;
     unsigned descriptors; /* the process may have open */
     uint64_t memory_bytes;
-    struct node_listener listeners[NODE_LISTENERS_MAX];
+    struct node_listener listeners[NODE_LISTENERS_ROOM];
     unsigned listener_count;
     struct os_listener admin;
     /* Read before the first worker process, so that what is wrong with the files ends the start; NULL: none, or read by

@@ -311,25 +311,30 @@ static struct store_quota quota_of(const struct conf_tenant *conf, bool is_disk,
                                 .hard_bytes = limit_of(is_disk ? &conf->disk_hard : &conf->memory_hard, tier_bytes)};
 }
 
-void node_tenants_quotas(struct tenants *tenants, const struct tenants *before, struct storage *storage)
+void node_tenants_limit(struct tenants *tenants, struct storage *storage)
 {
     const struct storage *tier;
 
     for (unsigned i = 0; i < tenants_count(tenants); i++)
         origin_group_limit(tenants_at(tenants, i)->origins, tenants_at(tenants, i)->conf->origin_concurrency);
-
     for (unsigned t = 0; (tier = storage_tier(storage, t)) != NULL; t++) {
         struct store_stats stats;
         storage_stats(tier, &stats);
-        for (unsigned i = 0; before != NULL && i < tenants_count(before); i++) {
-            uint16_t id = tenants_at((struct tenants *)(uintptr_t)before, i)->id;
-            if (tenants_of_id(tenants, id) == NULL)
-                storage_quota_set(storage, t, id, &no_quota);
-        }
         for (unsigned i = 0; i < tenants_count(tenants); i++) {
             const struct tenant *tenant = tenants_at(tenants, i);
             struct store_quota quota = quota_of(tenant->conf, t > 0, stats.max_bytes);
             storage_quota_set(storage, t, tenant->id, &quota);
+        }
+    }
+}
+
+void node_tenants_unlimit(const struct tenants *before, const struct tenants *tenants, struct storage *storage)
+{
+    for (unsigned t = 0; storage_tier(storage, t) != NULL; t++) {
+        for (unsigned i = 0; i < tenants_count(before); i++) {
+            uint16_t id = tenants_at((struct tenants *)(uintptr_t)before, i)->id;
+            if (tenants_of_id(tenants, id) == NULL)
+                storage_quota_set(storage, t, id, &no_quota);
         }
     }
 }

@@ -25,9 +25,11 @@ struct node_tenants_config {
 /* On error message says which setting is wrong, and how. */
 MUST_USE err node_tenants_new(const struct node_tenants_config *config, char *message, size_t message_size,
                               struct tenants **ret_tenants);
-/* What each tenant may have of each tier and of its origins at a time, as its settings say; who is in `before` alone (may be NULL) has no limits any more,
- * and no guarantee. Any thread. */
-void node_tenants_quotas(struct tenants *tenants, const struct tenants *before, struct storage *storage);
+/* What each tenant may have of each tier, and of its origins at a time, as its settings say: in force before a request can be
+ * the set's. Any thread; cannot fail. */
+void node_tenants_limit(struct tenants *tenants, struct storage *storage);
+/* Who is in `before` and not in `tenants` has no limits any more, and no guarantee: once no worker begins requests by `before`. */
+void node_tenants_unlimit(const struct tenants *before, const struct tenants *tenants, struct storage *storage);
 /* Names for all tenants and origins: before anything is counted for them. */
 MUST_USE err node_tenants_metrics(struct tenants *tenants, struct metrics *metrics);
 

@@ -20,7 +20,9 @@ struct tls_worker {
 };
 
 struct node_tls {
-    struct net_identity *identity, *admin_identity; /* of the start, until all workers have entered */
+    struct net_identity *identity, *admin_identity; /* in force */
+    struct net_identity *next_identity, *next_admin_identity; /* prepared; handed, until they are settled: those before */
+    struct tls_next **nexts; /* prepared: each worker's; NULL: nothing is */
     struct net_tickets *tickets, *admin_tickets;
     struct tls_worker *workers;
     unsigned worker_count;
@@ -212,38 +214,65 @@ struct net_acceptor *node_tls_admin_acceptor(struct node_tls *tls)
 
 /* ---- new ones -------------------------------------------------------------------------------------------------- */
 
-/* All workers' or none. */
-MUST_USE static err reload_prepare(struct node_tls *tls, struct net_identity *identity, struct net_identity *admin,
-                                   struct tls_next **ret_nexts)
+static struct net_identity *identity_hold(struct net_identity *identity)
 {
+    return identity != NULL ? net_identity_ref(identity) : NULL;
+}
+
+MUST_USE static err nexts_fill(struct node_tls *tls, struct net_identity *identity, struct net_identity *admin)
+{
+    tls->nexts = calloc(tls->worker_count, sizeof(struct tls_next *));
+    ENSURE(tls->nexts != NULL, MEMORY);
     for (unsigned i = 0; i < tls->worker_count; i++) {
-        ret_nexts[i] = malloc(sizeof(struct tls_next));
-        ENSURE(ret_nexts[i] != NULL, MEMORY);
-        TRY(next_init(tls, i, identity, admin, ret_nexts[i]));
+        tls->nexts[i] = calloc(1, sizeof(struct tls_next));
+        ENSURE(tls->nexts[i] != NULL, MEMORY);
+        TRY(next_init(tls, i, identity, admin, tls->nexts[i]));
     }
     return ERR_OK;
 }
 
-err node_tls_hand(struct node_tls *tls, struct net_identity *identity, struct net_identity *admin)
+err node_tls_prepare(struct node_tls *tls, struct net_identity *identity, struct net_identity *admin)
 {
-    struct tls_next *nexts[NODE_WORKERS_MAX] = {0};
-    err result = reload_prepare(tls, identity, admin, nexts);
-
-    for (unsigned i = 0; i < tls->worker_count; i++) {
-        if (err_is_ok(result)) {
-            worker_hand(&tls->workers[i], nexts[i]);
-        } else if (nexts[i] != NULL) {
-            next_done(nexts[i]);
-            free(nexts[i]);
-        }
-    }
-    return result;
+    INVARIANT(tls->nexts == NULL);
+    tls->next_identity = identity_hold(identity);
+    tls->next_admin_identity = identity_hold(admin);
+    err prepared = nexts_fill(tls, identity, admin);
+    if (!err_is_ok(prepared))
+        node_tls_drop(tls);
+    return prepared;
 }
 
-void node_tls_started(struct node_tls *tls)
+void node_tls_drop(struct node_tls *tls)
 {
-    tls->identity = net_identity_unref(tls->identity); /* the workers have theirs */
-    tls->admin_identity = net_identity_unref(tls->admin_identity);
+    for (unsigned i = 0; tls->nexts != NULL && i < tls->worker_count; i++) {
+        if (tls->nexts[i] != NULL)
+            next_done(tls->nexts[i]);
+        free(tls->nexts[i]);
+    }
+    free(tls->nexts);
+    tls->nexts = NULL;
+    node_tls_settle(tls);
+}
+
+void node_tls_hand(struct node_tls *tls)
+{
+    struct net_identity *identity = tls->identity, *admin = tls->admin_identity;
+
+    for (unsigned i = 0; i < tls->worker_count; i++)
+        worker_hand(&tls->workers[i], tls->nexts[i]);
+    free(tls->nexts);
+    tls->nexts = NULL;
+    tls->identity = tls->next_identity;
+    tls->admin_identity = tls->next_admin_identity;
+    tls->next_identity = identity;
+    tls->next_admin_identity = admin;
+}
+
+/* Here and not on a worker: one of many certificates takes its time. */
+void node_tls_settle(struct node_tls *tls)
+{
+    tls->next_identity = net_identity_unref(tls->next_identity);
+    tls->next_admin_identity = net_identity_unref(tls->next_admin_identity);
 }
 
 /* ---- metrics -------------------------------------------------------------------------------------------------------- */
@@ -334,6 +363,7 @@ struct node_tls *node_tls_free(struct node_tls *tls)
 {
     if (tls == NULL)
         return NULL;
+    node_tls_drop(tls);
     net_identity_unref(tls->identity);
     net_identity_unref(tls->admin_identity);
     net_tickets_free(tls->tickets);

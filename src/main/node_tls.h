@@ -23,11 +23,12 @@ struct node_tls *node_tls_free(struct node_tls *tls); /* after every worker's no
 MUST_USE err node_tls_enter(struct node_tls *tls, unsigned worker, struct loop *loop);
 void node_tls_leave(struct node_tls *tls, unsigned worker);
 
-/* The workers have what they begin with. */
-void node_tls_started(struct node_tls *tls);
-/* Any thread but those of workers: each of them takes these at its next turn, before any mail that is posted later. NULL: no
- * listener of that kind has TLS. On error all keep what they have. */
-MUST_USE err node_tls_hand(struct node_tls *tls, struct net_identity *identity, struct net_identity *admin);
+/* For "warp-config": everything that can fail is in prepare; then each worker takes its own at its next turn, before any mail
+ * that is posted later, or nothing has happened. NULL: no listener of that kind has TLS. */
+MUST_USE err node_tls_prepare(struct node_tls *tls, struct net_identity *identity, struct net_identity *admin);
+void node_tls_drop(struct node_tls *tls); /* what was prepared; nothing is fine */
+void node_tls_hand(struct node_tls *tls);
+void node_tls_settle(struct node_tls *tls); /* all workers have it: those before go */
 
 /* For the call they are given to; on the worker's thread. Admin: worker 0; NULL: without TLS. */
 struct net_acceptor *node_tls_acceptor(struct node_tls *tls, unsigned worker);

@@ -1,7 +1,8 @@
 /* What a process is to be, from its settings: read, opened and made before anything runs. */
 #include "main/commands.h"
-#include "main/node_control.h"
+#include "main/control_versions.h"
 #include "main/node_tenants.h"
+#include "main/node_tls.h"
 #include "main/plan.h"
 
 #include "base/log.h"
@@ -32,7 +33,7 @@ MUST_USE static err version_text(struct node_plan *plan, uint64_t number, struct
     struct control_version version;
     char *text = NULL;
     slice bundle;
-    err read = node_control_version_read(&plan->state, number, &text, &version, &bundle);
+    err read = control_version_read(&plan->state, number, &text, &version, &bundle);
 
     if (err_is_ok(read))
         read = conf_report_new(&report);
@@ -144,9 +145,17 @@ struct node_listener *plan_listener_add(struct node_plan *plan, const char *text
 
     *listener = (struct node_listener){.text = strdup(text), .is_tls = is_tls};
     listener->shards = calloc(plan->workers, sizeof(struct os_listener));
-    if (listener->shards == NULL || listener->text == NULL)
-        return NULL;
-    return listener;
+    if (listener->shards != NULL && listener->text != NULL)
+        return listener;
+    plan_listener_done(listener);
+    return NULL;
+}
+
+void plan_listener_done(struct node_listener *listener)
+{
+    free(listener->shards);
+    free((char *)(uintptr_t)listener->text);
+    *listener = (struct node_listener){0};
 }
 
 static int plan_list(struct node_plan *plan, const struct config_list *list, bool is_tls)
@@ -208,17 +217,21 @@ MUST_USE static err plan_registry(struct node_plan *plan)
     return read;
 }
 
-/* Written before anything is stored under new ids. */
+/* Written before anything is stored under new ids. Where it cannot be, generations keep apart what ids do not. */
 static void plan_registry_keep(struct node_plan *plan)
 {
-    char *text;
+    char *text, problem[STATE_PROBLEM_BYTES];
     size_t len;
+    err written;
 
     if (!tenant_registry_is_changed(plan->registry) || !err_is_ok(tenant_registry_write(plan->registry, &text, &len)))
         return;
-    err written = state_write(&plan->state, STATE_REGISTRY, slice_of(text, len));
-    (void)written; /* it has said so */
+    written = state_write(&plan->state, STATE_REGISTRY, slice_of(text, len));
     free(text);
+    plan->is_registry_owed = !err_is_ok(written);
+    if (plan->is_registry_owed)
+        log_warn("%s; it is not kept across a restart",
+                 state_problem(&plan->state, STATE_REGISTRY, written, problem, sizeof(problem)));
 }
 
 /* What is wrong with them now would be wrong in every worker process. */
@@ -339,13 +352,42 @@ int plan_make(struct node_plan *plan, int argc, char **argv, struct os_listener 
 
 /* ---- of a worker process that comes after another ------------------------------------------------------------------- */
 
-MUST_USE static err plan_restore_version(struct node_plan *plan)
+/* text: taken over. */
+MUST_USE static err plan_restore_text(struct node_plan *plan, struct config_text text)
 {
-    TRY(version_text(plan, plan->version, &plan->text));
+    plan->text = text;
     ENSURE(plan_settings_again(plan) == 0, INVALID);
     plan->registry = NULL;
     plan->tenants = NULL;
     return plan_tenants(plan) == 0 ? ERR_OK : ERR(INVALID);
+}
+
+MUST_USE static err plan_restore_version(struct node_plan *plan)
+{
+    struct config_text text = {0};
+
+    TRY(version_text(plan, plan->version, &text));
+    return plan_restore_text(plan, text);
+}
+
+/* What a version came from that could not be written down. */
+MUST_USE static err plan_restore_files(struct node_plan *plan)
+{
+    struct config_text text = {0};
+    struct conf_report *report;
+    err read;
+
+    TRY(conf_report_new(&report));
+    read = config_text_read_files(&text, plan->start.path, report);
+    if (read.code == ERR_INVALID)
+        command_problems_print(report);
+    conf_report_free(report);
+    if (err_is_ok(read))
+        read = config_text_read_state(&text, &plan->state);
+    if (err_is_ok(read))
+        return plan_restore_text(plan, text);
+    config_text_done(&text);
+    return read;
 }
 
 /* The process is a copy of the supervisor: what it does not use of that goes with it. */
@@ -361,7 +403,12 @@ void plan_restore(struct node_plan *plan)
     restored = plan_restore_version(plan);
     if (err_is_ok(restored))
         return;
-    log_error("version %llu of the configuration, which was in force, cannot be taken again (%s): that of the start is in force",
+    log_error("version %llu of the configuration, which was in force, cannot be taken again (%s): the files are read again",
               (unsigned long long)plan->version, err_text(restored));
+    *plan = before;
+    restored = plan_restore_files(plan);
+    if (err_is_ok(restored))
+        return;
+    log_error("they cannot be taken either (%s): what WARP was started with is in force", err_text(restored));
     *plan = before;
 }

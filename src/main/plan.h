@@ -11,6 +11,7 @@ int plan_make(struct node_plan *plan, int argc, char **argv, struct os_listener 
 void plan_restore(struct node_plan *plan);
 /* One more; NULL: no memory. Its shards are not open yet, and it does not count yet (listener_count). */
 struct node_listener *plan_listener_add(struct node_plan *plan, const char *text, bool is_tls);
+void plan_listener_done(struct node_listener *listener); /* its shards are closed */
 
 /* What the options are on this machine. */
 unsigned plan_workers(const struct config *config);

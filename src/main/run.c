@@ -2,8 +2,8 @@
  * when it dies; it never touches a request. */
 #include "main/commands.h"
 #include "main/node.h"
-#include "main/node_control.h"
 #include "main/plan.h"
+#include "main/supervisor_door.h"
 
 #include "base/log.h"
 #include "os/process.h"
@@ -129,9 +129,9 @@ static void answer_send(struct supervisor *supervisor, const struct supervisor_a
         log_warn("the worker process cannot be answered: %s", err_text(sent));
 }
 
-static void answer_listener(struct supervisor *supervisor, const struct node_listener *listener)
+static void answer_listener(struct supervisor *supervisor, uint64_t number, const struct node_listener *listener)
 {
-    struct supervisor_answer answer = {.left = supervisor->plan.workers, .address = listener->shards[0].address};
+    struct supervisor_answer answer = {.number = number, .left = supervisor->plan.workers, .address = listener->shards[0].address};
 
     for (unsigned at = 0; at < supervisor->plan.workers;) {
         unsigned count = MIN(answer.left, OS_CHANNEL_FDS_MAX);
@@ -150,13 +150,17 @@ static err listener_open(struct supervisor *supervisor, const struct supervisor_
     struct node_listener *listener;
     struct os_address address;
 
-    ENSURE(plan->listener_count < NODE_LISTENERS_MAX, LIMIT);
+    ENSURE(plan->listener_count < NODE_LISTENERS_ROOM, LIMIT);
     TRY(os_address_parse(slice_str(ask->text), &address));
     listener = plan_listener_add(plan, ask->text, ask->is_tls != 0);
     ENSURE(listener != NULL, MEMORY);
-    TRY(os_listen(&address, plan->workers, BACKLOG, listener->shards));
+    err opened = os_listen(&address, plan->workers, BACKLOG, listener->shards);
+    if (!err_is_ok(opened)) {
+        plan_listener_done(listener);
+        return opened;
+    }
     plan->listener_count++;
-    answer_listener(supervisor, listener);
+    answer_listener(supervisor, ask->number, listener);
     return ERR_OK;
 }
 
@@ -168,8 +172,7 @@ static void listener_close(struct node_plan *plan, const struct supervisor_ask *
             continue;
         for (unsigned shard = 0; shard < plan->workers; shard++)
             os_listener_close(&listener->shards[shard]);
-        free(listener->shards);
-        free((char *)(uintptr_t)listener->text);
+        plan_listener_done(listener);
         *listener = plan->listeners[--plan->listener_count];
         return;
     }
@@ -195,7 +198,7 @@ static void supervisor_serve(struct supervisor *supervisor)
         supervisor->plan.version = ask.version;
     if (ask.kind != ASK_OPEN)
         return;
-    struct supervisor_answer answer = {.result = listener_open(supervisor, &ask)};
+    struct supervisor_answer answer = {.number = ask.number, .result = listener_open(supervisor, &ask)};
     if (!err_is_ok(answer.result))
         answer_send(supervisor, &answer, NULL, 0);
 }

@@ -1,14 +1,11 @@
 #include "main/state.h"
 
-#include "base/log.h"
 #include "main/node_store.h"
 #include "os/os.h"
 #include "os/process.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define PATH_BYTES 1024u
 
 /* Where the cache is, or the admin token where there is none. */
 static bool state_base(const struct config *config, char *ret_dir, size_t size)
@@ -48,50 +45,52 @@ static bool is_not_there(err result)
 
 err state_read(const struct state *state, const char *name, char **ret_text, size_t *ret_len)
 {
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
 
     TRY(state_path(state, name, path, sizeof(path)));
     return os_file_read(path, STATE_FILE_BYTES_MAX, ret_text, ret_len);
 }
 
-MUST_USE static err write_at(const struct state *state, const char *name, slice text)
+err state_make_room(const struct state *state, const char *name)
 {
-    char path[PATH_BYTES], dir[PATH_BYTES];
-    char *end;
+    char dir[STATE_PATH_BYTES];
 
-    TRY(state_path(state, name, path, sizeof(path)));
-    memcpy(dir, path, sizeof(dir));
-    end = strrchr(dir, '/');
-    *end = '\0';
-    TRY(os_dir_make(dir, 0700));
-    return os_file_write(path, text, 0600);
+    TRY(state_path(state, name, dir, sizeof(dir)));
+    *strrchr(dir, '/') = '\0';
+    return os_dir_make(dir, 0700);
 }
 
 err state_write(const struct state *state, const char *name, slice text)
 {
-    err result = write_at(state, name, text);
+    char path[STATE_PATH_BYTES];
 
-    if (is_not_there(result))
-        log_warn("%s cannot be kept across a restart: no directory for it can be written (--state-dir names one)", name);
-    else if (!err_is_ok(result))
-        log_warn("%s/%s: %s; it is not kept across a restart", state->dir, name, err_text(result));
-    return result;
+    TRY(state_make_room(state, name));
+    TRY(state_path(state, name, path, sizeof(path)));
+    return os_file_write(path, text, 0600);
 }
 
-void state_remove(const struct state *state, const char *name)
+err state_remove(const struct state *state, const char *name)
 {
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     err result = state_path(state, name, path, sizeof(path));
 
     if (err_is_ok(result))
         result = os_file_remove(path);
-    if (!err_is_ok(result) && !is_not_there(result))
-        log_warn("%s/%s: cannot be removed: %s", state->dir, name, err_text(result));
+    return is_not_there(result) ? ERR_OK : result;
+}
+
+const char *state_problem(const struct state *state, const char *name, err why, char *buffer, size_t size)
+{
+    if (state->dir[0] == '\0')
+        snprintf(buffer, size, "%s: there is no directory for it that can be written (--state-dir names one)", name);
+    else
+        snprintf(buffer, size, "%s/%s: %s", state->dir, name, err_text(why));
+    return buffer;
 }
 
 err state_names(const struct state *state, const char *dir, char ***ret_names, unsigned *ret_count)
 {
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     err result = state_path(state, dir, path, sizeof(path));
 
     *ret_names = NULL;

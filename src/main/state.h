@@ -17,7 +17,11 @@
 
 #define STATE_REGISTRY  "tenants.registry"
 #define STATE_CURRENT   "current"
+#define STATE_TOKENS    "tokens.json"
+#define STATE_AUDIT     "audit.log"
 #define STATE_DIR_BYTES  512u
+#define STATE_PATH_BYTES 1024u
+#define STATE_PROBLEM_BYTES (STATE_PATH_BYTES + 160u)
 #define STATE_FILE_BYTES_MAX (256u << 20)
 
 struct state {
@@ -27,9 +31,14 @@ struct state {
 void state_open(struct state *state, const struct config *config);
 /* name: "current", "tenants/shop.json". ERR_NOT_FOUND. free() it; NUL-terminated. */
 MUST_USE err state_read(const struct state *state, const char *name, char **ret_text, size_t *ret_len);
-/* Whole or not at all, flushed, 0600. Says in the log why it cannot. */
+/* Whole or not at all, flushed, 0600. ERR_NOT_FOUND: there is no directory for it. */
 MUST_USE err state_write(const struct state *state, const char *name, slice text);
-void state_remove(const struct state *state, const char *name);
+/* Fine when it is not there. */
+MUST_USE err state_remove(const struct state *state, const char *name);
+/* The directories above it are there. */
+MUST_USE err state_make_room(const struct state *state, const char *name);
+/* Which file cannot be written, or removed, and why. */
+const char *state_problem(const struct state *state, const char *name, err why, char *buffer, size_t size);
 /* The names in a directory of it, sorted; os_dir_names_free. None is fine. */
 MUST_USE err state_names(const struct state *state, const char *dir, char ***ret_names, unsigned *ret_count);
 /* For one that is appended to; ERR_NOT_FOUND: there is no directory. */

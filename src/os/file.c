@@ -220,23 +220,41 @@ MUST_USE static err temp_fill(int fd, slice bytes, unsigned mode)
     return ERR_OK;
 }
 
-err os_file_write(const char *path, slice bytes, unsigned mode)
+err os_file_stage(const char *path, slice bytes, unsigned mode, char *ret_temp, size_t size)
 {
-    char temp[PATH_MAX];
-    int fd, n = snprintf(temp, sizeof(temp), "%s.XXXXXX", path);
+    int fd, n = snprintf(ret_temp, size, "%s.XXXXXX", path);
     err result;
 
-    ENSURE(n > 0 && (size_t)n < sizeof(temp), INVALID);
-    fd = mkostemp(temp, O_CLOEXEC);
+    ENSURE(n > 0 && (size_t)n < size, INVALID);
+    fd = mkostemp(ret_temp, O_CLOEXEC);
     if (fd < 0)
         return ERR_SYS(errno);
     result = temp_fill(fd, bytes, mode);
     close(fd);
-    if (err_is_ok(result) && rename(temp, path) != 0)
-        result = ERR_SYS(errno);
-    if (!err_is_ok(result)) {
+    if (!err_is_ok(result))
+        unlink(ret_temp);
+    return result;
+}
+
+err os_file_rename(const char *from, const char *to)
+{
+    return rename(from, to) == 0 ? ERR_OK : ERR_SYS(errno);
+}
+
+err os_file_rename_flush(const char *to)
+{
+    return dir_sync(to);
+}
+
+err os_file_write(const char *path, slice bytes, unsigned mode)
+{
+    char temp[PATH_MAX];
+
+    TRY(os_file_stage(path, bytes, mode, temp, sizeof(temp)));
+    if (rename(temp, path) != 0) {
+        err failed = ERR_SYS(errno);
         unlink(temp);
-        return result;
+        return failed;
     }
     return dir_sync(path);
 }
@@ -263,6 +281,17 @@ err os_append_open(const char *path, int *ret_fd)
         return ERR_SYS(errno);
     *ret_fd = fd;
     return ERR_OK;
+}
+
+/* O_APPEND: the end is where the bytes come, whatever was cut before. */
+err os_append_whole(int fd, slice bytes)
+{
+    off_t end = lseek(fd, 0, SEEK_END);
+    err written = end >= 0 ? os_append_write(fd, bytes) : ERR_SYS(errno);
+
+    if (!err_is_ok(written) && end >= 0 && ftruncate(fd, end) != 0)
+        return ERR_SYS(errno);
+    return written;
 }
 
 void os_append_close(int fd)

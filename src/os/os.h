@@ -240,6 +240,11 @@ MUST_USE err os_file_glob(const char *pattern, char ***ret_paths);
 MUST_USE err os_file_remove(const char *path);
 /* Creates or replaces by rename, with that mode, flushed to disk. */
 MUST_USE err os_file_write(const char *path, slice bytes, unsigned mode);
+/* The same in two steps: written beside it, flushed (*ret_temp: where), and put in its place, which needs no room any more.
+ * os_file_remove for one that is not wanted. */
+MUST_USE err os_file_stage(const char *path, slice bytes, unsigned mode, char *ret_temp, size_t size);
+MUST_USE err os_file_rename(const char *from, const char *to);
+MUST_USE err os_file_rename_flush(const char *to); /* what is there now outlives a power cut */
 
 /* ---- files of a store: read and written without ever blocking a loop ------------------------------------------ */
 
@@ -298,6 +303,7 @@ void *os_file_memory(size_t size);
 /* An append-only file of records (the access log): any one thread of its own. path "-" is stdout. */
 MUST_USE err os_append_open(const char *path, int *ret_fd);
 MUST_USE err os_append_write(int fd, slice bytes); /* blocks; all or an error */
+MUST_USE err os_append_whole(int fd, slice bytes); /* the same of a file of one writer: on an error it ends where it did */
 void os_append_close(int fd);
 /* Sleeps on an own thread until os_event_set or timeout_ns from now. */
 struct os_event;

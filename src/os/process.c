@@ -67,6 +67,7 @@ err os_signals_take(void)
 
     signals_ours(&set);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow any more is an error of its writer's */
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
         return ERR_SYS(errno);
     return ERR_OK;

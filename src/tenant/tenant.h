@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "base/slice.h"
 #include "conf/settings.h"
 #include "http/message.h"
@@ -113,6 +114,12 @@ MUST_USE err tenants_new(const struct settings *settings, struct tenant_registry
 void tenants_on_release(struct tenants *tenants, void (*release)(struct tenants *tenants, void *arg), void *arg);
 struct tenants *tenants_ref(struct tenants *tenants);
 struct tenants *tenants_unref(struct tenants *tenants);
+/* Called instead of tenants_free by whoever has let go of the last reference: a set of many tenants takes longer to free than
+ * a worker may. It has tenants_free called, on some thread, and may put the set into a list until then. */
+void tenants_on_last(struct tenants *tenants, void (*last)(struct tenants *tenants, void *arg), void *arg);
+struct list *tenants_link(struct tenants *tenants);
+struct tenants *tenants_of_link(struct list *link);
+struct tenants *tenants_free(struct tenants *tenants);
 
 /* host: the authority of a request; port and case do not matter. NULL: nobody's (421). */
 const struct tenant *tenants_find(const struct tenants *tenants, slice authority);

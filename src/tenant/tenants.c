@@ -16,6 +16,9 @@ struct tenants {
     const struct settings *settings;
     void (*release)(struct tenants *tenants, void *arg); /* may be NULL */
     void *release_arg;
+    void (*last)(struct tenants *tenants, void *arg); /* may be NULL */
+    void *last_arg;
+    struct list link; /* of whoever has it after the last reference */
     struct conf_tenant default_conf; /* of the tenant that there is without any */
     struct hosts *hosts, *names;
     struct client_buckets *clients;
@@ -94,6 +97,7 @@ err tenants_new(const struct settings *settings, struct tenant_registry *registr
 
     ENSURE(tenants != NULL, MEMORY);
     atomic_init(&tenants->refs, 1);
+    list_init(&tenants->link);
     tenants->count = count;
     tenants->settings = settings;
     tenants->is_default_only = settings->tenants.count == 0;
@@ -120,9 +124,35 @@ struct tenants *tenants_ref(struct tenants *tenants)
     return tenants;
 }
 
+void tenants_on_last(struct tenants *tenants, void (*last)(struct tenants *tenants, void *arg), void *arg)
+{
+    tenants->last = last;
+    tenants->last_arg = arg;
+}
+
+struct list *tenants_link(struct tenants *tenants)
+{
+    return &tenants->link;
+}
+
+struct tenants *tenants_of_link(struct list *link)
+{
+    return container_of(link, struct tenants, link);
+}
+
 struct tenants *tenants_unref(struct tenants *tenants)
 {
     if (tenants == NULL || atomic_fetch_sub_explicit(&tenants->refs, 1, memory_order_acq_rel) > 1)
+        return NULL;
+    if (tenants->last == NULL)
+        return tenants_free(tenants);
+    tenants->last(tenants, tenants->last_arg);
+    return NULL;
+}
+
+struct tenants *tenants_free(struct tenants *tenants)
+{
+    if (tenants == NULL)
         return NULL;
     if (tenants->release != NULL)
         tenants->release(tenants, tenants->release_arg);

@@ -233,6 +233,21 @@ def test_run_says_the_same(write):
     ]
 
 
+def test_addresses_that_clash(write):
+    """Said by check, and by run before anything is waited for."""
+    port = free_port()
+    path = write(f"listen: ['127.0.0.1:{port}']\nlisten-tls: ':{port}'\n")
+    said = f"{path}:2:13: listen-tls: :{port} cannot be listened on beside listen 127.0.0.1:{port}: one is the other, or part of it; " \
+           "write another port, or another address"
+    assert check(path).stderr.splitlines() == [said] and check(path).returncode == 2
+    done = warp("run", "--config", path, "--cache-dir", "none")
+    assert (done.returncode, done.stderr.splitlines()) == (2, [f"warp: {said}"])
+    done = warp("run", "--listen", f"127.0.0.1:{port}", "--admin", f"0.0.0.0:{port}", "--cache-dir", "none")
+    assert (done.returncode, done.stderr.splitlines()) == (2, [
+        f"warp: --admin: 0.0.0.0:{port} cannot be listened on beside --listen 127.0.0.1:{port}: one is the other, or part of it; "
+        "write another port, or another address"])
+
+
 def many_tenants(count):
     for i in range(count):
         yield (f"tenants:\n  t{i}:\n    hosts: [www.t{i}.example, \"*.t{i}.example\"]\n    origins: http://10.0.0.1:80\n    rate: 100/s\n"

@@ -1,6 +1,7 @@
 """The configuration is changed while WARP runs: the new one, or the old one and the reasons; nothing is lost on the way."""
 import json
 import os
+import select
 import signal
 import socket
 import threading
@@ -9,7 +10,8 @@ import pytest
 
 from client import Client
 from tenants import FRESH, Site, tenant
-from wait import until
+from threads import Stopped
+from wait import TIMEOUT, Timeout, until
 from warp import free_port
 
 
@@ -151,6 +153,63 @@ def test_reloads_under_load(site, kept):
     assert shop.reloads() == rounds - rounds // 10 and shop.reloads("failure") == rounds // 10
 
 
+def origin_or_answer(origin, client):
+    """The request at the origin; None: the client was answered without."""
+    while True:
+        try:
+            return origin.expect(timeout=0)
+        except Timeout:
+            pass
+        if select.select([client.sock], [], [], 0.004)[0]:
+            client.read_response()
+            return None
+
+
+def served_by_worker_0(clients, host, wanted=3):
+    """Those of the connections that are answered while worker 1 is stopped."""
+    for client in clients:
+        client.request("/", host=host)
+    found, waiting = [], {client.sock.fileno(): client for client in clients}
+    while len(found) < wanted:
+        ready, _, _ = select.select(list(waiting), [], [], TIMEOUT)
+        assert ready, f"only {len(found)} of {len(clients)} connections are worker 0's"
+        found += [waiting.pop(fd) for fd in ready]
+    for client in found:
+        client.read_response()
+    return found
+
+
+def test_limits_are_there_before_the_tenant_is(site, origins):
+    """Worker 0 has the new set while worker 1 has not: what it serves is bounded by the new limits already."""
+    origin = origins()
+    shop = site(with_hosts(origin, "a.test"), workers=2, args=("--memory", "16m"))
+    warm = [shop.warp.client() for _ in range(32)]
+    with Stopped(shop.warp.worker_pid(), "warp-1"):
+        assert shop.warp.metric("warp_reloads_total", result="success") == 0
+        first, second, third = served_by_worker_0(warm, "none.test")[:3]
+        shop.write({"tenants": {"shop": tenant(origin, "a.test", "b.test", memory_hard="64k", origin_concurrency=1)}})
+        shop.warp.signal(signal.SIGHUP)
+        first.request("/large", host="b.test")
+        while (exchange := origin_or_answer(origin, first)) is None: # 421 still
+            first.request("/large", host="b.test")
+        second.request("/waits", host="b.test")
+        until(lambda: shop.warp.metric("warp_limit_hits_total", limit="origin_concurrency") == 1 or not origin.silent(), "the second one waits")
+        assert shop.warp.metric("warp_limit_hits_total", limit="origin_concurrency") == 1
+        exchange.answer(200, FRESH, b"x" * 100000)
+        assert len(first.read_response().body) == 100000
+        origin.expect("/waits").answer(200, FRESH, b"small")
+        assert second.read_response().status == 200
+        third.request("/large", host="b.test")
+        exchange = origin_or_answer(origin, third)
+        assert exchange is not None, "what is above the hard quota was stored"
+        exchange.answer(200, FRESH, b"x" * 100000)
+        assert not third.read_response().is_hit
+        assert shop.warp.metric("warp_reloads_total", result="success") == 0
+    shop.warp.wait_metric(1, "warp_reloads_total", result="success")
+    for client in warm:
+        client.close()
+
+
 # ---- listeners and certificates -------------------------------------------------------------------------------------------
 
 
@@ -212,6 +271,71 @@ def test_a_taken_address_is_refused(files_only, kept):
         shop.reload(with_hosts(kept, "b.test", listen=[f"127.0.0.1:{first}", f"127.0.0.1:{port}"]), result="failure")
     assert f"listen: 127.0.0.1:{port}: cannot listen there: Address already in use" in shop.warp.stderr()
     assert shop.get("a.test/").status == 200 and shop.get("b.test/").status == 421
+
+
+def test_what_was_opened_for_nothing_is_closed(files_only, kept):
+    first, second = free_port(), free_port()
+    shop = files_only(with_hosts(kept, "a.test"), first, workers=2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        shop.reload(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{first}", f"127.0.0.1:{second}", f"127.0.0.1:{port}"]), result="failure")
+    until(lambda: not listens(second), "closed again")
+    shop.reload(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{first}", f"127.0.0.1:{second}"]))
+    with Client(second) as client:
+        assert client.get("/", host="a.test").status == 200
+
+
+def test_all_listeners_at_once(files_only, kept):
+    """New ones are open before old ones close: as many of each as there may be."""
+    ports = [free_port() for _ in range(32)]
+    shop = files_only(with_hosts(kept, "a.test"), ports[0], workers=2)
+    for some in (ports[:16], ports[16:], ports[:16]):
+        shop.reload(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{port}" for port in some]))
+        for port in some:
+            with Client(port) as client:
+                assert client.get("/", host="a.test").status == 200
+        until(lambda: not any(listens(port) for port in ports if port not in some), "the others are closed")
+    shop.reload(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{port}" for port in ports[:17]]), result="failure")
+    assert "listen, listen-tls: at most 16 addresses" in shop.warp.stderr()
+
+
+def test_addresses_that_clash_are_refused_by_name(files_only, kept):
+    first, second = free_port(), free_port()
+    shop = files_only(with_hosts(kept, "a.test"), first)
+    for listen, said in (([f"127.0.0.1:{second}", f"0.0.0.0:{second}"], f"listen: 0.0.0.0:{second} cannot be listened on beside listen 127.0.0.1:{second}"),
+                         ([f":{shop.warp.admin_port}"], f"--admin: 127.0.0.1:{shop.warp.admin_port} cannot be listened on beside listen :{shop.warp.admin_port}"),
+                         ([f"0.0.0.0:{first}"], f"listen: 0.0.0.0:{first}: cannot listen there while listen 127.0.0.1:{first} is open")):
+        shop.reload(with_hosts(kept, "b.test", listen=listen), result="failure")
+        assert said in shop.warp.stderr()
+        assert shop.get("a.test/").status == 200 and shop.get("b.test/").status == 421
+
+
+def test_a_late_answer_is_nobodys(files_only, kept):
+    """The supervisor does nothing for longer than it may; what it opens then is closed, and the next change gets its own."""
+    first, late, mine = (free_port() for _ in range(3))
+    shop = files_only(with_hosts(kept, "a.test"), first, workers=2)
+    worker = shop.warp.worker_pid()
+
+    def reload(port, result):
+        shop.write(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{first}", f"127.0.0.1:{port}"]))
+        before = shop.reloads(result)
+        os.kill(worker, signal.SIGHUP)
+        until(lambda: shop.reloads(result) == before + 1, "it is done, or not", timeout=3 * TIMEOUT)
+
+    shop.warp.signal(signal.SIGSTOP)
+    try:
+        reload(late, "failure")
+        assert f"listen: 127.0.0.1:{late}: cannot listen there: the supervisor does not answer" in shop.warp.stderr()
+        assert shop.get("a.test/").status == 200
+    finally:
+        shop.warp.signal(signal.SIGCONT)
+    reload(mine, "success")
+    for _ in range(8): # both threads
+        with Client(mine) as client:
+            assert client.get("/", host="a.test").status == 200
+    until(lambda: not listens(late), "nobody listens there")
 
 
 # ---- restarts ---------------------------------------------------------------------------------------------------------------

@@ -134,6 +134,46 @@ static void test_key_rules_are_in_the_generation(void **state)
     site_close(&site);
 }
 
+static struct tenants *lasts[2];
+static unsigned last_count;
+
+static void last_has_gone(struct tenants *tenants, void *arg)
+{
+    assert_ptr_equal(arg, &last_count);
+    lasts[last_count++] = tenants;
+}
+
+static void released(struct tenants *tenants, void *arg)
+{
+    assert_ptr_equal(tenants, lasts[0]);
+    *(bool *)arg = true;
+}
+
+static void test_whoever_lets_go_last_need_not_free(void **state)
+{
+    struct list gone = LIST_INIT(gone);
+    struct site site = {0};
+    bool is_released = false;
+    (void)state;
+
+    site_open(&site, NULL, 0);
+    tenants_on_release(site.tenants, released, &is_released);
+    tenants_on_last(site.tenants, last_has_gone, &last_count);
+    assert_null(tenants_unref(tenants_ref(site.tenants)));
+    assert_int_equal(last_count, 0);
+    assert_null(tenants_unref(site.tenants));
+    assert_int_equal(last_count, 1);
+    assert_false(is_released);
+    list_push_back(&gone, tenants_link(lasts[0]));
+    assert_ptr_equal(tenants_of_link(list_pop_front(&gone)), site.tenants);
+    assert_int_equal(tenants_count(lasts[0]), 1); /* all there still */
+    assert_null(tenants_free(lasts[0]));
+    assert_true(is_released);
+    assert_int_equal(last_count, 1);
+    arena_done(&site.arena);
+    tenant_registry_free(site.registry);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_without_any_there_is_one),
         cmocka_unit_test(test_usage_lives_across_sets),
         cmocka_unit_test(test_key_rules_are_in_the_generation),
+        cmocka_unit_test(test_whoever_lets_go_last_need_not_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,226 @@
+#include "main/control_audit.h"
+
+#include "base/log.h"
+#include "os/os.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LINE_BYTES     2048u
+#define OWED_BYTES_MAX (1u << 20)
+
+struct control_audit {
+    const struct state *state;
+    pthread_mutex_t lock; /* of all that follows */
+    uint64_t number;      /* of the last line */
+    char *owed;           /* lines that are not written yet; the oldest first */
+    size_t owed_len;
+    unsigned owed_count, lost_count;
+    err why;
+};
+
+/* ---- lines ---------------------------------------------------------------------------------------------------------- */
+
+/* The number that a line begins with; 0: it is none of ours. */
+static uint64_t number_of(slice line)
+{
+    unsigned long long number = 0;
+
+    return line.len > 11 && sscanf(line.data, "{\"number\":%20llu", &number) == 1 ? number : 0;
+}
+
+static slice line_next(slice *rest)
+{
+    ptrdiff_t end = slice_find(*rest, '\n');
+    slice line = end >= 0 ? slice_of(rest->data, (size_t)end) : *rest;
+
+    *rest = slice_from(*rest, end >= 0 ? (size_t)end + 1 : rest->len);
+    return line;
+}
+
+/* 0: it is too long. */
+static size_t line_make(char line[LINE_BYTES], uint64_t number, slice who, const char *what, slice details)
+{
+    char safe[160];
+    int len;
+
+    log_safe(who, safe, sizeof(safe));
+    len = snprintf(line, LINE_BYTES, "{\"number\":%llu,\"time_ms\":%lld,\"who\":\"%s\",\"what\":\"%s\"%s" SLICE_FMT "}\n",
+                   (unsigned long long)number, (long long)os_wall_ms(), safe, what, details.len > 0 ? "," : "", SLICE_ARG(details));
+    return len > 0 && (size_t)len < LINE_BYTES ? (size_t)len : 0;
+}
+
+/* ---- writing, under the lock ---------------------------------------------------------------------------------------- */
+
+/* Opened for each change, of which there are few: what became of the file meanwhile is seen. */
+MUST_USE static err lines_append(struct control_audit *audit, slice lines)
+{
+    char path[STATE_PATH_BYTES];
+    err written;
+    int fd;
+
+    TRY(state_make_room(audit->state, STATE_AUDIT));
+    TRY(state_path(audit->state, STATE_AUDIT, path, sizeof(path)));
+    TRY(os_append_open(path, &fd));
+    written = os_append_whole(fd, lines);
+    os_append_close(fd);
+    return written;
+}
+
+MUST_USE static err owed_write(struct control_audit *audit)
+{
+    if (audit->owed_count == 0)
+        return ERR_OK;
+    audit->why = lines_append(audit, slice_of(audit->owed, audit->owed_len));
+    if (!err_is_ok(audit->why))
+        return audit->why;
+    log_info("the audit log is written again: %u lines were owed", audit->owed_count);
+    free(audit->owed);
+    audit->owed = NULL;
+    audit->owed_len = audit->owed_count = audit->lost_count = 0;
+    return ERR_OK;
+}
+
+MUST_USE static err line_write(struct control_audit *audit, slice who, const char *what, slice details)
+{
+    char line[LINE_BYTES];
+    size_t len = line_make(line, audit->number + 1, who, what, details);
+
+    ENSURE(len > 0, INVALID);
+    TRY(owed_write(audit));
+    TRY(lines_append(audit, slice_of(line, len)));
+    audit->number++;
+    audit->lost_count = 0;
+    return ERR_OK;
+}
+
+static void line_owe(struct control_audit *audit, slice who, const char *what, slice details, err why)
+{
+    char line[LINE_BYTES], problem[STATE_PROBLEM_BYTES];
+    size_t len = line_make(line, audit->number + 1, who, what, details);
+    char *grown = audit->owed_len + len <= OWED_BYTES_MAX ? realloc(audit->owed, audit->owed_len + len) : NULL;
+
+    if (len == 0) {
+        log_warn("a line of the audit log is too long: %s", what);
+        return;
+    }
+    if (audit->owed_count == 0 && audit->lost_count == 0)
+        log_warn("%s; the audit log is behind until it can be written",
+                 state_problem(audit->state, STATE_AUDIT, why, problem, sizeof(problem)));
+    audit->why = why;
+    if (grown == NULL) {
+        audit->lost_count++;
+        return;
+    }
+    memcpy(grown + audit->owed_len, line, len);
+    audit->owed = grown;
+    audit->owed_len += len;
+    audit->owed_count++;
+    audit->number++;
+}
+
+/* ---- for others ----------------------------------------------------------------------------------------------------- */
+
+err control_audit_write(struct control_audit *audit, slice who, const char *what, slice details)
+{
+    pthread_mutex_lock(&audit->lock);
+    err written = line_write(audit, who, what, details);
+    pthread_mutex_unlock(&audit->lock);
+    return written;
+}
+
+bool control_audit_add(struct control_audit *audit, slice who, const char *what, slice details)
+{
+    pthread_mutex_lock(&audit->lock);
+    err written = line_write(audit, who, what, details);
+    if (!err_is_ok(written))
+        line_owe(audit, who, what, details, written);
+    pthread_mutex_unlock(&audit->lock);
+    return err_is_ok(written);
+}
+
+bool control_audit_turn(struct control_audit *audit)
+{
+    pthread_mutex_lock(&audit->lock);
+    err written = owed_write(audit);
+    pthread_mutex_unlock(&audit->lock);
+    return err_is_ok(written);
+}
+
+bool control_audit_reason(struct control_audit *audit, char *buffer, size_t size)
+{
+    char problem[STATE_PROBLEM_BYTES];
+
+    pthread_mutex_lock(&audit->lock);
+    unsigned owed = audit->owed_count, lost = audit->lost_count;
+    state_problem(audit->state, STATE_AUDIT, audit->why, problem, sizeof(problem));
+    pthread_mutex_unlock(&audit->lock);
+    if (owed == 0 && lost == 0)
+        return false;
+    snprintf(buffer, size, "%s; %u lines are not written down yet, %u are lost", problem, owed, lost);
+    return true;
+}
+
+err control_audit_read(struct control_audit *audit, uint64_t since, unsigned max, char **ret_text, size_t *ret_len)
+{
+    char *text = NULL;
+    size_t len = 0;
+    err read = state_read(audit->state, STATE_AUDIT, &text, &len);
+    FILE *out;
+
+    if (!err_is_ok(read) && read.code != ERR_NOT_FOUND)
+        return read;
+    out = open_memstream(ret_text, ret_len);
+    for (slice rest = slice_of(text, len); out != NULL && rest.len > 0 && max > 0;) {
+        slice line = line_next(&rest);
+        if (number_of(line) <= since)
+            continue;
+        fprintf(out, SLICE_FMT "\n", SLICE_ARG(line));
+        max--;
+    }
+    free(text);
+    return out != NULL && fclose(out) == 0 ? ERR_OK : ERR(MEMORY);
+}
+
+/* ---- life ----------------------------------------------------------------------------------------------------------- */
+
+static uint64_t number_load(const struct state *state)
+{
+    uint64_t number = 0;
+    char *text;
+    size_t len;
+
+    if (!err_is_ok(state_read(state, STATE_AUDIT, &text, &len)))
+        return 0;
+    for (slice rest = slice_of(text, len); rest.len > 0;) {
+        slice line = line_next(&rest);
+        number = MAX(number, number_of(line));
+    }
+    free(text);
+    return number;
+}
+
+err control_audit_new(const struct state *state, struct control_audit **ret_audit)
+{
+    struct control_audit *audit = calloc(1, sizeof(*audit));
+
+    ENSURE(audit != NULL, MEMORY);
+    audit->state = state;
+    audit->number = number_load(state);
+    pthread_mutex_init(&audit->lock, NULL);
+    *ret_audit = audit;
+    return ERR_OK;
+}
+
+struct control_audit *control_audit_free(struct control_audit *audit)
+{
+    if (audit == NULL)
+        return NULL;
+    if (audit->owed_count > 0)
+        log_error("%u lines of the audit log could not be written: they are lost", audit->owed_count);
+    free(audit->owed);
+    pthread_mutex_destroy(&audit->lock);
+    free(audit);
+    return NULL;
+}

@@ -1,0 +1,291 @@
+"""The state directory cannot be written: a change is refused and nothing of it stays, or it says what is missing until it is there."""
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+
+import pytest
+
+from pki import Authority
+from tenants import tenant
+from test_api import start_api  # noqa: F401 (a fixture)
+from threads import Stopped
+from wait import until
+
+FRESH = {"Cache-Control": "max-age=600"}
+FILE = "tenants: {inn: {hosts: inn.test}}\n"
+
+
+def reasons(api):
+    return json.loads(api.warp.admin("GET", "/readyz").body)["reasons"]
+
+
+def files(directory):
+    """All files below, with what they say; the audit log, which also has what was refused, is left out."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*"))
+            if path.is_file() and path.name != "audit.log"}
+
+
+def status(api, host):
+    with api.warp.client() as client:
+        return client.get("/", host=host).status
+
+
+def block(path):
+    """Nothing can be put there, whoever asks: a directory that is not empty. Returns what takes it away."""
+    before = path.read_bytes() if path.is_file() else None
+    if before is not None:
+        path.unlink()
+    path.mkdir(parents=True)
+    (path / "in the way").write_text("x")
+
+    def unblock():
+        (path / "in the way").unlink()
+        path.rmdir()
+        if before is not None:
+            path.write_bytes(before)
+
+    return unblock
+
+
+@pytest.fixture
+def served(start_api, origin):  # noqa: F811
+    """Tenants of a file and of the API, both served; and a version to roll back to."""
+    origin.serve(lambda seen: seen.answer(200, FRESH, seen.headers["Host"].encode()))
+    api = start_api(FILE)
+    api.put("old", tenant(origin, "old.test"), 201)
+    api.put("old", tenant(origin, "old.test", "older.test"))
+    assert [status(api, host) for host in ("inn.test", "old.test", "older.test", "new.test")] == [200, 200, 200, 421]
+    return api
+
+
+CHANGES = {
+    "put": ("PUT", "tenants/new", lambda origin: tenant(origin, "new.test")),
+    "delete": ("DELETE", "tenants/old", lambda origin: None),
+    "roll back": ("POST", "config/versions/2/rollback", lambda origin: None),
+}
+
+
+@pytest.mark.parametrize("change, blocked", [
+    ("put", "tenants/new.json"), ("put", "versions/00000004"), ("put", "tenants.registry"), ("put", "audit.log"),
+    ("delete", "tenants/old.json"), ("delete", "versions/00000004"), ("delete", "tenants.registry"), ("delete", "audit.log"),
+    ("roll back", "current"), ("roll back", "tenants/old.json"), ("roll back", "versions/00000004"), ("roll back", "audit.log"),
+])
+def test_a_change_that_cannot_be_written_down_is_refused(served, start_api, origin, change, blocked):  # noqa: F811
+    method, path, body = CHANGES[change]
+    versions = served.get("config/versions")["versions"]
+    before = files(start_api.state)
+    unblock = block(start_api.state / blocked)
+    answer = served.ask(method, path, body(origin))
+    assert answer.status == 507, answer
+    problem = json.loads(answer.body)
+    assert f"{start_api.state}/{blocked}: " in str(problem["errors"]), problem
+    assert "nothing was changed" in problem["detail"]
+    assert served.get("config/versions")["versions"] == versions
+    assert [status(served, host) for host in ("inn.test", "old.test", "older.test", "new.test")] == [200, 200, 200, 421]
+    with served.warp.client() as client:
+        assert client.get("/", host="old.test").is_hit # it was not purged either
+    if blocked == "audit.log":
+        assert "audit.log" in str(reasons(served))
+    unblock()
+    assert files(start_api.state) == before # nothing is left beside them, too
+    until(lambda: reasons(served) == [], "nothing is owed")
+    assert [entry["result"] for entry in served.get("audit")["entries"]][-1] == "not written"
+    served.change(method, path, body(origin), 201 if change == "put" else 200)
+    assert [status(served, host) for host in ("old.test", "older.test", "new.test")] == \
+        {"put": [200, 200, 200], "delete": [421, 421, 421], "roll back": [200, 421, 421]}[change]
+
+
+def test_a_directory_in_which_nothing_can_be_made(served, start_api, origin):  # noqa: F811
+    (start_api.state / "tenants").rename(start_api.state / "kept")
+    (start_api.state / "tenants").write_text("not a directory")
+    answer = served.ask("PUT", "tenants/new", tenant(origin, "new.test"))
+    assert answer.status == 507 and "Not a directory" in answer.body.decode(), answer
+    assert status(served, "new.test") == 421 and reasons(served) == []
+
+
+@pytest.fixture
+def full(tmp_path):
+    """A file system of 256 KiB for the state, to be filled and emptied."""
+    directory = tmp_path / "state"
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(directory)], check=True)
+
+    def fill():
+        with open(directory / "filler", "wb", buffering=0) as filler:
+            try:
+                while filler.write(b"x" * 4096):
+                    pass
+            except OSError:
+                pass
+
+    yield directory, fill
+    subprocess.run(["umount", "-l", str(directory)], check=True)
+
+
+def test_a_full_disk(full, start_api, origin):  # noqa: F811
+    directory, fill = full
+    origin.serve(lambda seen: seen.answer(200, FRESH, b"x"))
+    api = start_api(FILE)
+    api.put("old", tenant(origin, "old.test"), 201)
+    before = files(directory)
+    fill()
+    for method, path, body in (("PUT", "tenants/new", tenant(origin, "new.test")), ("PUT", "tenants/old", tenant(origin, "new.test")),
+                               ("DELETE", "tenants/old", None), ("POST", "tokens", {"name": "t", "rights": ["read"]})):
+        answer = api.ask(method, path, body)
+        assert answer.status == 507 and "No space left on device" in answer.body.decode(), answer
+    assert [status(api, host) for host in ("inn.test", "old.test", "new.test")] == [200, 200, 421]
+    assert api.get("tokens")["tokens"] == []
+    (directory / "filler").unlink()
+    assert files(directory) == before
+    until(lambda: reasons(api) == [], "nothing is owed")
+    api.put("new", tenant(origin, "new.test"), 201)
+    assert status(api, "new.test") == 200
+
+
+def limit_files(api, size):
+    """No file of the worker process grows beyond that."""
+    _, hard = resource.prlimit(api.warp.worker_pid(), resource.RLIMIT_FSIZE)
+    resource.prlimit(api.warp.worker_pid(), resource.RLIMIT_FSIZE, (size if size is not None else hard, hard))
+
+
+def test_a_reload_is_in_force_and_owes_its_files(start_api, origin):  # noqa: F811
+    origin.serve(lambda seen: seen.answer(200, FRESH, b"x"))
+    api = start_api(FILE)
+    api.put("old", tenant(origin, "old.test"), 201)
+    api.change("POST", "config/versions/1/rollback")
+    assert (start_api.state / "current").exists()
+    limit_files(api, 0)
+    start_api.path.write_text("tenants: {inn: {hosts: other.test}, two: {hosts: two.test}}\n")
+    answer = api.change("POST", "reload")
+    assert answer["changed"] and "File too large" in str(answer["notes"]) and "it is in force" in str(answer["notes"]), answer
+    assert [status(api, host) for host in ("inn.test", "other.test", "two.test")] == [421, 200, 200]
+    assert any("File too large" in reason and "not written down yet" in reason for reason in reasons(api))
+    assert api.ask("PUT", "tenants/new", tenant(origin, "new.test")).status == 507
+    limit_files(api, None)
+    until(lambda: reasons(api) == [], "nothing is owed")
+    assert not (start_api.state / "current").exists()
+    assert (start_api.state / f"versions/{answer['version']:08}").exists()
+    assert " two\n" in (start_api.state / "tenants.registry").read_text()
+    assert [entry["what"] for entry in api.get("audit")["entries"]][-2:] == ["reload", "tenant new changed"]
+
+
+def test_a_crash_while_a_version_is_owed(start_api, origin):  # noqa: F811
+    """The files are what is in force: they are read again."""
+    origin.serve(lambda seen: seen.answer(200, FRESH, b"x"))
+    api = start_api(FILE)
+    limit_files(api, 0)
+    start_api.path.write_text("tenants: {inn: {hosts: other.test}}\n")
+    api.change("POST", "reload")
+    assert status(api, "other.test") == 200
+    api.warp.may_lose_workers = True
+    old = api.warp.worker_pid()
+    os.kill(old, signal.SIGKILL)
+    until(lambda: old not in api.warp.children() and len(api.warp.children()) == 1, "another worker process")
+    until(api.warp._is_up, "healthy again")
+    assert [status(api, host) for host in ("inn.test", "other.test")] == [421, 200]
+
+
+def test_what_the_start_owes(start_api, origin):  # noqa: F811
+    start_api.state.mkdir()
+    unblock = [block(start_api.state / name) for name in ("versions/00000001", "tenants.registry")]
+    origin.serve(lambda seen: seen.answer(200, FRESH, b"x"))
+    api = start_api(FILE)
+    assert status(api, "inn.test") == 200
+    assert any("2 files in all" in reason for reason in reasons(api)), reasons(api)
+    unblock[0]()
+    until(lambda: (start_api.state / "versions/00000001").is_file(), "one of them is written")
+    unblock[1]()
+    until(lambda: reasons(api) == [], "nothing is owed")
+    assert " inn\n" in (start_api.state / "tenants.registry").read_text()
+
+
+def test_no_state_directory_at_all(start_warp, origin, tmp_path):
+    warp = start_warp(origin, args=("--state-dir", "/proc/none"))
+    answer = warp.admin("PUT", "/api/v1/tenants/new", token=True, body=json.dumps(tenant(origin, "new.test")).encode())
+    assert answer.status == 507 and "/proc/none" in answer.body.decode(), answer
+
+
+# ---- tokens -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blocked", ["tokens.json", "audit.log"])
+def test_a_token_that_cannot_be_written_down_is_not_made(start_api, blocked):  # noqa: F811
+    api = start_api(FILE)
+    unblock = block(start_api.state / blocked)
+    answer = api.ask("POST", "tokens", {"name": "ci", "rights": ["read"]})
+    assert answer.status == 507 and f"{start_api.state}/{blocked}: " in answer.body.decode(), answer
+    assert api.get("tokens")["tokens"] == []
+    if blocked == "audit.log":
+        assert b"sha256" not in (start_api.state / "tokens.json").read_bytes()
+    assert reasons(api) == []
+    unblock()
+    api.make_token("ci", "read")
+
+
+def test_a_revoked_token_is_owed_to_the_file(start_api):  # noqa: F811
+    api = start_api(FILE)
+    token = api.make_token("ci", "read")
+    identity = api.get("tokens")["tokens"][0]["id"]
+    limit_files(api, 0)
+    answer = api.ask("DELETE", f"tokens/{identity}")
+    assert answer.status == 507 and "File too large" in answer.body.decode() and "revoked" in answer.body.decode(), answer
+    assert api.as_(token).ask("GET", "tenants").status == 401
+    told = reasons(api)
+    assert any("tokens.json: File too large" in reason for reason in told) and any("audit.log" in reason for reason in told), told
+    limit_files(api, None)
+    until(lambda: reasons(api) == [], "nothing is owed")
+    assert b"sha256" not in (start_api.state / "tokens.json").read_bytes()
+    assert [entry["what"] for entry in api.get("audit")["entries"]][-1] == "token revoked"
+    api.warp.stop()
+    assert start_api().as_(token).ask("GET", "tenants").status == 401
+
+
+# ---- nothing is half done -----------------------------------------------------------------------------------------------
+
+
+def shown(api, authority):
+    with api.warp.tls_client(authority.context(), name="a.test") as client:
+        return client.sock.getpeercert(True)
+
+
+def test_certificates_stay_where_a_change_is_refused(start_api, origin, tmp_path):  # noqa: F811
+    """They are read again with each change: but only one that comes into force shows them."""
+    authority = Authority()
+    paths = tmp_path / "a.crt", tmp_path / "a.key"
+    first, second = authority.issue("a.test"), authority.issue("a.test")
+    first.write(*paths)
+    origin.serve(lambda seen: seen.answer(200, FRESH, b"x"))
+    api = start_api(FILE, args=("--cert", str(paths[0]), "--key", str(paths[1])), tls=True)
+    assert shown(api, authority) == first.der
+    second.write(*paths)
+    unblock = block(start_api.state / "audit.log")
+    assert api.ask("PUT", "tenants/new", tenant(origin, "new.test")).status == 507
+    assert shown(api, authority) == first.der
+    unblock()
+    api.put("new", tenant(origin, "new.test"), 201)
+    assert shown(api, authority) == second.der
+
+
+def test_the_thread_of_changes_frees_what_they_leave(start_api, origin):  # noqa: F811
+    """A set whose last request ends is not freed by its worker; with it goes its hold on the origins that only it asks."""
+    api = start_api("tenants:\n" + "".join(f"  t{i}: {{hosts: t{i}.test}}\n" for i in range(200)))
+    with api.warp.client() as client:
+        client.request("/slow", host="t0.test")
+        exchange = origin.expect("/slow")
+        start_api.path.write_text(FILE)
+        api.change("POST", "reload")
+        with Stopped(api.warp.worker_pid(), "warp-config"):
+            exchange.answer(200, FRESH, b"late")
+            assert client.read_response().body == b"late"
+            for _ in range(200):
+                assert client.get("/", host="t0.test").status == 421
+                api.warp.metrics()
+            assert not is_closed(exchange.connection)
+        until(lambda: is_closed(exchange.connection), "nobody asks that origin any more")
+
+
+def is_closed(connection):
+    return select.select([connection.wire.sock], [], [], 0)[0] != []
