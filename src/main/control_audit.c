@@ -11,9 +11,9 @@
 #define OWED_BYTES_MAX (1u << 20)
 
 struct control_audit {
-    const struct state *state;
     pthread_mutex_t lock; /* of all that follows */
-    uint64_t number;      /* of the last line */
+    struct state_log file;
+    uint64_t number; /* of the last line, written or owed */
     char *owed;           /* lines that are not written yet; the oldest first */
     size_t owed_len;
     unsigned owed_count, lost_count;
@@ -21,23 +21,6 @@ struct control_audit {
 };
 
 /* ---- lines ---------------------------------------------------------------------------------------------------------- */
-
-/* The number that a line begins with; 0: it is none of ours. */
-static uint64_t number_of(slice line)
-{
-    unsigned long long number = 0;
-
-    return line.len > 11 && sscanf(line.data, "{\"number\":%20llu", &number) == 1 ? number : 0;
-}
-
-static slice line_next(slice *rest)
-{
-    ptrdiff_t end = slice_find(*rest, '\n');
-    slice line = end >= 0 ? slice_of(rest->data, (size_t)end) : *rest;
-
-    *rest = slice_from(*rest, end >= 0 ? (size_t)end + 1 : rest->len);
-    return line;
-}
 
 /* 0: it is too long. */
 static size_t line_make(char line[LINE_BYTES], uint64_t number, slice who, const char *what, slice details)
@@ -53,26 +36,11 @@ static size_t line_make(char line[LINE_BYTES], uint64_t number, slice who, const
 
 /* ---- writing, under the lock ---------------------------------------------------------------------------------------- */
 
-/* Opened for each change, of which there are few: what became of the file meanwhile is seen. */
-MUST_USE static err lines_append(struct control_audit *audit, slice lines)
-{
-    char path[STATE_PATH_BYTES];
-    err written;
-    int fd;
-
-    TRY(state_make_room(audit->state, STATE_AUDIT));
-    TRY(state_path(audit->state, STATE_AUDIT, path, sizeof(path)));
-    TRY(os_append_open(path, &fd));
-    written = os_append_whole(fd, lines);
-    os_append_close(fd);
-    return written;
-}
-
 MUST_USE static err owed_write(struct control_audit *audit)
 {
     if (audit->owed_count == 0)
         return ERR_OK;
-    audit->why = lines_append(audit, slice_of(audit->owed, audit->owed_len));
+    audit->why = state_log_append(&audit->file, slice_of(audit->owed, audit->owed_len), audit->number);
     if (!err_is_ok(audit->why))
         return audit->why;
     log_info("the audit log is written again: %u lines were owed", audit->owed_count);
@@ -89,7 +57,7 @@ MUST_USE static err line_write(struct control_audit *audit, slice who, const cha
 
     ENSURE(len > 0, INVALID);
     TRY(owed_write(audit));
-    TRY(lines_append(audit, slice_of(line, len)));
+    TRY(state_log_append(&audit->file, slice_of(line, len), audit->number + 1));
     audit->number++;
     audit->lost_count = 0;
     return ERR_OK;
@@ -107,7 +75,7 @@ static void line_owe(struct control_audit *audit, slice who, const char *what, s
     }
     if (audit->owed_count == 0 && audit->lost_count == 0)
         log_warn("%s; the audit log is behind until it can be written",
-                 state_problem(audit->state, STATE_AUDIT, why, problem, sizeof(problem)));
+                 state_problem(audit->file.state, STATE_AUDIT, why, problem, sizeof(problem)));
     audit->why = why;
     if (grown == NULL) {
         audit->lost_count++;
@@ -154,7 +122,7 @@ bool control_audit_reason(struct control_audit *audit, char *buffer, size_t size
 
     pthread_mutex_lock(&audit->lock);
     unsigned owed = audit->owed_count, lost = audit->lost_count;
-    state_problem(audit->state, STATE_AUDIT, audit->why, problem, sizeof(problem));
+    state_problem(audit->file.state, STATE_AUDIT, audit->why, problem, sizeof(problem));
     pthread_mutex_unlock(&audit->lock);
     if (owed == 0 && lost == 0)
         return false;
@@ -164,50 +132,21 @@ bool control_audit_reason(struct control_audit *audit, char *buffer, size_t size
 
 err control_audit_read(struct control_audit *audit, uint64_t since, unsigned max, char **ret_text, size_t *ret_len)
 {
-    char *text = NULL;
-    size_t len = 0;
-    err read = state_read(audit->state, STATE_AUDIT, &text, &len);
-    FILE *out;
-
-    if (!err_is_ok(read) && read.code != ERR_NOT_FOUND)
-        return read;
-    out = open_memstream(ret_text, ret_len);
-    for (slice rest = slice_of(text, len); out != NULL && rest.len > 0 && max > 0;) {
-        slice line = line_next(&rest);
-        if (number_of(line) <= since)
-            continue;
-        fprintf(out, SLICE_FMT "\n", SLICE_ARG(line));
-        max--;
-    }
-    free(text);
-    return out != NULL && fclose(out) == 0 ? ERR_OK : ERR(MEMORY);
+    pthread_mutex_lock(&audit->lock);
+    err read = state_log_read(&audit->file, since, max, ret_text, ret_len);
+    pthread_mutex_unlock(&audit->lock);
+    return read;
 }
 
 /* ---- life ----------------------------------------------------------------------------------------------------------- */
-
-static uint64_t number_load(const struct state *state)
-{
-    uint64_t number = 0;
-    char *text;
-    size_t len;
-
-    if (!err_is_ok(state_read(state, STATE_AUDIT, &text, &len)))
-        return 0;
-    for (slice rest = slice_of(text, len); rest.len > 0;) {
-        slice line = line_next(&rest);
-        number = MAX(number, number_of(line));
-    }
-    free(text);
-    return number;
-}
 
 err control_audit_new(const struct state *state, struct control_audit **ret_audit)
 {
     struct control_audit *audit = calloc(1, sizeof(*audit));
 
     ENSURE(audit != NULL, MEMORY);
-    audit->state = state;
-    audit->number = number_load(state);
+    state_log_open(&audit->file, state, STATE_AUDIT);
+    audit->number = audit->file.last;
     pthread_mutex_init(&audit->lock, NULL);
     *ret_audit = audit;
     return ERR_OK;

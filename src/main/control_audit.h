@@ -8,7 +8,7 @@
 #ifndef WARP_MAIN_CONTROL_AUDIT_H
 #define WARP_MAIN_CONTROL_AUDIT_H
 
-#include "main/state.h"
+#include "main/state_log.h"
 
 struct control_audit;
 

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "main/control_audit.h"
 #include "main/control_keep.h"
+#include "main/control_purges.h"
 #include "main/control_versions.h"
 #include "main/node_control.h"
 
@@ -54,6 +55,7 @@ struct node_control {
     /* the thread's own */
     struct supervisor_door door;
     struct keep_debt debt;
+    struct control_purges purges;
     bool is_rolled_back; /* a version is in force that the files do not say */
     struct tenants *tenants; /* in force */
     struct config listeners; /* listen and listen_tls in force; their strings are those of the set's settings */

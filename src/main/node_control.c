@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define IDLE_NS  UINT64_C(3600000000000)
-#define RETRY_NS UINT64_C(1000000000) /* of what is owed */
+#define TURN_NS UINT64_C(1000000000) /* what is owed is tried again, what was purged is written down */
 
 /* ---- the thread ----------------------------------------------------------------------------------------------------- */
 
@@ -82,15 +81,14 @@ static void gone_free(struct node_control *control)
         os_memory_trim();
 }
 
-/* What is owed, and what has come too late. Returns whether there is still something. */
-static bool owed_turn(struct node_control *control)
+/* What is owed, what has come too late, and what was purged. */
+static void control_turn(struct node_control *control)
 {
-    bool is_paid = keep_debt_pay(&control->debt);
-
+    (void)keep_debt_pay(&control->debt);
     control_debt_note(control);
-    is_paid &= control_audit_turn(control->audit);
+    (void)control_audit_turn(control->audit);
     supervisor_door_turn(&control->door);
-    return !is_paid || control->door.late > 0;
+    control_purges_turn(&control->purges);
 }
 
 static void control_thread(void *arg)
@@ -98,14 +96,15 @@ static void control_thread(void *arg)
     struct node_control *control = arg;
 
     while (!atomic_load(&control->is_over)) {
-        bool is_owing = owed_turn(control);
+        control_turn(control);
         struct control_job *job = control_job_next(control);
         if (job != NULL)
             job_run(control, job);
         gone_free(control);
         if (job == NULL)
-            os_event_wait(control->event, is_owing ? RETRY_NS : IDLE_NS);
+            os_event_wait(control->event, TURN_NS);
     }
+    control_purges_turn(&control->purges);
 }
 
 /* ---- what is asked of it; worker 0 ----------------------------------------------------------------------------------- */
@@ -320,6 +319,8 @@ static err control_init(struct node_control *control)
     TRY(config_text_copy(&plan->text, &control->text));
     TRY(control_audit_new(&control->state, &control->audit));
     TRY(control_versions_new(&control->state, &control->versions));
+    control_purges_open(&control->purges, &control->state, storage_purges(control->config.storage),
+                        storage_tier(control->config.storage, 1) == NULL);
     control->listeners = plan->config;
     control->tenants = tenants_ref(control->config.tenants);
     control->is_rolled_back = plan->is_rolled_back;

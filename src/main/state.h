@@ -5,7 +5,8 @@
  *   versions/NUMBER    configurations that were in force (docs/formats/config-bundle.md, behind one line)
  *   current            the number of the version that was rolled back to; not there: the files count
  *   tokens.json        tokens, hashed
- *   audit.log          who changed what, a JSON object a line
+ *   audit.log          who changed what, a JSON object a line; audit.log.1: what came before (state_log.h)
+ *   purges.log         who purged what, likewise (control_purges.h)
  *
  * Nothing is made before something is written. Blocks: at start, and on threads of its users' own. */
 #ifndef WARP_MAIN_STATE_H
@@ -19,6 +20,7 @@
 #define STATE_CURRENT   "current"
 #define STATE_TOKENS    "tokens.json"
 #define STATE_AUDIT     "audit.log"
+#define STATE_PURGES    "purges.log"
 #define STATE_DIR_BYTES  512u
 #define STATE_PATH_BYTES 1024u
 #define STATE_PROBLEM_BYTES (STATE_PATH_BYTES + 160u)

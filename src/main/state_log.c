@@ -13,7 +13,7 @@
 /* The number that a line begins with; 0: it is none of ours. */
 static uint64_t number_of(slice line)
 {
-    static const slice start = SLICE("{\"number\":");
+    const slice start = SLICE("{\"number\":");
     uint64_t number;
     size_t digits = 0;
 
@@ -48,8 +48,10 @@ static uint64_t last_number(slice text)
 {
     uint64_t number = 0;
 
-    while (text.len > 0)
-        number = MAX(number, number_of(line_next(&text)));
+    while (text.len > 0) {
+        slice line = line_next(&text);
+        number = MAX(number, number_of(line));
+    }
     return number;
 }
 

@@ -163,7 +163,7 @@ enum store_status ram_purge(struct storage *storage, struct store_purge *purge)
 {
     struct ram *ram = ram_of(storage);
     bool is_tenant = purge->kind == STORE_LABEL_TENANT;
-    struct purge_entry entry = {.wall_ms = os_wall_ms(),
+    struct purge_entry entry = {.wall_ms = purge->wall_ms,
                                 .tenant = purge->tenant,
                                 .kind = (uint8_t)purge->kind,
                                 .label = is_tenant ? 0 : purge->label.hash,

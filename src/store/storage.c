@@ -173,6 +173,7 @@ enum store_status storage_purge(struct storage *storage, struct store_purge *pur
 {
     op_begin(storage, &purge->op, purge_late);
     purge->seq = 0;
+    purge->wall_ms = os_wall_ms();
     purge->matched = 0;
     purge->matched_is_exact = false;
     purge->durable = false;

@@ -229,6 +229,7 @@ struct store_purge {
     uint64_t count;
     bool uncounted;   /* in: do not count what it matches (invalidation by a request: costs no walk) */
     uint64_t seq;     /* out */
+    int64_t wall_ms;  /* out: when */
     uint64_t matched; /* out: objects known to match; not exact: about, or at least, so many */
     bool matched_is_exact;
     bool durable;     /* survives a restart (or nothing does that it concerns) */

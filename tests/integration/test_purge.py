@@ -351,19 +351,62 @@ def test_the_log_pages_over_all(two):
     assert [e["what"] for e in seen] == [f"t{n}" for n in range(150) if n % 3]
 
 
-def test_the_log_after_a_kill(two_on_disk):
-    """What the journal knows is there again: kind, whose, when, how many. Who, and the text, have gone with the process."""
+def written(state, count):
+    """That many purges are written down."""
+    def lines():
+        path = state / "purges.log"
+        return path.exists() and path.read_bytes().count(b"\n") == count
+    until(lines, f"{count} lines in purges.log")
+
+
+def test_the_log_after_a_kill(two_on_disk, tmp_path):
     warp = two_on_disk()
     put(warp, "a.test/1?tag=t")
     made = warp.purge(tag="t", tenant="one")
+    before = log(warp)
+    assert before["purges"][-1]["durable"] is True and before["purges"][-1]["who"] == "admin"
+    written(tmp_path / "cache" / "state", 1)
+    kill(warp)
+    warp = two_on_disk()
+    assert log(warp) == before
+    assert not is_hit(warp, "a.test/1?tag=t")
+    assert warp.purge(everything=True)["seq"] > made["seq"]
+
+
+def test_the_log_after_a_kill_without_what_was_written_down(two_on_disk, tmp_path):
+    """What the journal knows is there again: kind, whose, when, how many. Who, and the text, have gone with the process."""
+    (tmp_path / "cache" / "state" / "purges.log").mkdir(parents=True)
+    warp = two_on_disk()
+    warp.purge(tag="t", tenant="one")
     before = log(warp)["purges"]
-    assert before[-1]["durable"] is True and before[-1]["who"] == "admin"
+    until(lambda: "purges.log: " in warp.stderr(), "that it cannot be written is said")
     kill(warp)
     warp = two_on_disk()
     entry, = log(warp)["purges"]
     assert entry == {**before[-1], "who": None, "what": None, "source": None}
-    assert not is_hit(warp, "a.test/1?tag=t")
-    assert warp.purge(everything=True)["seq"] > made["seq"]
+
+
+def test_a_node_without_a_disk_goes_on_with_its_log(start_warp, config, tmp_path):
+    """Sequences as well: who follows the log misses nothing. What is torn, or no line of ours, is passed over."""
+    state = tmp_path / "state"
+    args = ("--config", str(config), "--state-dir", str(state))
+    warp = start_warp(args=args)
+    for n in range(3):
+        warp.purge(tag=f"t{n}", tenant="two", soft=n == 1)
+    before = log(warp)
+    warp.stop()  # writes down what there is
+    lines = (state / "purges.log").read_text()
+    assert lines.count("\n") == 3
+    (state / "purges.log").write_text('{"number":1}\nnonsense\n' + lines + '{"number":99,"time_ms":1,"wh')
+    warp = start_warp(args=args)
+    assert log(warp) == before
+    made = warp.purge(url="http://a.test/1")
+    assert made["seq"] == before["next"] + 1
+    assert [e["what"] for e in log(warp, f"?since={before['next']}")["purges"]] == ["http://a.test/1"]
+    written(state, 7)
+    warp.stop()
+    warp = start_warp(args=args)
+    assert [e["what"] for e in log(warp)["purges"]] == ["t0", "t1", "t2", "http://a.test/1"]
 
 
 @pytest.mark.parametrize("what", [{"everything": True}, {"everything": True, "tenant": "two"}, {"group": "g", "host": "b.test"}], ids=str)

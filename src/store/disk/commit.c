@@ -87,7 +87,7 @@ enum store_status disk_purge(struct disk *disk, struct store_purge *purge)
     if (commit == NULL)
         return STORE_DONE;
     commit->entry = (struct purge_entry){.seq = purge->seq,
-                                         .wall_ms = os_wall_ms(),
+                                         .wall_ms = purge->wall_ms,
                                          .matched = purge->matched,
                                          .label = purge->kind == STORE_LABEL_TENANT ? 0 : purge->label.hash,
                                          .tenant = purge->tenant,
