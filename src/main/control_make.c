@@ -117,8 +117,9 @@ static void making_close(struct node_control *control, struct making *making)
 static enum control_result making_open(struct node_control *control, struct control_job *job, struct making *making)
 {
     char message[LISTENERS_MESSAGE_BYTES];
-    err opened = control_listeners_prepare(&control->door, &control->listeners, &making->settings->config, workers_of(control),
-                                           &making->change, message, sizeof(message));
+    err opened = control_listeners_prepare(&control->door, &control->config.plan->config, &control->listeners,
+                                           &making->settings->config, workers_of(control), &making->change, message,
+                                           sizeof(message));
 
     if (!err_is_ok(opened))
         return control_job_say(job, CONTROL_INVALID, "%s", message);
@@ -196,7 +197,8 @@ MUST_USE static err making_list(struct node_control *control, struct control_job
 MUST_USE static err audit_write(struct node_control *control, struct control_job *job, const struct making *making)
 {
     char what[CONTROL_WHAT_BYTES], details[128];
-    int len = control_job_details(making->is_unchanged ? CONTROL_UNCHANGED : CONTROL_DONE, making->version.number, details, sizeof(details));
+    int len = control_job_details(making->is_unchanged ? CONTROL_UNCHANGED : CONTROL_DONE, making->version.number, details,
+                                  sizeof(details));
 
     control_job_what(job, what);
     TRY(control_audit_write(control->audit, slice_str(job->who), what, slice_of(details, (size_t)len)));
@@ -285,7 +287,8 @@ static void text_take(struct node_control *control, struct making *making)
     pthread_mutex_lock(&control->lock);
     before = control->text;
     control->text = making->text;
-    control_restart_note(&control->config.plan->config, &making->settings->config, control->restart_note, sizeof(control->restart_note));
+    control_restart_note(&control->config.plan->config, &making->settings->config, control->restart_note,
+                         sizeof(control->restart_note));
     pthread_mutex_unlock(&control->lock);
     making->text = before;
     if (control->restart_note[0] != '\0')
@@ -397,7 +400,8 @@ void control_begin(struct node_control *control)
     const struct node_plan *plan = control->config.plan;
     bool is_flags_alone = plan->text.base == NULL && plan->text.tenant_count == 0 && !plan->is_restarted;
     bool is_resumed = !is_flags_alone && control_versions_resume(control->versions, plan->settings);
-    struct control_version version = control_versions_next(control->versions, "start", "start", MAX(plan->settings->tenants.count, 1u));
+    struct control_version version =
+        control_versions_next(control->versions, "start", "start", MAX(plan->settings->tenants.count, 1u));
 
     tenants_on_last(control->tenants, set_gone, control);
     begin_keep(control, is_flags_alone || is_resumed ? NULL : &version);
