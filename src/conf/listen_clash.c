@@ -139,9 +139,10 @@ static void clash_report(const struct config_build *build, const struct conf_doc
     bool is_of_file = build->set_by[at->option] == FROM_FILE;
     char where[48], name[48];
 
-    conf_report_add(build->report, is_of_file ? document : NULL, mark_of(build, document, at), name_of(build, at, where),
-                    "%s cannot be listened on beside %s %s: one is the other, or part of it; write another port, or another address",
-                    at->text, name_of(build, with, name), with->text);
+    conf_report_add(
+        build->report, is_of_file ? document : NULL, mark_of(build, document, at), name_of(build, at, where),
+        "%s cannot be listened on beside %s %s: one is the other, or part of it; write another port, or another address", at->text,
+        name_of(build, with, name), with->text);
 }
 
 void listen_check(const struct config_build *build, const struct conf_document *document)

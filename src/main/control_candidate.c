@@ -10,15 +10,17 @@ static enum control_result candidate_of_version(struct node_control *control, st
     err read = control_version_read(&control->state, job->version, &text, &version, &bundle);
 
     if (read.code == ERR_NOT_FOUND)
-        return control_job_say(job, CONTROL_NOT_FOUND, "there is no version %llu; the last %u are kept", (unsigned long long)job->version,
-                       CONTROL_VERSIONS);
+        return control_job_say(job, CONTROL_NOT_FOUND, "there is no version %llu; the last %u are kept",
+                               (unsigned long long)job->version, CONTROL_VERSIONS);
     if (!err_is_ok(read))
-        return control_job_say(job, CONTROL_FAILED, "version %llu cannot be read: %s", (unsigned long long)job->version, err_text(read));
+        return control_job_say(job, CONTROL_FAILED, "version %llu cannot be read: %s", (unsigned long long)job->version,
+                               err_text(read));
     config_text_done(candidate);
     read = config_text_of(bundle, report, candidate);
     free(text);
-    return err_is_ok(read) ? CONTROL_DONE
-                           : control_job_say(job, CONTROL_FAILED, "version %llu: %s", (unsigned long long)job->version, err_text(read));
+    return err_is_ok(read)
+               ? CONTROL_DONE
+               : control_job_say(job, CONTROL_FAILED, "version %llu: %s", (unsigned long long)job->version, err_text(read));
 }
 
 /* A tenant that stands in a file is the file's: the next reload would bring it back as it was. */
@@ -33,7 +35,8 @@ static enum control_result candidate_tenant(struct node_control *control, struct
     slice name = slice_str(job->tenant);
 
     if (is_of_a_file(control, name))
-        return control_job_say(job, CONTROL_CONFLICT, "tenant %s stands in a file of the configuration: change it there, and reload", job->tenant);
+        return control_job_say(job, CONTROL_CONFLICT,
+                               "tenant %s stands in a file of the configuration: change it there, and reload", job->tenant);
     if (job->kind == CONTROL_TENANT_DELETE)
         return config_text_remove(candidate, name) ? CONTROL_DONE
                                                    : control_job_say(job, CONTROL_NOT_FOUND, "there is no tenant %s", job->tenant);

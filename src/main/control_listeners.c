@@ -47,7 +47,9 @@ static const char *list_clash(const struct config_list *list, const char *text)
     return NULL;
 }
 
-static void open_problem(const struct config *now, const struct listener_change *one, err why, char *message, size_t size)
+/* started_admin: a reload does not move it. */
+static void open_problem(const struct config *now, const char *started_admin, const struct listener_change *one, err why,
+                         char *message, size_t size)
 {
     const char *option = option_of(one->is_tls), *other = NULL, *held_by = "listen";
 
@@ -56,8 +58,11 @@ static void open_problem(const struct config *now, const struct listener_change 
         other = list_clash(&now->listen_tls, one->text);
     }
     if (other != NULL)
-        snprintf(message, size, "%s: %s: cannot listen there while %s %s is open; take that away first, and bring this with a reload of its own",
+        snprintf(message, size,
+                 "%s: %s: cannot listen there while %s %s is open; take that away first, and bring this with a reload of its own",
                  option, one->text, held_by, other);
+    else if (why.sys == EADDRINUSE && listen_texts_clash(slice_str(started_admin), slice_str(one->text)))
+        snprintf(message, size, "%s: %s: cannot listen there: admin %s is open until a restart", option, one->text, started_admin);
     else if (why.code == ERR_TIMEOUT)
         snprintf(message, size, "%s: %s: cannot listen there: the supervisor does not answer", option, one->text);
     else
@@ -78,8 +83,8 @@ MUST_USE static err listener_open(struct supervisor_door *door, unsigned workers
     return opened;
 }
 
-err control_listeners_prepare(struct supervisor_door *door, const struct config *now, const struct config *config, unsigned workers,
-                              struct node_change *change, char *message, size_t size)
+err control_listeners_prepare(struct supervisor_door *door, const struct config *started, const struct config *now,
+                              const struct config *config, unsigned workers, struct node_change *change, char *message, size_t size)
 {
     snprintf(message, size, "listen, listen-tls: at most %u addresses", NODE_LISTENERS_MAX);
     ENSURE(config->listen.count + config->listen_tls.count <= NODE_LISTENERS_MAX, LIMIT);
@@ -92,7 +97,7 @@ err control_listeners_prepare(struct supervisor_door *door, const struct config 
         err opened = one->is_opened ? listener_open(door, workers, one) : ERR_OK;
         if (err_is_ok(opened))
             continue;
-        open_problem(now, one, opened, message, size);
+        open_problem(now, started->admin, one, opened, message, size);
         return opened;
     }
     return ERR_OK;

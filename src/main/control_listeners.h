@@ -13,10 +13,11 @@
 
 #define LISTENERS_MESSAGE_BYTES 512u
 
-/* From those of `now` to those of `config`, for so many workers. On an error message says which address and why; what was
+/* From those of `now` to those of `config`, for so many workers; started: what the process was started with. On an error message says which address and why; what was
  * opened by then is settle's to close. */
-MUST_USE err control_listeners_prepare(struct supervisor_door *door, const struct config *now, const struct config *config,
-                                       unsigned workers, struct node_change *change, char *message, size_t size);
+MUST_USE err control_listeners_prepare(struct supervisor_door *door, const struct config *started, const struct config *now,
+                                       const struct config *config, unsigned workers, struct node_change *change, char *message,
+                                       size_t size);
 /* taken: the workers have what was opened, and have closed what goes. */
 void control_listeners_settle(struct supervisor_door *door, unsigned workers, struct node_change *change, bool taken);
 

@@ -25,6 +25,7 @@ struct making {
     struct control_version version; /* that it will be; unchanged: that is in force */
     struct keep keep;
     bool is_unchanged, is_rolled_back;
+    bool is_registry_changed; /* as it is listed */
 };
 
 static void making_done(struct making *making)
@@ -116,8 +117,9 @@ static void making_close(struct node_control *control, struct making *making)
 static enum control_result making_open(struct node_control *control, struct control_job *job, struct making *making)
 {
     char message[LISTENERS_MESSAGE_BYTES];
-    err opened = control_listeners_prepare(&control->door, &control->listeners, &making->settings->config, workers_of(control),
-                                           &making->change, message, sizeof(message));
+    err opened = control_listeners_prepare(&control->door, &control->config.plan->config, &control->listeners,
+                                           &making->settings->config, workers_of(control), &making->change, message,
+                                           sizeof(message));
 
     if (!err_is_ok(opened))
         return control_job_say(job, CONTROL_INVALID, "%s", message);
@@ -133,17 +135,18 @@ static enum control_result making_open(struct node_control *control, struct cont
 /* ---- written down --------------------------------------------------------------------------------------------------- */
 
 /* Ids are written down before anything can be stored under them. */
-MUST_USE static err registry_list(struct node_control *control, struct keep *keep)
+MUST_USE static err registry_list(struct node_control *control, struct making *making)
 {
     struct tenant_registry *registry = control->config.plan->registry;
     char *text;
     size_t len;
     err listed;
 
-    if (!tenant_registry_is_changed(registry))
+    making->is_registry_changed = tenant_registry_is_changed(registry);
+    if (!making->is_registry_changed)
         return ERR_OK;
     TRY(tenant_registry_write(registry, &text, &len));
-    listed = keep_put(keep, STATE_REGISTRY, slice_of(text, len));
+    listed = keep_put(&making->keep, STATE_REGISTRY, slice_of(text, len));
     free(text);
     return listed;
 }
@@ -183,7 +186,7 @@ MUST_USE static err making_list(struct node_control *control, struct control_job
         job->gone_id = gone != NULL ? gone->id : 0;
         tenant_registry_forget(control->config.plan->registry, slice_str(job->tenant));
     }
-    TRY(registry_list(control, &making->keep));
+    TRY(registry_list(control, making));
     if (!making->is_unchanged)
         TRY(version_list(&making->version, making->settings, &making->keep));
     TRY(config_text_keep(&making->text, &control->text, &making->keep));
@@ -194,7 +197,8 @@ MUST_USE static err making_list(struct node_control *control, struct control_job
 MUST_USE static err audit_write(struct node_control *control, struct control_job *job, const struct making *making)
 {
     char what[CONTROL_WHAT_BYTES], details[128];
-    int len = control_job_details(making->is_unchanged ? CONTROL_UNCHANGED : CONTROL_DONE, making->version.number, details, sizeof(details));
+    int len = control_job_details(making->is_unchanged ? CONTROL_UNCHANGED : CONTROL_DONE, making->version.number, details,
+                                  sizeof(details));
 
     control_job_what(job, what);
     TRY(control_audit_write(control->audit, slice_str(job->who), what, slice_of(details, (size_t)len)));
@@ -269,7 +273,6 @@ static void version_enter(struct node_control *control, const struct control_ver
     err removed;
 
     control_versions_enter(control->versions, version, gone);
-    version_tell(control, version->number);
     if (gone[0] == '\0')
         return;
     removed = state_remove(&control->state, gone);
@@ -284,7 +287,8 @@ static void text_take(struct node_control *control, struct making *making)
     pthread_mutex_lock(&control->lock);
     before = control->text;
     control->text = making->text;
-    control_restart_note(&control->config.plan->config, &making->settings->config, control->restart_note, sizeof(control->restart_note));
+    control_restart_note(&control->config.plan->config, &making->settings->config, control->restart_note,
+                         sizeof(control->restart_note));
     pthread_mutex_unlock(&control->lock);
     making->text = before;
     if (control->restart_note[0] != '\0')
@@ -329,11 +333,13 @@ static enum control_result making_publish(struct node_control *control, struct c
     result = making_open(control, job, making);
     if (result == CONTROL_DONE)
         result = making_keep(control, job, making);
-    if (result == CONTROL_DONE)
-        making_commit(control, making);
-    else
+    if (result != CONTROL_DONE) {
         making_close(control, making);
-    return result;
+        return result;
+    }
+    version_tell(control, making->version.number); /* it is written down: a crash from here on begins with it */
+    making_commit(control, making);
+    return CONTROL_DONE;
 }
 
 enum control_result control_make(struct node_control *control, struct control_job *job, struct conf_report *report)
@@ -352,7 +358,8 @@ enum control_result control_make(struct node_control *control, struct control_jo
     result = making_prepare(control, job, report, &making);
     if (result == CONTROL_DONE && job->kind != CONTROL_CHECK)
         result = making_publish(control, job, &making);
-    if (result != CONTROL_DONE || job->kind == CONTROL_CHECK)
+    if ((result != CONTROL_DONE || job->kind == CONTROL_CHECK) &&
+        (making.is_registry_changed || tenant_registry_is_changed(control->config.plan->registry)))
         registry_undo(control, slice_of(registry, registry_len));
     if (result == CONTROL_DONE && making.is_unchanged)
         result = CONTROL_UNCHANGED;
@@ -393,12 +400,13 @@ void control_begin(struct node_control *control)
     const struct node_plan *plan = control->config.plan;
     bool is_flags_alone = plan->text.base == NULL && plan->text.tenant_count == 0 && !plan->is_restarted;
     bool is_resumed = !is_flags_alone && control_versions_resume(control->versions, plan->settings);
-    struct control_version version = control_versions_next(control->versions, "start", "start", MAX(plan->settings->tenants.count, 1u));
+    struct control_version version =
+        control_versions_next(control->versions, "start", "start", MAX(plan->settings->tenants.count, 1u));
 
     tenants_on_last(control->tenants, set_gone, control);
     begin_keep(control, is_flags_alone || is_resumed ? NULL : &version);
-    if (is_resumed)
-        version_tell(control, control_versions_in_force(control->versions));
-    else if (!is_flags_alone)
+    if (!is_flags_alone && !is_resumed)
         version_enter(control, &version);
+    if (!is_flags_alone)
+        version_tell(control, control_versions_in_force(control->versions));
 }

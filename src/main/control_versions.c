@@ -14,7 +14,7 @@
 struct control_versions {
     const struct state *state;
     _Atomic uint64_t in_force;
-    pthread_mutex_t lock; /* of the next */
+    pthread_mutex_t lock;                          /* of the next */
     struct control_version list[CONTROL_VERSIONS]; /* the newest first */
     unsigned count;
 };
@@ -45,8 +45,10 @@ static bool version_parse(slice text, struct control_version *ret_version, slice
         sscanf(lines[0].data, VERSION_HEAD "%20llu %20lld %10u", &number, &wall_ms, &tenants) != 3)
         return false;
     *ret_version = (struct control_version){.number = number, .wall_ms = wall_ms, .tenants = tenants};
-    snprintf(ret_version->who, sizeof(ret_version->who), SLICE_FMT, (int)MIN(lines[1].len, sizeof(ret_version->who) - 1), lines[1].data);
-    snprintf(ret_version->what, sizeof(ret_version->what), SLICE_FMT, (int)MIN(lines[2].len, sizeof(ret_version->what) - 1), lines[2].data);
+    snprintf(ret_version->who, sizeof(ret_version->who), SLICE_FMT, (int)MIN(lines[1].len, sizeof(ret_version->who) - 1),
+             lines[1].data);
+    snprintf(ret_version->what, sizeof(ret_version->what), SLICE_FMT, (int)MIN(lines[2].len, sizeof(ret_version->what) - 1),
+             lines[2].data);
     *ret_bundle = text;
     return true;
 }
@@ -79,8 +81,8 @@ err control_version_text(const struct control_version *version, const struct set
         free(bundle);
         return ERR(MEMORY);
     }
-    fprintf(out, VERSION_HEAD "%llu %lld %u\n%s\n%s\n", (unsigned long long)version->number, (long long)version->wall_ms, version->tenants,
-            version->who, version->what);
+    fprintf(out, VERSION_HEAD "%llu %lld %u\n%s\n%s\n", (unsigned long long)version->number, (long long)version->wall_ms,
+            version->tenants, version->who, version->what);
     fwrite(bundle, 1, len, out);
     free(bundle);
     return fclose(out) == 0 ? ERR_OK : ERR(MEMORY);
@@ -116,7 +118,8 @@ static void list_enter(struct control_versions *versions, const struct control_v
     versions->count++;
 }
 
-void control_versions_enter(struct control_versions *versions, const struct control_version *version, char ret_gone[VERSION_FILE_BYTES])
+void control_versions_enter(struct control_versions *versions, const struct control_version *version,
+                            char ret_gone[VERSION_FILE_BYTES])
 {
     pthread_mutex_lock(&versions->lock);
     list_enter(versions, version, ret_gone);
@@ -130,7 +133,8 @@ bool control_versions_resume(struct control_versions *versions, const struct set
     char *text = NULL, *bundle = NULL;
     slice kept = SLICE_NONE;
     size_t len = 0;
-    bool is_same = versions->count > 0 && err_is_ok(control_version_read(versions->state, versions->list[0].number, &text, &last, &kept)) &&
+    bool is_same = versions->count > 0 &&
+                   err_is_ok(control_version_read(versions->state, versions->list[0].number, &text, &last, &kept)) &&
                    err_is_ok(config_text_write(settings, &bundle, &len)) && slice_eq(kept, slice_of(bundle, len));
 
     if (is_same)

@@ -78,9 +78,6 @@ struct node {
     struct admin_context admin;
     struct refresher refresher; /* worker 0 */
     struct worker *workers;
-    struct os_event *slab_event; /* NULL: the storage has nothing to tend */
-    struct os_thread *slab_thread;
-    _Atomic bool slab_is_over;
     struct os_watch signals;
     const char *notes[8];
     bool stopping;
@@ -594,45 +591,6 @@ static void access_close(struct node *node)
     os_event_free(node->access_event);
 }
 
-/* Huge pages are made on a thread of their own: the kernel takes milliseconds for one. */
-static void slabs_wake(void *event)
-{
-    os_event_set(event);
-}
-
-static void slabs_run(void *arg)
-{
-    struct node *node = arg;
-
-    while (!atomic_load(&node->slab_is_over)) {
-        uint64_t wait_ns = storage_tend(node->storage);
-        if (wait_ns > 0)
-            os_event_wait(node->slab_event, wait_ns);
-    }
-}
-
-static err node_start_slabs(struct node *node)
-{
-    struct os_event *event = os_event_new();
-
-    ENSURE(event != NULL, MEMORY);
-    if (!storage_on_work(node->storage, slabs_wake, event)) {
-        os_event_free(event);
-        return ERR_OK;
-    }
-    node->slab_event = event;
-    return os_thread_start("warp-slabs", slabs_run, node, &node->slab_thread);
-}
-
-static void node_stop_slabs(struct node *node)
-{
-    if (node->slab_event == NULL)
-        return;
-    atomic_store(&node->slab_is_over, true);
-    os_event_set(node->slab_event);
-    os_thread_join(node->slab_thread);
-}
-
 static err node_open_access_log(struct node *node)
 {
     const char *path = node->plan->config.access_log;
@@ -754,7 +712,6 @@ static err node_start(struct node *node)
     node->signals = (struct os_watch){
         .os = loop_os(node->workers[0].loop), .fd = os_signals_open(), .want = 1, .ready = signals_ready};
     TRY(os_watch_start(loop_os(node->workers[0].loop), &node->signals));
-    TRY(node_start_slabs(node));
     TRY(node_store_start(&node->store));
     TRY(node_start_control(node));
     TRY(admin_start(&node->admin));
@@ -788,9 +745,7 @@ static void node_close(struct node *node)
     metrics_free(node->metrics);
     fill_table_free(node->fills);
     peers_free(node->peers);
-    node_stop_slabs(node);
     node_store_free(&node->store);
-    os_event_free(node->slab_event);
     tenants_unref(node->tenants);
     node_control_free(node->control);
 }

@@ -121,10 +121,53 @@ MUST_USE static err keeper_start(struct node_keeper *keeper, unsigned i)
     return os_thread_start(name, keeper_run, keeper->loop, &keeper->thread);
 }
 
+/* ---- huge pages: on a thread of their own, the kernel takes milliseconds for one ------------------------------- */
+
+static void slabs_wake(void *event)
+{
+    os_event_set(event);
+}
+
+static void slabs_run(void *arg)
+{
+    struct node_store *store = arg;
+
+    while (!atomic_load(&store->slab_is_over)) {
+        uint64_t wait_ns = storage_tend(store->storage);
+        if (wait_ns > 0)
+            os_event_wait(store->slab_event, wait_ns);
+    }
+}
+
+MUST_USE static err slabs_start(struct node_store *store)
+{
+    struct os_event *event = os_event_new();
+
+    ENSURE(event != NULL, MEMORY);
+    if (!storage_on_work(store->storage, slabs_wake, event)) {
+        os_event_free(event);
+        return ERR_OK;
+    }
+    store->slab_event = event;
+    return os_thread_start("warp-slabs", slabs_run, store, &store->slab_thread);
+}
+
+static void slabs_stop(struct node_store *store)
+{
+    if (store->slab_event == NULL)
+        return;
+    atomic_store(&store->slab_is_over, true);
+    os_event_set(store->slab_event);
+    os_thread_join(store->slab_thread);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------- */
+
 err node_store_start(struct node_store *store)
 {
     unsigned count = store->disk != NULL ? disk_device_count(store->disk) : 0;
 
+    TRY(slabs_start(store));
     for (unsigned i = 0; i < count; i++)
         TRY(keeper_begin(store, i));
     for (unsigned i = 0; i < count; i++) /* they wake each other */
@@ -144,9 +187,11 @@ void node_store_stop(struct node_store *store)
 
 void node_store_free(struct node_store *store)
 {
+    slabs_stop(store);
     storage_free(store->storage);
     disk_free(store->disk);
     purge_log_free(store->purges);
     for (unsigned i = 0; i < DISK_DEVICES_MAX; i++)
         loop_free(store->keepers[i].loop);
+    os_event_free(store->slab_event);
 }

@@ -15,11 +15,14 @@ struct node_store {
         struct loop *loop;
         struct os_thread *thread;
     } keepers[DISK_DEVICES_MAX];
+    struct os_event *slab_event; /* NULL: the storage has nothing to tend */
+    struct os_thread *slab_thread;
+    _Atomic bool slab_is_over;
 };
 
 /* A disk that cannot be used leaves RAM, and says so (disk_note). */
 MUST_USE err node_store_open(const struct node_plan *plan, struct node_store *store);
-MUST_USE err node_store_start(struct node_store *store); /* the keepers' threads */
+MUST_USE err node_store_start(struct node_store *store); /* the threads: keepers', and the one of slabs */
 /* The workers' threads have ended. Writes what is to be written; safe after a start that failed. */
 void node_store_stop(struct node_store *store);
 void node_store_free(struct node_store *store);

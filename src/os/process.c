@@ -164,11 +164,15 @@ err os_channel_receive(int end, void *message, size_t size, size_t *ret_len, int
     struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     struct pollfd poll_fd = {.fd = end, .events = POLLIN};
     ssize_t got;
+    int ready;
 
-    if (poll(&poll_fd, 1, timeout_ms) == 0)
+    do {
+        ready = poll(&poll_fd, 1, timeout_ms);
+    } while (ready < 0 && errno == EINTR);
+    if (ready == 0)
         return ERR(TIMEOUT);
     do {
-        got = recvmsg(end, &header, MSG_CMSG_CLOEXEC);
+        got = recvmsg(end, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     } while (got < 0 && errno == EINTR);
     if (got == 0 || (got < 0 && errno == ECONNRESET))
         return ERR(CLOSED);

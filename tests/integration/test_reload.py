@@ -312,6 +312,25 @@ def test_addresses_that_clash_are_refused_by_name(files_only, kept):
         assert shop.get("a.test/").status == 200 and shop.get("b.test/").status == 421
 
 
+def test_where_admin_is_until_a_restart(start_warp, tmp_path, kept):
+    shop = Site.__new__(Site)
+    shop.path = tmp_path / "warp.yaml"
+
+    def all_in_the_file(warp):
+        at = warp.argv.index("--admin")
+        del warp.argv[at:at + 2]
+        at = warp.argv.index("--listen")
+        del warp.argv[at:at + 2]
+        shop.warp = warp
+        shop.write(with_hosts(kept, "a.test", listen=[f"127.0.0.1:{warp.port}"], admin=f"127.0.0.1:{warp.admin_port}"))
+
+    start_warp(args=("--config", str(shop.path)), change=all_in_the_file)
+    port, admin = shop.warp.port, shop.warp.admin_port
+    shop.reload(with_hosts(kept, "b.test", listen=[f"127.0.0.1:{port}", f"127.0.0.1:{admin}"], admin=f"127.0.0.1:{free_port()}"), result="failure")
+    assert f"listen: 127.0.0.1:{admin}: cannot listen there: admin 127.0.0.1:{admin} is open until a restart" in shop.warp.stderr()
+    assert shop.get("a.test/").status == 200
+
+
 def test_a_late_answer_is_nobodys(files_only, kept):
     """The supervisor does nothing for longer than it may; what it opens then is closed, and the next change gets its own."""
     first, late, mine = (free_port() for _ in range(3))
