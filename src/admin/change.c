@@ -49,6 +49,7 @@ void admin_change(struct admin_request *request, const struct admin_wish *wish)
                                              .version = wish->version,
                                              .expected_version = wish->expected_version,
                                              .who = request->who,
+                                             .is_owner = admin_is_owner(request),
                                              .done = change_done,
                                              .asker = change,
                                              .report = ""};
@@ -89,6 +90,10 @@ void admin_changed(struct admin_request *request, const struct control_change *c
     case CONTROL_CONFLICT:
         admin_problem_lines(request, 409, "it stands in a file, or something else was changed meanwhile; nothing was changed",
                             change->report);
+        break;
+    case CONTROL_FORBIDDEN:
+        atomic_fetch_add_explicit(&request->context->refused[ADMIN_REFUSED_FORBIDDEN], 1, memory_order_relaxed);
+        admin_problem_lines(request, 403, "that is the operator's to change; nothing was changed", change->report);
         break;
     case CONTROL_FAILED:
         admin_problem_lines(request, 500, "the change could not be made; everything is as it was", change->report);

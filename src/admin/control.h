@@ -29,6 +29,7 @@ enum control_result {
     CONTROL_NOT_FOUND, /* no such tenant, or version */
     CONTROL_CONFLICT,  /* the tenant stands in a file (report says which), or expected_version is not the one in force */
     CONTROL_FAILED,    /* of the machine: report says what */
+    CONTROL_FORBIDDEN, /* an owner's change of what is the operator's: report has the paths, a line each */
 };
 
 /* Filled by who asks, who keeps it until done. */
@@ -38,6 +39,9 @@ struct control_change {
     uint64_t version;   /* of ROLL_BACK */
     uint64_t expected_version; /* 0: whatever is in force */
     slice who;          /* for the audit log; copied */
+    /* Who asks has a token for some tenants alone: he changes what an owner may (tenant/owner.h), and no report says anything of
+     * other tenants. */
+    bool is_owner;
     void (*done)(struct control_change *change);
     void *asker;
     /* out: valid during done */

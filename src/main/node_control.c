@@ -3,6 +3,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "conf/config_internal.h"
+#include "main/node_owner.h"
 #include "main/node_tenants.h"
 #include "os/process.h"
 
@@ -30,7 +31,9 @@ struct job {
     size_t text_len;
     uint64_t version, expected_version;
     char who[sizeof(((struct control_version *)0)->who)];
+    bool is_owner;
     /* what came of it */
+    bool is_of_the_whole; /* the report: not for owners */
     enum control_result result;
     char *report;
     uint64_t in_force;
@@ -112,7 +115,7 @@ static void job_what(const struct job *job, char *what, size_t size);
 /* Whoever asked for it, and whether or not he still waits. */
 static void job_audit(const struct job *job)
 {
-    static const char *const words[] = {"done", "unchanged", "invalid", "not found", "conflict", "failed"};
+    static const char *const words[] = {"done", "unchanged", "invalid", "not found", "conflict", "failed", "forbidden"};
     char what[128], details[128];
     int len;
 
@@ -175,6 +178,7 @@ MUST_USE static struct job *job_new(struct node_control *control, const struct c
     job->kind = change->kind;
     job->version = change->version;
     job->expected_version = change->expected_version;
+    job->is_owner = change->is_owner;
     snprintf(job->who, sizeof(job->who), SLICE_FMT, (int)MIN(change->who.len, sizeof(job->who) - 1), change->who.data);
     if (change->tenant.len >= sizeof(job->tenant)) {
         free(job);
@@ -542,6 +546,7 @@ static bool is_changed_at_run_time(unsigned option)
     case CONFIG_origin_http1:
     case CONFIG_origin_host:
     case CONFIG_log_level:
+    case CONFIG_metrics_auth:
         return true;
     default:
         return false;
@@ -655,6 +660,20 @@ static enum control_result identities_make(struct job *job, struct making *makin
     return err_is_ok(read) ? CONTROL_DONE : job_say(job, CONTROL_INVALID, "%s", message);
 }
 
+/* What an owner asks for, by itself; from here on it is about the whole. */
+static enum control_result candidate_owner(struct node_control *control, struct job *job)
+{
+    enum control_result result = CONTROL_DONE;
+
+    if (!job->is_owner)
+        return CONTROL_DONE;
+    if (job->kind != CONTROL_TENANT_DELETE)
+        result = node_owner_check(tenants_settings(control->tenants), slice_str(job->tenant), slice_of(job->text, job->text_len),
+                                  &job->report);
+    job->is_of_the_whole = result == CONTROL_DONE;
+    return result;
+}
+
 /* Everything up to what others can see. */
 static enum control_result making_prepare(struct node_control *control, struct job *job, struct conf_report *report, struct making *making)
 {
@@ -664,6 +683,8 @@ static enum control_result making_prepare(struct node_control *control, struct j
     if (!err_is_ok(made))
         return job_say(job, CONTROL_FAILED, "%s", err_text(made));
     result = candidate_make(control, job, report, &making->text);
+    if (result == CONTROL_DONE)
+        result = candidate_owner(control, job);
     if (result != CONTROL_DONE)
         return result;
     made = config_text_settings(&making->text, &control->config.plan->start, report, &making->settings);
@@ -841,6 +862,13 @@ static void job_tell(struct node_control *control, const struct job *job)
     lines_log(job->report != NULL ? job->report : "out of memory");
 }
 
+/* An owner learns nothing of other tenants by what is wrong with them. */
+static void job_hush(struct job *job)
+{
+    if (job->is_owner && job->is_of_the_whole && job->result != CONTROL_DONE && job->result != CONTROL_UNCHANGED)
+        job->result = job_say(job, job->result, NODE_OWNER_HUSHED);
+}
+
 static void job_run(struct node_control *control, struct job *job)
 {
     struct conf_report *report = NULL;
@@ -854,6 +882,7 @@ static void job_run(struct node_control *control, struct job *job)
     }
     job->in_force = atomic_load(&control->version);
     job_tell(control, job);
+    job_hush(job);
     loop_post(control->config.loop, &job->mail);
 }
 
