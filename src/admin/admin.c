@@ -58,6 +58,7 @@ void admin_metrics(struct admin_request *request)
 
 err admin_open(struct admin_context *context)
 {
+    list_init(&context->token_changes);
     TRY(client_buckets_new(&context->failures));
     TRY(tokens_new(&context->tokens));
     admin_purge_open(context);
@@ -71,8 +72,10 @@ err admin_start(struct admin_context *context)
 
 void admin_close(struct admin_context *context)
 {
-    if (context->tokens != NULL)
+    if (context->tokens != NULL) {
         admin_purge_close(context);
+        admin_tokens_close(context);
+    }
     context->failures = client_buckets_unref(context->failures);
     context->tokens = tokens_free(context->tokens);
 }
@@ -235,6 +238,7 @@ static void admin_ended(void *user, enum stream_end end)
     (void)end;
     admin_purge_abandon(request);
     admin_change_abandon(request);
+    admin_tokens_abandon(request);
     free(request->body);
     free(request->answer);
     arena_done(&request->arena);

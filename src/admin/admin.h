@@ -59,6 +59,8 @@ struct admin_context {
     struct client_buckets *failures; /* wrong tokens by address */
     _Atomic uint64_t refused[ADMIN_REFUSAL_COUNT];
     int64_t tokens_written_ms;
+    struct list token_changes; /* the first is under way; see admin_open */
+    bool tokens_are_written;   /* now: by the control's thread */
     unsigned changes_under_way; /* whose clients wait */
     bool tokens_are_damaged; /* their file says nothing that can be understood: it is left alone */
 };

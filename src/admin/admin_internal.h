@@ -36,6 +36,7 @@ struct admin_request {
     struct source_memory source;
     struct purge_run *purge; /* under way */
     struct admin_change *change; /* under way */
+    struct token_change *token_change; /* the same */
     /* of a change of a tenant */
     uint64_t expected_version;
     unsigned tries;
@@ -114,7 +115,7 @@ void admin_changed(struct admin_request *request, const struct control_change *c
 /* False: answered already, 503. */
 MUST_USE bool admin_has_control(struct admin_request *request);
 /* what: one word or a few; details: the members of a JSON object, taken over. */
-void admin_audit(struct admin_request *request, const char *what, json_t *details);
+void admin_audit(struct admin_context *context, slice who, const char *what, json_t *details);
 
 /* ---- others ------------------------------------------------------------------------------------------------------- */
 
@@ -122,6 +123,8 @@ json_t *admin_openapi_json(const char *version);
 MUST_USE err admin_tokens_read(struct admin_context *context);
 /* Notes of use are written now and then. */
 void admin_tokens_turn(struct admin_context *context);
+void admin_tokens_abandon(struct admin_request *request); /* its client has gone */
+void admin_tokens_close(struct admin_context *context);
 json_t *admin_origin_json(const struct admin_context *context, const struct tenant *tenant, unsigned i);
 json_t *admin_usage_json(const struct admin_context *context, const struct tenant *tenant);
 /* The purges' part of admin_open and admin_close. */

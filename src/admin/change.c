@@ -102,13 +102,13 @@ void admin_changed(struct admin_request *request, const struct control_change *c
 }
 
 /* The log's lines are short, and are written without the braces. */
-void admin_audit(struct admin_request *request, const char *what, json_t *details)
+void admin_audit(struct admin_context *context, slice who, const char *what, json_t *details)
 {
     char *text = json_dumps(details, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
     slice members = text != NULL ? slice_of(text + 1, strlen(text) - 2) : SLICE("");
 
     json_decref(details);
-    if (request->context->control != NULL)
-        request->context->control->audit(request->context->control_arg, request->who, what, members);
+    if (context->control != NULL)
+        context->control->audit(context->control_arg, who, what, members);
     free(text);
 }

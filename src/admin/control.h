@@ -10,7 +10,9 @@
 #define WARP_ADMIN_CONTROL_H
 
 #include "base/err.h"
+#include "base/list.h"
 #include "base/slice.h"
+#include "loop/loop.h"
 
 #define CONTROL_VERSIONS 100u
 
@@ -51,6 +53,18 @@ struct control_change {
     void *own;          /* the implementation's */
 };
 
+/* A file of the state directory, written whole (0600) and flushed, off the loop. Filled by who asks, who keeps it until done. */
+struct control_write {
+    const char *name;
+    /* What is to stand in it, malloc's: on the control's thread. */
+    err (*make)(struct control_write *write, char **ret_text, size_t *ret_len);
+    void (*done)(struct control_write *write); /* on worker 0's loop, never from inside; not at all when the process ends before */
+    err result; /* out: OK: it is durable; else it is as it was */
+    /* the implementation's */
+    struct list link;
+    struct mail mail;
+};
+
 struct control_version {
     uint64_t number;
     int64_t wall_ms;   /* when it came into force */
@@ -80,9 +94,9 @@ struct control_ops {
     void (*audit)(void *arg, slice who, const char *what, slice details);
     /* The first lines of the audit log behind `since`, as JSON objects, one a line; free() it. */
     err (*audit_read)(void *arg, uint64_t since, unsigned max, char **ret_text, size_t *ret_len);
-    /* What is kept under that name in the state directory, whole, 0600: tokens.json. */
+    /* What is kept under that name in the state directory: tokens.json. Blocks: before the loop runs. */
     err (*state_read)(void *arg, const char *name, char **ret_text, size_t *ret_len);
-    err (*state_write)(void *arg, const char *name, slice text);
+    void (*state_write)(void *arg, struct control_write *write);
 };
 
 #endif

@@ -122,7 +122,7 @@ struct admin_request;
       "'required':['seq','time','who','source','tenant','kind','what','soft','matched','matched_is_exact','durable'],'properties':{" \
       "'seq':" SCHEMA_COUNT ",'time':" SCHEMA_TEXT ",'who':{'type':['string','null']},'source':{'type':['string','null']}," \
       "'tenant':{'type':['string','null']},'kind':" SCHEMA_TEXT ",'what':{'type':['string','null']},'soft':{'type':'boolean'}," \
-      "'matched':" SCHEMA_COUNT ",'matched_is_exact':{'type':'boolean'},'durable':{'type':['boolean','null']}}}}}}")   \
+      "'matched':{'type':['integer','null'],'minimum':0},'matched_is_exact':{'type':'boolean'},'durable':{'type':['boolean','null']}}}}}}")   \
     X("Objects", "{'type':'object','required':['objects','next'],'additionalProperties':false,'properties':{'next':" SCHEMA_TEXT \
       ",'objects':{'type':'array','items':{'type':'object','additionalProperties':false,"                              \
       "'required':['tenant','url','vary','status','bytes','age','ttl','hits','complete'],'properties':{"               \

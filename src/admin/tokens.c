@@ -1,23 +1,18 @@
 /* /api/v1/tokens: made, listed, revoked; and their file, in which their texts are not. */
-#include "admin/admin_internal.h"
+#include "admin/tokens_internal.h"
 
 #include "base/log.h"
 #include "conf/config.h"
-#include "net/digest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FILE_NAME     "tokens.json"
-#define FILE_FORMAT   1
-#define PREFIX        "warp_" /* so that scanners of source code know one */
-#define SECRET_BYTES  24u
-#define TEXT_BYTES    (sizeof(PREFIX) + 2 * SECRET_BYTES)
-#define WRITE_MS      3600000 /* notes of use */
+#define FILE_FORMAT 1
+#define WRITE_MS    3600000 /* notes of use */
 
 /* ---- the file ------------------------------------------------------------------------------------------------------- */
 
-static json_t *rights_json(const struct token *token)
+json_t *token_rights_json(const struct token *token)
 {
     json_t *rights = json_array();
 
@@ -27,13 +22,13 @@ static json_t *rights_json(const struct token *token)
     return rights;
 }
 
-static json_t *token_json(const struct token *token)
+json_t *token_json(const struct token *token)
 {
     json_t *tenants = json_array();
 
     for (uint32_t i = 0; i < token->tenant_count; i++)
         json_array_append_new(tenants, json_string(token->tenants[i]));
-    return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I}", "id", token->id, "name", token->name, "rights", rights_json(token),
+    return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I}", "id", token->id, "name", token->name, "rights", token_rights_json(token),
                      "tenants", tenants, "created_ms", (json_int_t)token->created_ms, "expires_ms", (json_int_t)token->expires_ms,
                      "used_ms", (json_int_t)token->used_ms);
 }
@@ -126,7 +121,7 @@ err admin_tokens_read(struct admin_context *context)
 
     if (context->control == NULL)
         return ERR_OK;
-    result = context->control->state_read(context->control_arg, FILE_NAME, &text, &len);
+    result = context->control->state_read(context->control_arg, TOKENS_FILE, &text, &len);
     if (result.code == ERR_NOT_FOUND)
         return ERR_OK;
     if (err_is_ok(result)) {
@@ -137,7 +132,7 @@ err admin_tokens_read(struct admin_context *context)
     }
     if (err_is_ok(result))
         return ERR_OK;
-    log_error("%s in the state directory: %s: there are no tokens but the admin's until it is repaired or removed", FILE_NAME,
+    log_error("%s in the state directory: %s: there are no tokens but the admin's until it is repaired or removed", TOKENS_FILE,
               err_text(result));
     context->tokens_are_damaged = true;
     tokens_free(context->tokens);
@@ -145,29 +140,33 @@ err admin_tokens_read(struct admin_context *context)
     return tokens_new(&context->tokens);
 }
 
-MUST_USE static err file_write(struct admin_context *context)
+static void entry_add(json_t *list, const struct token *token)
+{
+    json_t *object = token_json(token);
+    char hex[2 * TOKEN_HASH_BYTES + 1];
+
+    for (unsigned i = 0; i < TOKEN_HASH_BYTES; i++)
+        snprintf(hex + 2 * i, 3, "%02x", token->hash[i]);
+    json_object_set_new(object, "sha256", json_string(hex));
+    json_array_append_new(list, object);
+}
+
+err tokens_file_text(struct tokens *tokens, const struct token *added, const char *without, char **ret_text, size_t *ret_len)
 {
     json_t *list = json_array(), *object;
     struct token token = {0};
-    char *text, hex[2 * TOKEN_HASH_BYTES + 1];
-    err result;
 
-    while (tokens_next(context->tokens, slice_str(token.id), &token)) {
-        for (unsigned i = 0; i < TOKEN_HASH_BYTES; i++)
-            snprintf(hex + 2 * i, 3, "%02x", token.hash[i]);
-        object = token_json(&token);
-        json_object_set_new(object, "sha256", json_string(hex));
-        json_array_append_new(list, object);
-    }
+    while (tokens_next(tokens, slice_str(token.id), &token))
+        if (strcmp(token.id, without) != 0)
+            entry_add(list, &token);
+    if (added != NULL)
+        entry_add(list, added);
     object = json_pack("{s:i, s:o}", "format", FILE_FORMAT, "tokens", list);
-    text = json_dumps(object, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+    *ret_text = json_dumps(object, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     json_decref(object);
-    ENSURE(text != NULL, MEMORY);
-    result = context->control->state_write(context->control_arg, FILE_NAME, slice_str(text));
-    free(text);
-    if (err_is_ok(result))
-        context->tokens_written_ms = loop_wall_ms(context->loop);
-    return result;
+    ENSURE(*ret_text != NULL, MEMORY);
+    *ret_len = strlen(*ret_text);
+    return ERR_OK;
 }
 
 void admin_tokens_turn(struct admin_context *context)
@@ -179,8 +178,7 @@ void admin_tokens_turn(struct admin_context *context)
     if (context->control == NULL || context->tokens_are_damaged || now_ms - context->tokens_written_ms < WRITE_MS)
         return;
     context->tokens_written_ms = now_ms; /* also when it fails: not again at once */
-    if (!err_is_ok(file_write(context)))
-        log_warn("%s could not be written: when tokens were last used may be lost", FILE_NAME);
+    token_change_note(context);
 }
 
 /* False: answered already. */
@@ -243,64 +241,6 @@ static const char *wish_read(const json_t *body, int64_t now_ms, struct token *t
     return NULL;
 }
 
-static void hex_random(char *text, unsigned bytes)
-{
-    uint8_t random[SECRET_BYTES];
-
-    INVARIANT(bytes <= sizeof(random));
-    os_entropy(random, bytes);
-    for (unsigned i = 0; i < bytes; i++)
-        snprintf(text + 2 * i, 3, "%02x", random[i]);
-}
-
-/* Made, and written down before anybody has its text. */
-MUST_USE static err token_make(struct admin_context *context, struct token *token, char text[TEXT_BYTES])
-{
-    struct token removed;
-    err written;
-
-    memcpy(text, PREFIX, sizeof(PREFIX));
-    hex_random(text + sizeof(PREFIX) - 1, SECRET_BYTES);
-    hex_random(token->id, (TOKEN_ID_BYTES - 1) / 2);
-    ENSURE(digest_sha256(slice_str(text), token->hash), MEMORY);
-    TRY(tokens_add(context->tokens, token));
-    written = file_write(context);
-    if (!err_is_ok(written))
-        tokens_remove(context->tokens, slice_str(token->id), &removed);
-    return written;
-}
-
-static void token_audit(struct admin_request *request, const char *what, const struct token *token)
-{
-    json_t *details = json_pack("{s:s, s:s, s:o, s:I, s:I}", "token", token->id, "name", token->name, "rights", rights_json(token),
-                                "tenants", (json_int_t)token->tenant_count, "expires_ms", (json_int_t)token->expires_ms);
-
-    if (token->tenant_count > 0)
-        json_object_set_new(details, "first_tenant", json_string(token->tenants[0]));
-    admin_audit(request, what, details);
-}
-
-static void token_answer(struct admin_request *request, struct token *token)
-{
-    char text[TEXT_BYTES];
-    json_t *answer;
-    err made = token_make(request->context, token, text);
-
-    if (made.code == ERR_EXISTS) {
-        admin_problemf(request, 409, "there is a token with the name \"%s\"", token->name);
-    } else if (made.code == ERR_LIMIT) {
-        admin_problemf(request, 409, "there are %u tokens: more are not kept", TOKENS_MAX);
-    } else if (!err_is_ok(made)) {
-        admin_problemf(request, 503, "the token could not be written down: %s", err_text(made));
-    } else {
-        token_audit(request, "token made", token);
-        snprintf(request->location, sizeof(request->location), "/api/v1/tokens/%s", token->id);
-        answer = token_json(token);
-        json_object_set_new(answer, "token", json_string(text));
-        admin_answer_json(request, 201, answer);
-    }
-}
-
 void admin_token_create(struct admin_request *request)
 {
     static const char *const known[] = {"name", "rights", "tenants", "expires", NULL};
@@ -315,29 +255,11 @@ void admin_token_create(struct admin_request *request)
     if (objection != NULL)
         admin_problem(request, 400, objection);
     else
-        token_answer(request, &token);
+        token_change_make(request, &token);
 }
 
 void admin_token_revoke(struct admin_request *request)
 {
-    struct admin_context *context = request->context;
-    struct token token;
-    err written;
-
-    if (!tokens_can_change(request))
-        return;
-    if (!tokens_remove(context->tokens, request->captures[0], &token)) {
-        admin_problem(request, 404, "there is no such token");
-        return;
-    }
-    written = file_write(context);
-    if (!err_is_ok(written)) /* it must not come back with a restart unseen */
-        log_error("%s could not be written: %s: the token %s is revoked until the next start alone", FILE_NAME, err_text(written),
-                  token.name);
-    token_audit(request, "token revoked", &token);
-    if (err_is_ok(written))
-        admin_answer_json(request, 200, token_json(&token));
-    else
-        admin_problemf(request, 503, "revoked, but that could not be written down: after a restart the token is good again (%s)",
-                       err_text(written));
+    if (tokens_can_change(request))
+        token_change_revoke(request, request->captures[0]);
 }

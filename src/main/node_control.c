@@ -5,6 +5,7 @@
 #include "conf/config_internal.h"
 #include "main/node_owner.h"
 #include "main/node_tenants.h"
+#include "main/state_writes.h"
 #include "os/process.h"
 
 #include <pthread.h>
@@ -43,6 +44,7 @@ struct job {
 struct node_control {
     struct node_control_config config;
     struct state state;
+    struct state_writes writes;
     struct os_event *event;
     struct os_thread *thread;
     _Atomic bool is_over;
@@ -891,7 +893,10 @@ static void control_thread(void *arg)
     struct node_control *control = arg;
 
     while (!atomic_load(&control->is_over)) {
-        struct job *job = job_next(control);
+        struct job *job;
+        if (state_writes_run(&control->writes))
+            continue;
+        job = job_next(control);
         if (job != NULL)
             job_run(control, job);
         else
@@ -1021,11 +1026,12 @@ static err ops_state_read(void *arg, const char *name, char **ret_text, size_t *
     return state_read(&control->state, name, ret_text, ret_len);
 }
 
-static err ops_state_write(void *arg, const char *name, slice text)
+static void ops_state_write(void *arg, struct control_write *write)
 {
     struct node_control *control = arg;
 
-    return state_write(&control->state, name, text);
+    state_writes_add(&control->writes, write);
+    os_event_set(control->event);
 }
 
 /* ---- the audit log -------------------------------------------------------------------------------------------------- */
@@ -1199,6 +1205,7 @@ err node_control_new(const struct node_control_config *config, struct node_contr
     control->audit_fd = -1;
     list_init(&control->jobs);
     pthread_mutex_init(&control->lock, NULL);
+    state_writes_init(&control->writes, &control->state, config->loop);
     made = control_init(control);
     if (!err_is_ok(made)) {
         node_control_free(control);
@@ -1235,6 +1242,7 @@ struct node_control *node_control_free(struct node_control *control)
     os_append_close(control->audit_fd);
     os_event_free(control->event);
     pthread_mutex_destroy(&control->lock);
+    state_writes_done(&control->writes);
     free(control);
     return NULL;
 }

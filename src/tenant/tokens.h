@@ -54,9 +54,12 @@ struct tokens *tokens_free(struct tokens *tokens);
 /* Compares with every token, in a time that says nothing of how much was right. False: unknown, or expired. The token is
  * then used: used_ms is kept to the minute. */
 MUST_USE bool tokens_find(struct tokens *tokens, const uint8_t hash[TOKEN_HASH_BYTES], int64_t now_ms, struct token *ret_token);
+/* Would tokens_add take it? The same errors, but for memory. */
+MUST_USE err tokens_check(struct tokens *tokens, const struct token *token);
 /* ERR_EXISTS: the name, or the id; ERR_LIMIT: TOKENS_MAX. */
 MUST_USE err tokens_add(struct tokens *tokens, const struct token *token);
 /* By id or name. False: there is none. */
+bool tokens_look(struct tokens *tokens, slice which, struct token *ret_token);
 bool tokens_remove(struct tokens *tokens, slice which, struct token *ret_removed);
 /* The next token behind id (empty: the first), in the order of ids. False: no more. */
 bool tokens_next(struct tokens *tokens, slice id, struct token *ret_token);

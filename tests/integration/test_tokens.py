@@ -1,11 +1,18 @@
 """Tokens for some tenants alone: what their owners may change, and that they learn nothing of others."""
 import json
 import os
+import pathlib
+import re
+import signal
+import subprocess
+import threading
 
 import pytest
 
+from client import Client
 from pki import Authority
 from test_api import put_object, start_api  # noqa: F401: a fixture
+from wait import until
 
 # All names of the other tenant that could show anywhere. Each is its own.
 RIVAL = {"name": "zebra", "host": "zebra-host.test", "origin": "127.0.0.77:9", "rule": "zebra-rule"}
@@ -256,3 +263,112 @@ def test_pages_of_origins(start_api):
     assert len(api.get("origins?tenant=t2&limit=1")["origins"]) == 1
     for bad in ("x", "1", "-", "1-", "-1", "99999-0", "1-4294967296", "1-x"):
         assert api.ask("GET", f"origins?cursor={bad}").status == 400, bad
+
+
+# ---- the file of tokens -------------------------------------------------------------------------------------------------
+
+
+class Fsyncs:
+    """strace on the worker process: who flushes what, until stop(); inject: what becomes of it."""
+
+    def __init__(self, warp, path, inject=None):
+        self.path, self.pid = path, warp.worker_pid()
+        more = ["-e", f"inject=fsync:{inject}"] if inject else []
+        self.process = subprocess.Popen(["strace", "-f", "-y", "-e", "trace=fsync", *more, "-o", str(path), "-p", str(self.pid)],
+                                        stderr=subprocess.PIPE)
+        line = self.process.stderr.readline()
+        assert b"attached" in line, line
+
+    def stop(self):
+        """(name of the thread, file) of each."""
+        names = {int(task.name): (task / "comm").read_text().strip() for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir()}
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(20)
+        self.process.stderr.close()
+        return [(names[int(pid)], name) for pid, name in re.findall(r"^(\d+) +fsync\(\d+<([^>]*)>", self.path.read_text(), re.MULTILINE)]
+
+
+def test_tokens_are_written_off_the_loop(start_api, tmp_path):
+    api = start_api()
+    fsyncs = Fsyncs(api.warp, tmp_path / "strace")
+    made = api.change("POST", "tokens", {"name": "ci", "rights": ["read"]}, 201)
+    api.change("DELETE", "tokens/ci")
+    seen = fsyncs.stop()
+    assert {thread for thread, _ in seen} == {"warp-config"}
+    assert len([name for _, name in seen if "/tokens.json" in name]) == 2, seen
+    assert (start_api.state / "tokens.json").stat().st_mode & 0o777 == 0o600
+    assert made["token"] not in (start_api.state / "tokens.json").read_text()
+
+
+def test_a_token_that_cannot_be_written_is_not_made(start_api, tmp_path):
+    api = start_api(workers=2)
+    kept = api.make_token("kept", "read")
+    file = (start_api.state / "tokens.json").read_text()
+    fsyncs = Fsyncs(api.warp, tmp_path / "strace", "error=EIO")
+    for method, path, body in (("POST", "tokens", {"name": "ci", "rights": ["read"]}), ("DELETE", "tokens/kept", None)):
+        response = api.ask(method, path, body)
+        assert response.status == 503 and b"could not be written down" in response.body, response
+    assert [t["name"] for t in api.get("tokens")["tokens"]] == ["kept"]
+    assert [e["what"] for e in api.get("audit")["entries"]] == ["token made"]
+    fsyncs.stop()
+    assert (start_api.state / "tokens.json").read_text() == file
+    assert len(list(start_api.state.glob("tokens.json*"))) == 1
+    assert len(api.as_(kept).get("tenants")["tenants"]) == 1
+    api.make_token("ci", "read")
+    api.change("DELETE", "tokens/kept")
+    api.as_(kept).get("tenants", 401)
+    assert [t["name"] for t in api.get("tokens")["tokens"]] == ["ci"]
+
+
+def test_many_changes_of_tokens_at_once(start_api):
+    """None is lost, and of those with one name there is one."""
+    api, statuses = start_api(), []
+
+    def change(n):
+        statuses.append(api.ask("POST", "tokens", {"name": "same", "rights": ["read"]}).status)
+        api.make_token(f"own{n}", "read")
+        if n % 2:
+            api.change("DELETE", f"tokens/own{n}")
+
+    threads = [threading.Thread(target=change, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [201] + [409] * 11
+    names = {"same"} | {f"own{n}" for n in range(0, 12, 2)}
+    assert {t["name"] for t in api.get("tokens")["tokens"]} == names
+    assert {t["name"] for t in json.loads((start_api.state / "tokens.json").read_text())["tokens"]} == names
+    api.warp.stop()
+    assert {t["name"] for t in start_api().get("tokens")["tokens"]} == names
+
+
+def test_a_client_that_leaves_while_its_token_is_made(start_api):
+    """It is made or not, and nothing else comes of it."""
+    api = start_api()
+    for n in range(20):
+        with Client(api.warp.admin_port) as client:
+            body = json.dumps({"name": f"t{n}", "rights": ["read"]}).encode()
+            client.request("/api/v1/tokens", "POST", {"Authorization": f"Bearer {api.token}"}, body, host="127.0.0.1")
+    api.make_token("last", "read")
+    listed = {t["name"] for t in api.get("tokens")["tokens"]}
+    assert "last" in listed
+    made = [e["name"] for e in api.get("audit")["entries"]]
+    assert set(made) == listed and len(made) == len(listed)
+
+
+def test_the_text_of_a_token_is_nowhere(start_api, origin):
+    api = start_api("tenants: {shop: {hosts: shop.test}}\nlog-level: debug\n", args=["--access-log", "access.log"])
+    token = api.make_token("ci", "purge", "read")
+    assert purge(api, token).status == 200
+    api.as_(token).get("tenants")
+    wrong = "warp_" + "0123456789abcdef" * 3
+    assert purge(api, wrong).status == 403
+    api.as_(wrong).get("tenants", 401)
+    api.change("DELETE", "tokens/ci")
+    until(lambda: len((api.warp.directory / "access.log").read_text().splitlines()) == 2, "two records")
+    files = [path for path in [*start_api.state.rglob("*"), *api.warp.directory.rglob("*")] if path.is_file()]
+    assert {"tokens.json", "audit.log", "access.log"} <= {path.name for path in files}
+    for path in files:
+        for secret in (token, token[5:], wrong, wrong[5:]):
+            assert secret not in path.read_text("utf-8", "replace"), path
