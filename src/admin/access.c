@@ -1,15 +1,20 @@
 /* Who asks, and what they may. */
 #include "admin/admin_internal.h"
 
+#include "base/hash.h"
 #include "http/bearer.h"
 #include "net/digest.h"
 #include "tenant/limits.h"
 
 #define FAILURES_PER_MINUTE 10u
 #define NS_PER_S            UINT64_C(1000000000)
+#define CHANGES_PER_MINUTE  10u
+#define CHANGES_AT_ONCE     60u
 #define WHOSE_FAILURES      UINT64_C(0x61646d696e) /* of no tenant's limits */
+#define WHOSE_CHANGES       UINT64_C(0x6368616e67)
 
-static const struct conf_rate failure_rate = {.requests = FAILURES_PER_MINUTE, .per_s = 60};
+static const struct conf_rate failure_rate = {.requests = FAILURES_PER_MINUTE, .per_s = 60},
+                              change_rate = {.requests = CHANGES_PER_MINUTE, .per_s = 60};
 
 static void refusal_count(struct admin_context *context, enum admin_refusal refusal)
 {
@@ -20,6 +25,11 @@ static void refuse(struct admin_request *request, enum admin_refusal refusal, ui
 {
     refusal_count(request->context, refusal);
     admin_problem(request, status, detail);
+}
+
+static uint32_t seconds_of(uint64_t wait_ns)
+{
+    return (uint32_t)((wait_ns + NS_PER_S - 1) / NS_PER_S);
 }
 
 /* ---- wrong tokens, by address: of all listeners together. Any thread -------------------------------------------------- */
@@ -33,7 +43,7 @@ static bool is_throttled(struct admin_context *context, const uint8_t address[16
     if (client_buckets_look(context->failures, WHOSE_FAILURES, address, &limit, now_ns, &wait_ns))
         return false;
     refusal_count(context, ADMIN_REFUSED_THROTTLED);
-    *ret_retry_after_s = (uint32_t)((wait_ns + NS_PER_S - 1) / NS_PER_S);
+    *ret_retry_after_s = seconds_of(wait_ns);
     return true;
 }
 
@@ -218,6 +228,22 @@ bool admin_allows(struct admin_request *request, enum token_right right, const s
 bool admin_is_owner(const struct admin_request *request)
 {
     return request->identity == ADMIN_BEARER && request->token->tenant_count > 0;
+}
+
+bool admin_owner_may_change_now(struct admin_request *request, slice tenant)
+{
+    const struct limit limit = limit_of(&change_rate, CHANGES_AT_ONCE);
+    uint64_t name = hash64(tenant, 0), wait_ns = 0;
+    uint8_t whom[16] = {0}; /* in the table of addresses, a /64 of a limit of its own */
+
+    if (!admin_is_owner(request))
+        return true;
+    memcpy(whom, &name, sizeof(name));
+    if (client_buckets_take(request->context->failures, WHOSE_CHANGES, whom, &limit, loop_now_ns(request->context->loop), &wait_ns))
+        return true;
+    request->retry_after_s = seconds_of(wait_ns);
+    refuse(request, ADMIN_REFUSED_CHANGES, 429, "too many changes of this tenant: wait as long as Retry-After says");
+    return false;
 }
 
 const struct tenant *admin_tenant(struct admin_request *request, enum token_right right, slice name)

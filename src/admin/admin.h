@@ -20,7 +20,8 @@
     X(NO_TOKEN, "no-token")                                                                                            \
     X(WRONG_TOKEN, "wrong-token") /* or one that has expired */                                                        \
     X(THROTTLED, "throttled")     /* too many wrong ones from that address */                                          \
-    X(FORBIDDEN, "forbidden")     /* without that right, or not for that tenant */
+    X(FORBIDDEN, "forbidden")     /* without that right, or not for that tenant */                                     \
+    X(CHANGES, "too-many-changes") /* of a tenant, by its owners */
 
 enum admin_refusal {
 #define X(name, word) ADMIN_REFUSED_##name,
@@ -56,7 +57,7 @@ struct admin_context {
     bool is_loopback, is_unix; /* where it listens */
     _Atomic int readiness; /* enum admin_readiness */
     /* admin_open's */
-    struct client_buckets *failures; /* wrong tokens by address */
+    struct client_buckets *failures; /* wrong tokens by address, and changes of owners by tenant */
     _Atomic uint64_t refused[ADMIN_REFUSAL_COUNT];
     int64_t tokens_written_ms;
     struct list token_changes; /* the first is under way; see admin_open */

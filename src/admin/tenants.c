@@ -352,6 +352,8 @@ void admin_tenant_put(struct admin_request *request)
 
     if (!may_change(request, request->captures[0]) || !admin_has_control(request))
         return;
+    if (!admin_owner_may_change_now(request, request->captures[0]))
+        return;
     if (dry_run.data != NULL && !slice_eq(dry_run, SLICE("true")) && !slice_eq(dry_run, SLICE("false")))
         admin_problem(request, 400, "dry_run is true or false");
     else if (!admin_is_name(request->captures[0]))
@@ -364,7 +366,8 @@ void admin_tenant_put(struct admin_request *request)
 
 void admin_tenant_delete(struct admin_request *request)
 {
-    if (!may_change(request, request->captures[0]) || !admin_has_control(request))
+    if (!may_change(request, request->captures[0]) || !admin_has_control(request) ||
+        !admin_owner_may_change_now(request, request->captures[0]))
         return;
     if (tenants_named(request->context->tenants, request->captures[0]) == NULL)
         admin_problem(request, 404, "there is no such tenant");

@@ -122,6 +122,72 @@ MUST_USE static err hosts_check(const struct settings *settings, uint32_t own, c
     return made;
 }
 
+/* ---- rules ------------------------------------------------------------------------------------------------------------- */
+
+struct cost {
+    uint64_t searches, edits, entries;
+};
+
+static unsigned stars(slice pattern)
+{
+    unsigned runs = 0;
+
+    for (size_t i = 0; i < pattern.len; i++)
+        runs += pattern.data[i] == '*' && (i == 0 || pattern.data[i - 1] != '*');
+    return runs;
+}
+
+static uint64_t pairs_cost(const struct conf_pair *pairs, uint32_t count)
+{
+    uint64_t searches = count;
+
+    for (uint32_t i = 0; i < count; i++)
+        searches += stars(pairs[i].value);
+    return searches;
+}
+
+static uint64_t edit_cost(const struct conf_edit *edit)
+{
+    return (uint64_t)edit->remove.count + edit->set.count + edit->add.count;
+}
+
+static struct cost rules_cost(const struct conf_tenant *tenant)
+{
+    struct cost cost = {0};
+
+    for (uint32_t r = 0; r < tenant->rules.count; r++) {
+        const struct conf_rule *rule = &tenant->rules.items[r];
+        const struct conf_match *match = &rule->match;
+
+        for (uint32_t i = 0; i < match->paths.count; i++)
+            cost.searches += stars(match->paths.items[i]);
+        cost.searches += pairs_cost(match->query.items, match->query.count) + pairs_cost(match->fields.items, match->fields.count) +
+                         pairs_cost(match->cookies.items, match->cookies.count);
+        cost.edits += edit_cost(&rule->request_edit) + edit_cost(&rule->response_edit);
+        cost.entries += (uint64_t)match->paths.count + match->methods.count + match->clients.count + rule->allow.count + rule->deny.count;
+    }
+    return cost;
+}
+
+static void cost_check(struct lines *lines, const char *of_what, uint64_t before, uint64_t after, unsigned max)
+{
+    char what[160];
+
+    if (after <= max || after <= before)
+        return;
+    snprintf(what, sizeof(what), "there are %llu %s; an owner writes at most %u", (unsigned long long)after, of_what, max);
+    line_add(lines, ".rules", what);
+}
+
+static void rules_check(const struct conf_tenant *before, const struct conf_tenant *after, struct lines *lines)
+{
+    struct cost was = rules_cost(before), is = rules_cost(after);
+
+    cost_check(lines, "patterns that search", was.searches, is.searches, OWNER_SEARCHES_MAX);
+    cost_check(lines, "edits of fields", was.edits, is.edits, OWNER_EDITS_MAX);
+    cost_check(lines, "paths, methods and ranges of addresses", was.entries, is.entries, OWNER_ENTRIES_MAX);
+}
+
 /* ---- all of it ---------------------------------------------------------------------------------------------------------- */
 
 MUST_USE static err lines_write(const struct settings *in_force, const struct conf_tenant *after, struct lines *lines)
@@ -133,6 +199,7 @@ MUST_USE static err lines_write(const struct settings *in_force, const struct co
         return ERR_OK;
     }
     TRY(hosts_check(in_force, own, after, lines));
+    rules_check(&in_force->tenants.items[own], after, lines);
     conf_operators_compare(&in_force->tenants.items[own], after, operators_found, lines);
     if (lines->count > OWNER_LINES_MAX)
         fprintf(lines->out, "and %u more\n", lines->count - OWNER_LINES_MAX);

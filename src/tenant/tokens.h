@@ -20,7 +20,7 @@
 #define TOKEN_RIGHTS(X)                                                                                                \
     X(READ, "read", "see what is stored, numbers, logs, and why an answer was what it was")                            \
     X(PURGE, "purge", "purge and invalidate")                                                                          \
-    X(CONFIGURE, "configure", "change tenants, their rules and limits; reload and roll back")                          \
+    X(CONFIGURE, "configure", "change tenants: for some alone, their rules; for all, everything of them, reload and roll back") \
     X(ADMIN, "admin", "all of it, and tokens")
 
 enum token_right {

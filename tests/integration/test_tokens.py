@@ -139,6 +139,20 @@ def test_the_default_tenants_names_are_not_its_owners(sites, origin):
     assert owner.put("fall", {"hosts": ["fall.test", "new.test"]}, 403)["errors"][0].startswith("tenants.fall.hosts[1]: ")
 
 
+def test_an_owner_changes_only_so_often(sites):
+    """Each change is the work of the whole configuration; one that is refused, or only tried, too."""
+    api = sites()
+    wishes = [("PUT", "tenants/shop", {"hosts": "new.test"}), ("PUT", "tenants/shop?dry_run=true", api.shop), ("PUT", "tenants/shop", b"x")] * 20
+    assert {api.owner.ask(*wish).status for wish in wishes} == {403, 200, 422}
+    late = api.owner.ask("PUT", "tenants/shop", api.shop)
+    assert late.status == 429 and 1 <= int(late.headers["Retry-After"]) <= 6
+    assert api.owner.ask("DELETE", "tenants/shop").status == 429
+    assert api.warp.metric("warp_admin_refusals_total", reason="too-many-changes") == 2
+    assert api.owner.ask("PUT", "tenants/later", {"hosts": "new.test"}).status == 403  # another tenant's count
+    api.put("shop", api.shop)  # the operator knows no such limit
+    assert api.owner.ask("GET", "tenants").status == 200
+
+
 # ---- what an owner is told --------------------------------------------------------------------------------------------
 
 

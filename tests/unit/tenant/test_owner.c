@@ -193,6 +193,63 @@ static void test_rules_are_the_owners(void **state)
     passes("rival", "{hosts: rival.test, rules: [{max-object-size: 100g}]}"); /* no limit was given */
 }
 
+/* A rule so often, and what is refused of it, or "". */
+static void many(const char *rule, unsigned count, const char *begin)
+{
+    const char *head = RULES(""); /* ends in "]}" */
+    size_t len = strlen(head) - 2, room = len + count * (strlen(rule) + 2) + 3;
+    char *text = malloc(room), *lines;
+
+    memcpy(text, head, len);
+    for (unsigned i = 0; i < count; i++)
+        len += (size_t)snprintf(text + len, room - len, "%s%s", i > 0 ? ", " : "", rule);
+    snprintf(text + len, room - len, "]}");
+    lines = refused("shop", text);
+    if (begin[0] == '\0' ? lines[0] != '\0' : strncmp(lines, begin, strlen(begin)) != 0)
+        fail_msg("%u times %s: %s", count, rule, lines);
+    free(lines);
+    free(text);
+}
+
+static void test_what_requests_are_held_against(void **state)
+{
+    (void)state;
+    many("{match: {path: /**/a*b/**}, ttl: 1s}", 85, "");
+    many("{match: {path: /**/a*b/**}, ttl: 1s}", 86, "tenants.shop.rules: there are 258 patterns that search; an owner writes at most 256\n");
+    many("{match: {query: {a: 'x*'}, cookie: {b: c}, field: {d: '*'}}, ttl: 1s}", 51, "");
+    many("{match: {query: {a: 'x*'}, cookie: {b: c}, field: {d: '*'}}, ttl: 1s}", 52, "tenants.shop.rules: there are 260 patterns");
+    many("{request-fields: {remove: X-A, set: {X-B: c}}, response-fields: {add: {X-C: d}}}", 85, "");
+    many("{request-fields: {remove: X-A, set: {X-B: c}}, response-fields: {add: {X-C: d}}}", 86, "tenants.shop.rules: there are 258 edits");
+    many("{match: {path: [/a, /b], method: [GET], client: 10.0.0.0/8}, deny: 10.1.0.0/16, allow: 10.0.0.0/8}", 682, "");
+    many("{match: {path: [/a, /b], method: [GET], client: 10.0.0.0/8}, deny: 10.1.0.0/16, allow: 10.0.0.0/8}", 683,
+         "tenants.shop.rules: there are 4098 paths, methods");
+    many("{ttl: 1s}", 1000, "");
+}
+
+/* The operator gave it more: it stays, and may become less. */
+static void test_more_than_an_owner_writes(void **state)
+{
+    char text[16384] = "origin: http://127.0.0.1:1\ntenants: {a: {hosts: a.test, rules: [";
+    size_t len = strlen(text);
+    (void)state;
+
+    for (unsigned i = 0; i < 300; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s{match: {path: /%u*}, ttl: 1s}", i > 0 ? ", " : "", i);
+    snprintf(text + len, sizeof(text) - len, "]}}\n");
+    settings_free(settings);
+    settings = read_settings(text);
+    for (unsigned more = 0; more <= 2; more++) {
+        len = (size_t)snprintf(text, sizeof(text), "{hosts: a.test, rules: [{ttl: 5s}");
+        for (unsigned i = 0; i < 299 + more; i++)
+            len += (size_t)snprintf(text + len, sizeof(text) - len, ", {match: {path: /%u*}, ttl: 1s}", i);
+        snprintf(text + len, sizeof(text) - len, "]}");
+        if (more < 2)
+            passes("a", text);
+        else
+            fails("a", text, "tenants.a.rules: there are 301 patterns");
+    }
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -214,6 +271,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wildcards_over_each_other, begin, end),
         cmocka_unit_test_setup_teardown(test_what_is_the_operators, begin, end),
         cmocka_unit_test_setup_teardown(test_rules_are_the_owners, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_requests_are_held_against, begin, end),
+        cmocka_unit_test_setup_teardown(test_more_than_an_owner_writes, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
