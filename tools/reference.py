@@ -96,7 +96,8 @@ def api():
             needs = "nothing"
         else:
             needs = "any token" if who == "ANY" else f"`{right.lower()}`" + (" for all tenants" if scope == "ALL" else "") + (
-                "; on loopback nothing while no tenant is configured by name" if who == "LOCAL" else "")
+                "; on loopback nothing while no tenant is configured by name" if who == "LOCAL" else
+                "; nothing without `--metrics-auth`" if who == "NUMBERS" else "")
         query = " ".join(f"`{name}`" for name in params.split(",") if name)
         rows.append([f"`{method} {path}`", needs, query, body, answer, text])
     params = [[f"`{name}`", text] for name, _, text in table("admin/routes.h", "ADMIN_PARAMS")]

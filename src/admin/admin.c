@@ -28,8 +28,6 @@ void admin_readyz(struct admin_request *request)
         json_array_append_new(notes, json_string(disk_note(request->context->disk, i)));
     if (request->context->tokens_are_damaged)
         json_array_append_new(notes, json_string("tokens.json in the state directory is damaged: there are no tokens but the admin's"));
-    if (request->context->tokens_problem[0] != '\0')
-        json_array_append_new(notes, admin_text(slice_str(request->context->tokens_problem)));
     for (unsigned i = 0; request->context->control != NULL; i++) {
         const char *reason = request->context->control->reason(request->context->control_arg, i);
         if (reason == NULL)
@@ -64,10 +62,10 @@ void admin_metrics(struct admin_request *request)
 
 err admin_open(struct admin_context *context)
 {
+    list_init(&context->token_changes);
     TRY(client_buckets_new(&context->failures));
     TRY(tokens_new(&context->tokens));
     admin_purge_open(context);
-    admin_tokens_open(context);
     return ERR_OK;
 }
 
@@ -124,8 +122,8 @@ static bool admin_route(struct admin_request *request)
     request->allow[0] = '\0';
     if (!admin_identify(request))
         return false;
-    if (request->route->access == ADMIN_OPEN || request->route->access == ADMIN_ANY)
-        return true;
+    if (request->identity == ADMIN_NOBODY || request->route->access == ADMIN_ANY)
+        return true; /* who needs no token, or any */
     return request->route->scope == ADMIN_FOR_SOME ? admin_has_right(request, request->route->right)
                                                    : admin_allows(request, request->route->right, NULL);
 }
@@ -244,6 +242,7 @@ static void admin_ended(void *user, enum stream_end end)
     (void)end;
     admin_purge_abandon(request);
     admin_change_abandon(request);
+    admin_tokens_abandon(request);
     free(request->body);
     free(request->answer);
     arena_done(&request->arena);

@@ -20,7 +20,8 @@
     X(NO_TOKEN, "no-token")                                                                                            \
     X(WRONG_TOKEN, "wrong-token") /* or one that has expired */                                                        \
     X(THROTTLED, "throttled")     /* too many wrong ones from that address */                                          \
-    X(FORBIDDEN, "forbidden")     /* without that right, or not for that tenant */
+    X(FORBIDDEN, "forbidden")     /* without that right, or not for that tenant */                                     \
+    X(CHANGES, "too-many-changes") /* of a tenant, by its owners */
 
 enum admin_refusal {
 #define X(name, word) ADMIN_REFUSED_##name,
@@ -56,13 +57,13 @@ struct admin_context {
     bool is_loopback, is_unix; /* where it listens */
     _Atomic int readiness; /* enum admin_readiness */
     /* admin_open's */
-    struct client_buckets *failures; /* wrong tokens by address */
-    uint64_t refused[ADMIN_REFUSAL_COUNT];
+    struct client_buckets *failures; /* wrong tokens by address, and changes of owners by tenant */
+    _Atomic uint64_t refused[ADMIN_REFUSAL_COUNT];
     int64_t tokens_written_ms;
+    struct list token_changes; /* the first is under way; see admin_open */
+    bool tokens_are_written;   /* now: by the control's thread */
     unsigned changes_under_way; /* whose clients wait */
     bool tokens_are_damaged; /* their file says nothing that can be understood: it is left alone */
-    char tokens_problem[CONTROL_PROBLEM_BYTES]; /* a token was revoked and the file does not say so: why; tried again. "": none */
-    struct timer tokens_timer;
 };
 
 /* Before the first request, and behind the last one. */
@@ -70,8 +71,10 @@ MUST_USE err admin_open(struct admin_context *context);
 /* When the control is there: reads the tokens. */
 MUST_USE err admin_start(struct admin_context *context);
 void admin_close(struct admin_context *context);
-/* May whoever has that token (data NULL: none) do that for the tenant? Any thread. */
-MUST_USE bool admin_bearer_may(const struct admin_context *context, slice bearer, enum token_right right, const struct tenant *tenant);
+/* PURGE on a data listener: may that client, with that token (data NULL: none), for the tenant? 0: yes; else 403 or 429, with the
+ * seconds to wait. Wrong tokens count together with those of the admin listener. Any thread. */
+MUST_USE uint16_t admin_purge_refused(struct admin_context *context, slice bearer, const struct tenant_client *client,
+                                      const struct tenant *tenant, uint32_t *ret_retry_after_s);
 
 extern const struct server_events admin_events;
 /* Collector for what the store, the origins and the process know. arg: struct admin_context. */

@@ -36,6 +36,7 @@ struct admin_request {
     struct source_memory source;
     struct purge_run *purge; /* under way */
     struct admin_change *change; /* under way */
+    struct token_change *token_change; /* the same */
     /* of a change of a tenant */
     uint64_t expected_version;
     unsigned tries;
@@ -57,6 +58,10 @@ MUST_USE bool admin_has_right(struct admin_request *request, enum token_right ri
 MUST_USE bool admin_allows(struct admin_request *request, enum token_right right, const struct tenant *tenant);
 /* Is that name any business of who asks? What somebody may not see is not there for them. */
 MUST_USE bool admin_sees(const struct admin_request *request, slice tenant);
+/* Has who asks a token for some tenants alone? */
+MUST_USE bool admin_is_owner(const struct admin_request *request);
+/* Owners change a tenant so often alone: each change is the work of the whole configuration. False: answered already, 429. */
+MUST_USE bool admin_owner_may_change_now(struct admin_request *request, slice tenant);
 /* The tenant of that name, if who asks may do that for it; NULL: answered already, 404 or 403. */
 const struct tenant *admin_tenant(struct admin_request *request, enum token_right right, slice name);
 
@@ -111,20 +116,15 @@ void admin_change_abandon(struct admin_request *request);
 void admin_changed(struct admin_request *request, const struct control_change *change, uint16_t status);
 /* False: answered already, 503. */
 MUST_USE bool admin_has_control(struct admin_request *request);
-/* Where there is a control. what: one word or a few; details: the members of a JSON object, taken over. On an error there is no
- * line, and message says why. */
-MUST_USE err admin_audit(struct admin_request *request, const char *what, json_t *details, char *message, size_t size);
-/* Of what has happened whatever becomes of the line. */
-void admin_audit_later(struct admin_request *request, const char *what, json_t *details);
 
 /* ---- others ------------------------------------------------------------------------------------------------------- */
 
 json_t *admin_openapi_json(const char *version);
 MUST_USE err admin_tokens_read(struct admin_context *context);
-void admin_tokens_open(struct admin_context *context);
-void admin_tokens_close(struct admin_context *context);
 /* Notes of use are written now and then. */
 void admin_tokens_turn(struct admin_context *context);
+void admin_tokens_abandon(struct admin_request *request); /* its client has gone */
+void admin_tokens_close(struct admin_context *context);
 json_t *admin_origin_json(const struct admin_context *context, const struct tenant *tenant, unsigned i);
 json_t *admin_usage_json(const struct admin_context *context, const struct tenant *tenant);
 /* The purges' part of admin_open and admin_close. */

@@ -50,6 +50,7 @@ void admin_change(struct admin_request *request, const struct admin_wish *wish)
                                              .version = wish->version,
                                              .expected_version = wish->expected_version,
                                              .who = request->who,
+                                             .is_owner = admin_is_owner(request),
                                              .done = change_done,
                                              .asker = change,
                                              .report = ""};
@@ -94,34 +95,12 @@ void admin_changed(struct admin_request *request, const struct control_change *c
     case CONTROL_UNKEPT:
         admin_problem_lines(request, 507, "the change could not be written down; nothing was changed", change->report);
         break;
+    case CONTROL_FORBIDDEN:
+        atomic_fetch_add_explicit(&request->context->refused[ADMIN_REFUSED_FORBIDDEN], 1, memory_order_relaxed);
+        admin_problem_lines(request, 403, "that is the operator's to change; nothing was changed", change->report);
+        break;
     case CONTROL_FAILED:
         admin_problem_lines(request, 500, "the change could not be made; everything is as it was", change->report);
         break;
     }
-}
-
-/* The log's lines are short, and are written without the braces. */
-err admin_audit(struct admin_request *request, const char *what, json_t *details, char *message, size_t size)
-{
-    char *text = json_dumps(details, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
-    err written = ERR(MEMORY);
-
-    json_decref(details);
-    if (text != NULL)
-        written = request->context->control->audit(request->context->control_arg, request->who, what,
-                                                   slice_of(text + 1, strlen(text) - 2), message, size);
-    else
-        snprintf(message, size, "out of memory");
-    free(text);
-    return written;
-}
-
-void admin_audit_later(struct admin_request *request, const char *what, json_t *details)
-{
-    char *text = json_dumps(details, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
-    slice members = text != NULL ? slice_of(text + 1, strlen(text) - 2) : SLICE("");
-
-    json_decref(details);
-    request->context->control->audit_later(request->context->control_arg, request->who, what, members);
-    free(text);
 }

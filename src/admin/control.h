@@ -11,7 +11,9 @@
 #define WARP_ADMIN_CONTROL_H
 
 #include "base/err.h"
+#include "base/list.h"
 #include "base/slice.h"
+#include "loop/loop.h"
 
 #define CONTROL_VERSIONS 100u
 #define CONTROL_PROBLEM_BYTES 1200u
@@ -32,6 +34,7 @@ enum control_result {
     CONTROL_CONFLICT,  /* the tenant stands in a file (report says which), or expected_version is not the one in force */
     CONTROL_UNKEPT,    /* it could not be written down: report says which file, and why */
     CONTROL_FAILED,    /* of the machine: report says what */
+    CONTROL_FORBIDDEN, /* an owner's change of what is the operator's: report has the paths, a line each */
 };
 
 /* Filled by who asks, who keeps it until done. */
@@ -41,6 +44,9 @@ struct control_change {
     uint64_t version;   /* of ROLL_BACK */
     uint64_t expected_version; /* 0: whatever is in force */
     slice who;          /* for the audit log; copied */
+    /* Who asks has a token for some tenants alone: he changes what an owner may (tenant/owner.h), and no report says anything of
+     * other tenants. */
+    bool is_owner;
     void (*done)(struct control_change *change);
     void *asker;
     /* out: valid during done */
@@ -48,6 +54,23 @@ struct control_change {
     const char *report; /* "" where there is nothing to say */
     uint64_t in_force;  /* the version now */
     void *own;          /* the implementation's */
+};
+
+/* A file of the state directory (whole, 0600, flushed) and a line of the audit log (a JSON object with number, time_ms, who, what
+ * and these members), written off the loop. Filled by who asks, who keeps it until done. */
+struct control_write {
+    const char *name;
+    /* What is to stand in it, malloc's: on the control's thread. */
+    err (*make)(struct control_write *write, char **ret_text, size_t *ret_len);
+    void (*done)(struct control_write *write); /* on worker 0's loop, never from inside; not at all when the process ends before */
+    slice who, details; /* of the line; details without braces, 1.5 KiB at most */
+    const char *what;   /* NULL: no line */
+    bool is_true;       /* whatever becomes of it: what cannot be written now is owed. Else both are written, or neither is */
+    err result;         /* out */
+    char problem[CONTROL_PROBLEM_BYTES]; /* out, of an error: which file, and why */
+    /* the implementation's */
+    struct list link;
+    struct mail mail;
 };
 
 struct control_version {
@@ -75,17 +98,11 @@ struct control_ops {
     err (*version_text)(void *arg, uint64_t number, char **ret_text, size_t *ret_len);
     /* What the API made of a tenant, to give it back; ERR_NOT_FOUND: none of the API's. free() it. */
     err (*tenant_text)(void *arg, slice name, char **ret_text, size_t *ret_len);
-    /* A line for the audit log: a JSON object with number, time_ms, who, what and these members (without braces; 1.5 KiB at
-     * most). On an error there is none, and message says which file, and why. */
-    err (*audit)(void *arg, slice who, const char *what, slice details, char *message, size_t size);
-    /* The same of what has happened already: written as soon as that can be done. */
-    void (*audit_later)(void *arg, slice who, const char *what, slice details);
     /* The first lines of the audit log behind `since`, as JSON objects, one a line; free() it. */
     err (*audit_read)(void *arg, uint64_t since, unsigned max, char **ret_text, size_t *ret_len);
-    /* What is kept under that name in the state directory, whole, 0600: tokens.json. On an error message says which file, and
-     * why. */
+    /* What is kept under that name in the state directory: tokens.json. Blocks: before the loop runs. */
     err (*state_read)(void *arg, const char *name, char **ret_text, size_t *ret_len);
-    err (*state_write)(void *arg, const char *name, slice text, char *message, size_t size);
+    void (*state_write)(void *arg, struct control_write *write);
 };
 
 #endif

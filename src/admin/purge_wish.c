@@ -181,6 +181,8 @@ static bool tenant_of_host(struct purge_wish *wish, slice authority)
     }
     if (wish->tenant != NULL)
         return true;
+    if (found == NULL && admin_is_owner(request)) /* to him it is one whether another has it or nobody */
+        return refused(wish, 404, "there is no such tenant");
     if (found == NULL) {
         said = arena_printf(&request->arena, "no tenant has the host " SLICE_FMT, SLICE_ARG(authority));
         return said.data != NULL ? refused(wish, 404, said.data) : no_memory(wish);

@@ -56,16 +56,17 @@ static json_t *record_json(const struct page *page, const struct purge_record *r
 {
     const struct purge_entry *entry = &record->entry;
     bool is_everything = entry->kind == STORE_LABEL_TENANT;
-    /* who purges for all is nobody whom one of them need know */
+    /* who purges for all is nobody whom one of them need know, nor how much the others had */
     bool is_hidden = entry->tenant == STORE_TENANT_ALL && !page->may_see_all;
 
-    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:I, s:b, s:o}", "seq", (json_int_t)entry->seq, "time",
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:o, s:b, s:o}", "seq", (json_int_t)entry->seq, "time",
                      when(entry->wall_ms), "who", is_hidden ? json_null() : text_or_null(record->who), "source",
                      record->is_restored ? json_null() : json_string(purge_source_word((enum purge_source)record->source)), "tenant",
                      tenant_name(page, entry->tenant), "kind",
                      is_everything ? "everything" : store_label_kind_word((enum store_label_kind)entry->kind), "what",
                      is_everything ? json_null() : text_or_null(record->what), "soft", (int)entry->soft, "matched",
-                     (json_int_t)entry->matched, "matched_is_exact", (int)entry->matched_is_exact, "durable",
+                     is_hidden ? json_null() : json_integer((json_int_t)entry->matched), "matched_is_exact",
+                     (int)(entry->matched_is_exact && !is_hidden), "durable",
                      durability(record->durability));
 }
 

@@ -12,6 +12,7 @@ struct admin_request;
 /* Who may come at all. */
 #define ADMIN_ACCESSES(X)                                                                                              \
     X(OPEN, "no token")                                                                                                \
+    X(NUMBERS, "none; with --metrics-auth one with that right")                                                        \
     X(LOCAL, "none on loopback while no tenant is configured by name, else one with that right")                      \
     X(SECRET, "a token with that right")                                                                               \
     X(ANY, "any token")
@@ -25,7 +26,7 @@ struct admin_request;
     X(GET, "/healthz", OPEN, READ, ALL, admin_healthz, "", "", "", "200", "200 once every listener accepts and a worker serves") \
     X(GET, "/readyz", OPEN, READ, ALL, admin_readyz, "", "", "", "200", "200 while ready, 503 while starting or draining; with reasons") \
     X(GET, "/version", OPEN, READ, ALL, admin_version, "", "", "", "200", "name, version and I/O backend")             \
-    X(GET, "/metrics", OPEN, READ, ALL, admin_metrics, "", "", "", "200", "Prometheus text; OpenMetrics on Accept")    \
+    X(GET, "/metrics", NUMBERS, READ, ALL, admin_metrics, "", "", "", "200", "Prometheus text; OpenMetrics on Accept")    \
     X(GET, "/stats", LOCAL, READ, SOME, admin_stats, "tenant", "", "", "200", "numbers of all, or of one tenant")      \
     X(GET, "/cache", LOCAL, READ, SOME, admin_cache, "tenant,host,path,limit,cursor", "", "", "200",                   \
       "what is stored; JSON, or HTML for a browser")                                                                   \
@@ -36,7 +37,7 @@ struct admin_request;
       "the newest purges, or those behind a sequence: who, when, what, how many matched")                              \
     X(GET, "/api/v1/objects", SECRET, READ, SOME, admin_objects, "tenant,prefix,limit,cursor", "", "Objects", "200",   \
       "what is stored")                                                                                                \
-    X(GET, "/api/v1/origins", SECRET, READ, SOME, admin_origins, "tenant", "", "Origins", "200",                       \
+    X(GET, "/api/v1/origins", SECRET, READ, SOME, admin_origins, "tenant,limit,cursor", "", "Origins", "200",                       \
       "where content comes from, and whether it is healthy")                                                           \
     X(GET, "/api/v1/tenants", SECRET, READ, SOME, admin_tenants_list, "limit,cursor", "", "Tenants", "200",            \
       "tenants with their limits and usage")                                                                           \
@@ -121,7 +122,7 @@ struct admin_request;
       "'required':['seq','time','who','source','tenant','kind','what','soft','matched','matched_is_exact','durable'],'properties':{" \
       "'seq':" SCHEMA_COUNT ",'time':" SCHEMA_TEXT ",'who':{'type':['string','null']},'source':{'type':['string','null']}," \
       "'tenant':{'type':['string','null']},'kind':" SCHEMA_TEXT ",'what':{'type':['string','null']},'soft':{'type':'boolean'}," \
-      "'matched':" SCHEMA_COUNT ",'matched_is_exact':{'type':'boolean'},'durable':{'type':['boolean','null']}}}}}}")   \
+      "'matched':{'type':['integer','null'],'minimum':0},'matched_is_exact':{'type':'boolean'},'durable':{'type':['boolean','null']}}}}}}")   \
     X("Objects", "{'type':'object','required':['objects','next'],'additionalProperties':false,'properties':{'next':" SCHEMA_TEXT \
       ",'objects':{'type':'array','items':{'type':'object','additionalProperties':false,"                              \
       "'required':['tenant','url','vary','status','bytes','age','ttl','hits','complete'],'properties':{"               \
@@ -131,7 +132,7 @@ struct admin_request;
     X("Origin", "{'type':'object','additionalProperties':false,'required':['tenant','url','healthy','answers','failures']," \
       "'properties':{'tenant':" SCHEMA_TEXT ",'url':" SCHEMA_TEXT ",'healthy':{'type':'boolean'},'answers':" SCHEMA_COUNT \
       ",'failures':" SCHEMA_COUNT "}}")                                                                                \
-    X("Origins", "{'type':'object','additionalProperties':false,'required':['origins'],'properties':{'origins':"       \
+    X("Origins", "{'type':'object','additionalProperties':false,'required':['origins','next'],'properties':{'next':" SCHEMA_TEXT ",'origins':" \
       "{'type':'array','items':{'$ref':'#/components/schemas/Origin'}}}}")                                             \
     X("Limits", "{'type':'object','additionalProperties':false,'required':['guaranteed_percent','memory_soft','memory_hard'," \
       "'disk_soft','disk_hard','max_object_bytes','requests','origin_concurrency','rate','client_rate'],'properties':{" \

@@ -3,6 +3,8 @@
 #include "os/process.h"
 #include "store/purge.h"
 
+#include <stdio.h>
+
 /* ---- /metrics: numbers that others keep ------------------------------------------------------------------------ */
 
 static void collect_tier(const struct storage *storage, enum metric metric, struct metrics_writer *writer)
@@ -199,7 +201,7 @@ void admin_collect(void *arg, enum metric metric, struct metrics_writer *writer)
         metrics_emit(writer, NULL, context->access != NULL ? (double)access_log_dropped(context->access) : 0);
         break;
     case METRIC_warp_admin_refusals:
-#define X(name, word) emit_named(writer, word, context->refused[ADMIN_REFUSED_##name]);
+#define X(name, word) emit_named(writer, word, atomic_load_explicit(&context->refused[ADMIN_REFUSED_##name], memory_order_relaxed));
         ADMIN_REFUSALS(X)
 #undef X
         break;
@@ -314,13 +316,66 @@ static json_t *stats_origins(struct admin_request *request, const struct tenant 
     return origins;
 }
 
+/* A place in the list of all origins: by the tenants' ids, which never change. */
+struct origins_place {
+    uint32_t tenant, origin;
+};
+
+/* "TENANT-ORIGIN", of the last one of the page before. False: answered already. */
+static bool origins_begin(struct admin_request *request, struct origins_place *ret_place)
+{
+    slice cursor = admin_param(request, SLICE("cursor"));
+    ptrdiff_t dash = slice_find(cursor, '-');
+    uint64_t tenant, origin;
+
+    *ret_place = (struct origins_place){.tenant = 1};
+    if (cursor.len == 0)
+        return true;
+    if (dash < 0 || !slice_to_u64(slice_of(cursor.data, (size_t)dash), &tenant) ||
+        !slice_to_u64(slice_from(cursor, (size_t)dash + 1), &origin) || tenant > TENANT_IDS_MAX || origin >= UINT32_MAX) {
+        admin_problem(request, 400, "cursor is what the page before said under \"next\"");
+        return false;
+    }
+    *ret_place = (struct origins_place){.tenant = (uint32_t)tenant, .origin = (uint32_t)origin + 1};
+    return true;
+}
+
+/* From the place on, as many as a page has; *next: the cursor, "" at the end. */
+static json_t *origins_page(struct admin_request *request, const struct tenant *only, struct origins_place place, unsigned limit,
+                            char next[24])
+{
+    json_t *origins = json_array();
+
+    for (; place.tenant <= TENANT_IDS_MAX; place.tenant++, place.origin = 0) {
+        const struct tenant *tenant = tenants_of_id(request->context->tenants, (uint16_t)place.tenant);
+        if (tenant == NULL || (only != NULL && only != tenant) || !admin_may(request, TOKEN_READ, tenant))
+            continue;
+        for (; place.origin < tenant->origins->count; place.origin++) {
+            if (json_array_size(origins) == limit)
+                return origins;
+            json_array_append_new(origins, admin_origin_json(request->context, tenant, place.origin));
+            snprintf(next, 24, "%u-%u", place.tenant, place.origin);
+        }
+    }
+    next[0] = '\0';
+    return origins;
+}
+
 void admin_origins(struct admin_request *request)
 {
     slice name = admin_param(request, SLICE("tenant"));
-    const struct tenant *only = name.data != NULL ? admin_tenant(request, TOKEN_READ, name) : NULL;
+    const struct tenant *only = NULL;
+    struct origins_place place;
+    char next[24] = "";
+    json_t *origins;
+    unsigned limit;
 
-    if (name.data == NULL || only != NULL)
-        admin_answer_json(request, 200, json_pack("{s:o}", "origins", stats_origins(request, only)));
+    if (!admin_limit(request, &limit) || !origins_begin(request, &place))
+        return;
+    if (name.data != NULL && (only = admin_tenant(request, TOKEN_READ, name)) == NULL)
+        return;
+    origins = origins_page(request, only, place, limit, next);
+    admin_answer_json(request, 200, json_pack("{s:o, s:s}", "origins", origins, "next", next));
 }
 
 static void stats_of_tenant(struct admin_request *request, slice name)

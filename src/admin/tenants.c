@@ -104,19 +104,6 @@ static json_t *config_json(const struct admin_context *context, const struct ten
     return file->text.len <= PARSE_BYTES_MAX ? file_json(file, tenant->name) : NULL;
 }
 
-/* Of the configuration, or of all that stands in the same file: that changes no less often. */
-static void etag_write(const struct admin_context *context, const struct tenant *tenant, char etag[ADMIN_FIELD_BYTES])
-{
-    const struct conf_file *file = file_of(context, tenant);
-    json_t *config = config_json(context, tenant);
-    char *text = config != NULL ? json_dumps(config, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY) : NULL;
-    slice hashed = text != NULL ? slice_str(text) : file != NULL ? file->text : SLICE("");
-
-    snprintf(etag, ADMIN_FIELD_BYTES, "\"%016" PRIx64 "\"", hash64(hashed, hash64(tenant->name, 0)));
-    free(text);
-    json_decref(config);
-}
-
 /* ---- a tenant -------------------------------------------------------------------------------------------------------- */
 
 static json_t *share_json(const struct conf_share *share)
@@ -139,6 +126,44 @@ static json_t *limits_json(const struct conf_tenant *conf)
                      share_json(&conf->disk_soft), "disk_hard", share_json(&conf->disk_hard), "max_object_bytes",
                      (json_int_t)conf->max_object_bytes, "requests", (json_int_t)conf->requests, "origin_concurrency",
                      (json_int_t)conf->origin_concurrency, "rate", rate_json(&conf->rate), "client_rate", rate_json(&conf->client_rate));
+}
+
+/* What everybody sees who sees the tenant, without its numbers. */
+static json_t *shown_json(const struct tenant *tenant)
+{
+    json_t *hosts = json_array(), *origins = json_array();
+
+    for (uint32_t i = 0; i < tenant->conf->hosts.count; i++)
+        json_array_append_new(hosts, admin_text(tenant->conf->hosts.items[i]));
+    for (unsigned i = 0; i < tenant->origins->count; i++)
+        json_array_append_new(origins, admin_text(slice_str(tenant->origins->origins[i].name)));
+    return json_pack("{s:I, s:o, s:o, s:o}", "generation", (json_int_t)tenant->generation, "hosts", hosts, "origins", origins, "limits",
+                     limits_json(tenant->conf));
+}
+
+static uint64_t json_hash(json_t *json, uint64_t seed)
+{
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY) : NULL;
+    uint64_t hash = hash64(slice_str(text), seed);
+
+    free(text);
+    json_decref(json);
+    return hash;
+}
+
+/* Of what who asks may see, and of nothing else: a tag of what is hidden would be a way to try what it is. Where the
+ * configuration is too long to be looked for, of all that stands in the same file: that changes no less often. */
+static void etag_write(const struct admin_request *request, const struct tenant *tenant, char etag[ADMIN_FIELD_BYTES])
+{
+    const struct conf_file *file = file_of(request->context, tenant);
+    json_t *config = admin_may(request, TOKEN_CONFIGURE, tenant) ? config_json(request->context, tenant) : NULL;
+    uint64_t seed = hash64(tenant->name, 0), hash;
+
+    if (config == NULL && file != NULL && !admin_is_owner(request) && admin_may(request, TOKEN_CONFIGURE, NULL))
+        hash = hash64(file->text, seed);
+    else
+        hash = json_hash(config != NULL ? config : shown_json(tenant), seed);
+    snprintf(etag, ADMIN_FIELD_BYTES, "\"%016" PRIx64 "\"", hash);
 }
 
 json_t *admin_usage_json(const struct admin_context *context, const struct tenant *tenant)
@@ -233,7 +258,7 @@ void admin_tenant_get(struct admin_request *request)
         if (config != NULL)
             json_object_set_new(json, "config", config);
     }
-    etag_write(request->context, tenant, request->etag);
+    etag_write(request, tenant, request->etag);
     json_object_set_new(json, "etag", json_string(request->etag));
     admin_answer_json(request, 200, json);
 }
@@ -250,7 +275,7 @@ static bool precondition_holds(struct admin_request *request, slice name)
     struct etag tag = {0};
 
     if (is_there) {
-        etag_write(request->context, tenant, text);
+        etag_write(request, tenant, text);
         if (!etag_parse(slice_str(text), &tag))
             return false;
     }
@@ -317,7 +342,7 @@ static void tenant_answer(struct admin_request *request, const struct control_ch
         return;
     }
     if (change->kind == CONTROL_TENANT_PUT && tenant != NULL)
-        etag_write(request->context, tenant, request->etag);
+        etag_write(request, tenant, request->etag);
     admin_changed(request, change, change->kind == CONTROL_TENANT_PUT && request->is_new ? 201 : 200);
 }
 
@@ -326,6 +351,8 @@ void admin_tenant_put(struct admin_request *request)
     slice dry_run = admin_param(request, SLICE("dry_run"));
 
     if (!may_change(request, request->captures[0]) || !admin_has_control(request))
+        return;
+    if (!admin_owner_may_change_now(request, request->captures[0]))
         return;
     if (dry_run.data != NULL && !slice_eq(dry_run, SLICE("true")) && !slice_eq(dry_run, SLICE("false")))
         admin_problem(request, 400, "dry_run is true or false");
@@ -339,7 +366,8 @@ void admin_tenant_put(struct admin_request *request)
 
 void admin_tenant_delete(struct admin_request *request)
 {
-    if (!may_change(request, request->captures[0]) || !admin_has_control(request))
+    if (!may_change(request, request->captures[0]) || !admin_has_control(request) ||
+        !admin_owner_may_change_now(request, request->captures[0]))
         return;
     if (tenants_named(request->context->tenants, request->captures[0]) == NULL)
         admin_problem(request, 404, "there is no such tenant");

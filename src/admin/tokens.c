@@ -1,24 +1,18 @@
 /* /api/v1/tokens: made, listed, revoked; and their file, in which their texts are not. */
-#include "admin/admin_internal.h"
+#include "admin/tokens_internal.h"
 
 #include "base/log.h"
 #include "conf/config.h"
-#include "net/digest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FILE_NAME     "tokens.json"
-#define FILE_FORMAT   1
-#define PREFIX        "warp_" /* so that scanners of source code know one */
-#define SECRET_BYTES  24u
-#define TEXT_BYTES    (sizeof(PREFIX) + 2 * SECRET_BYTES)
-#define WRITE_MS      3600000 /* notes of use */
-#define RETRY_NS      UINT64_C(1000000000)
+#define FILE_FORMAT 1
+#define WRITE_MS    3600000 /* notes of use */
 
 /* ---- the file ------------------------------------------------------------------------------------------------------- */
 
-static json_t *rights_json(const struct token *token)
+json_t *token_rights_json(const struct token *token)
 {
     json_t *rights = json_array();
 
@@ -28,13 +22,13 @@ static json_t *rights_json(const struct token *token)
     return rights;
 }
 
-static json_t *token_json(const struct token *token)
+json_t *token_json(const struct token *token)
 {
     json_t *tenants = json_array();
 
     for (uint32_t i = 0; i < token->tenant_count; i++)
         json_array_append_new(tenants, json_string(token->tenants[i]));
-    return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I}", "id", token->id, "name", token->name, "rights", rights_json(token),
+    return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I}", "id", token->id, "name", token->name, "rights", token_rights_json(token),
                      "tenants", tenants, "created_ms", (json_int_t)token->created_ms, "expires_ms", (json_int_t)token->expires_ms,
                      "used_ms", (json_int_t)token->used_ms);
 }
@@ -127,7 +121,7 @@ err admin_tokens_read(struct admin_context *context)
 
     if (context->control == NULL)
         return ERR_OK;
-    result = context->control->state_read(context->control_arg, FILE_NAME, &text, &len);
+    result = context->control->state_read(context->control_arg, TOKENS_FILE, &text, &len);
     if (result.code == ERR_NOT_FOUND)
         return ERR_OK;
     if (err_is_ok(result)) {
@@ -138,7 +132,7 @@ err admin_tokens_read(struct admin_context *context)
     }
     if (err_is_ok(result))
         return ERR_OK;
-    log_error("%s in the state directory: %s: there are no tokens but the admin's until it is repaired or removed", FILE_NAME,
+    log_error("%s in the state directory: %s: there are no tokens but the admin's until it is repaired or removed", TOKENS_FILE,
               err_text(result));
     context->tokens_are_damaged = true;
     tokens_free(context->tokens);
@@ -146,79 +140,44 @@ err admin_tokens_read(struct admin_context *context)
     return tokens_new(&context->tokens);
 }
 
-/* On an error message says which file, and why. */
-MUST_USE static err file_write(struct admin_context *context, char *message, size_t size)
+static void entry_add(json_t *list, const struct token *token)
+{
+    json_t *object = token_json(token);
+    char hex[2 * TOKEN_HASH_BYTES + 1];
+
+    for (unsigned i = 0; i < TOKEN_HASH_BYTES; i++)
+        snprintf(hex + 2 * i, 3, "%02x", token->hash[i]);
+    json_object_set_new(object, "sha256", json_string(hex));
+    json_array_append_new(list, object);
+}
+
+err tokens_file_text(struct tokens *tokens, const struct token *added, char **ret_text, size_t *ret_len)
 {
     json_t *list = json_array(), *object;
     struct token token = {0};
-    char *text, hex[2 * TOKEN_HASH_BYTES + 1];
-    err result;
 
-    while (tokens_next(context->tokens, slice_str(token.id), &token)) {
-        for (unsigned i = 0; i < TOKEN_HASH_BYTES; i++)
-            snprintf(hex + 2 * i, 3, "%02x", token.hash[i]);
-        object = token_json(&token);
-        json_object_set_new(object, "sha256", json_string(hex));
-        json_array_append_new(list, object);
-    }
+    while (tokens_next(tokens, slice_str(token.id), &token))
+        entry_add(list, &token);
+    if (added != NULL)
+        entry_add(list, added);
     object = json_pack("{s:i, s:o}", "format", FILE_FORMAT, "tokens", list);
-    text = json_dumps(object, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+    *ret_text = json_dumps(object, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     json_decref(object);
-    snprintf(message, size, "out of memory");
-    ENSURE(text != NULL, MEMORY);
-    result = context->control->state_write(context->control_arg, FILE_NAME, slice_str(text), message, size);
-    free(text);
-    if (err_is_ok(result)) {
-        context->tokens_written_ms = loop_wall_ms(context->loop);
-        context->tokens_problem[0] = '\0';
-    }
-    return result;
-}
-
-/* What is true already is not in the file: tried again until it is. */
-static void file_owe(struct admin_context *context, const char *problem)
-{
-    snprintf(context->tokens_problem, sizeof(context->tokens_problem), "%s; tokens are not written down as they are yet", problem);
-    loop_timer_set(context->loop, &context->tokens_timer, loop_now_ns(context->loop) + RETRY_NS);
-}
-
-static void file_retry(struct timer *timer)
-{
-    struct admin_context *context = container_of(timer, struct admin_context, tokens_timer);
-    char message[CONTROL_PROBLEM_BYTES - 64];
-
-    if (context->tokens_problem[0] == '\0')
-        return; /* by another change, meanwhile */
-    if (err_is_ok(file_write(context, message, sizeof(message))))
-        log_info("%s in the state directory is written now", FILE_NAME);
-    else
-        file_owe(context, message);
-}
-
-void admin_tokens_open(struct admin_context *context)
-{
-    timer_init(&context->tokens_timer, file_retry);
-}
-
-void admin_tokens_close(struct admin_context *context)
-{
-    loop_timer_stop(context->loop, &context->tokens_timer);
-    if (context->tokens_problem[0] != '\0')
-        log_error("%s", context->tokens_problem);
+    ENSURE(*ret_text != NULL, MEMORY);
+    *ret_len = strlen(*ret_text);
+    return ERR_OK;
 }
 
 void admin_tokens_turn(struct admin_context *context)
 {
     int64_t now_ms = loop_wall_ms(context->loop);
-    char message[CONTROL_PROBLEM_BYTES];
 
     if (context->tokens_written_ms == 0)
         context->tokens_written_ms = now_ms;
     if (context->control == NULL || context->tokens_are_damaged || now_ms - context->tokens_written_ms < WRITE_MS)
         return;
     context->tokens_written_ms = now_ms; /* also when it fails: not again at once */
-    if (!err_is_ok(file_write(context, message, sizeof(message))))
-        log_warn("%s; when tokens were last used may be lost", message);
+    token_change_note(context);
 }
 
 /* False: answered already. */
@@ -281,80 +240,6 @@ static const char *wish_read(const json_t *body, int64_t now_ms, struct token *t
     return NULL;
 }
 
-static void hex_random(char *text, unsigned bytes)
-{
-    uint8_t random[SECRET_BYTES];
-
-    INVARIANT(bytes <= sizeof(random));
-    os_entropy(random, bytes);
-    for (unsigned i = 0; i < bytes; i++)
-        snprintf(text + 2 * i, 3, "%02x", random[i]);
-}
-
-static json_t *token_details(const struct token *token)
-{
-    json_t *details = json_pack("{s:s, s:s, s:o, s:I, s:I}", "token", token->id, "name", token->name, "rights", rights_json(token),
-                                "tenants", (json_int_t)token->tenant_count, "expires_ms", (json_int_t)token->expires_ms);
-
-    if (token->tenant_count > 0)
-        json_object_set_new(details, "first_tenant", json_string(token->tenants[0]));
-    return details;
-}
-
-/* Nobody has its text: it is as if it had never been. */
-static void token_unmake(struct admin_context *context, const struct token *token, bool is_written)
-{
-    char message[CONTROL_PROBLEM_BYTES - 64];
-    struct token removed;
-
-    tokens_remove(context->tokens, slice_str(token->id), &removed);
-    if (is_written && !err_is_ok(file_write(context, message, sizeof(message))))
-        file_owe(context, message);
-}
-
-/* Made, and written down, also in the audit log, before anybody has its text. */
-MUST_USE static err token_make(struct admin_request *request, struct token *token, char text[TEXT_BYTES], char *message, size_t size)
-{
-    struct admin_context *context = request->context;
-    err written;
-
-    memcpy(text, PREFIX, sizeof(PREFIX));
-    hex_random(text + sizeof(PREFIX) - 1, SECRET_BYTES);
-    hex_random(token->id, (TOKEN_ID_BYTES - 1) / 2);
-    snprintf(message, size, "out of memory");
-    ENSURE(digest_sha256(slice_str(text), token->hash), MEMORY);
-    TRY(tokens_add(context->tokens, token));
-    written = file_write(context, message, size);
-    if (!err_is_ok(written)) {
-        token_unmake(context, token, false);
-        return written;
-    }
-    written = admin_audit(request, "token made", token_details(token), message, size);
-    if (!err_is_ok(written))
-        token_unmake(context, token, true);
-    return written;
-}
-
-static void token_answer(struct admin_request *request, struct token *token)
-{
-    char text[TEXT_BYTES], message[CONTROL_PROBLEM_BYTES];
-    json_t *answer;
-    err made = token_make(request, token, text, message, sizeof(message));
-
-    if (made.code == ERR_EXISTS) {
-        admin_problemf(request, 409, "there is a token with the name \"%s\"", token->name);
-    } else if (made.code == ERR_LIMIT) {
-        admin_problemf(request, 409, "there are %u tokens: more are not kept", TOKENS_MAX);
-    } else if (!err_is_ok(made)) {
-        admin_problem_lines(request, 507, "the token could not be written down; it was not made", message);
-    } else {
-        snprintf(request->location, sizeof(request->location), "/api/v1/tokens/%s", token->id);
-        answer = token_json(token);
-        json_object_set_new(answer, "token", json_string(text));
-        admin_answer_json(request, 201, answer);
-    }
-}
-
 void admin_token_create(struct admin_request *request)
 {
     static const char *const known[] = {"name", "rights", "tenants", "expires", NULL};
@@ -369,31 +254,11 @@ void admin_token_create(struct admin_request *request)
     if (objection != NULL)
         admin_problem(request, 400, objection);
     else
-        token_answer(request, &token);
+        token_change_make(request, &token);
 }
 
-/* In force at once, whatever becomes of its files: who revokes a token has a reason. */
 void admin_token_revoke(struct admin_request *request)
 {
-    struct admin_context *context = request->context;
-    char message[CONTROL_PROBLEM_BYTES - 64];
-    struct token token;
-    err written;
-
-    if (!tokens_can_change(request))
-        return;
-    if (!tokens_remove(context->tokens, request->captures[0], &token)) {
-        admin_problem(request, 404, "there is no such token");
-        return;
-    }
-    written = file_write(context, message, sizeof(message));
-    admin_audit_later(request, "token revoked", token_details(&token));
-    if (err_is_ok(written)) {
-        admin_answer_json(request, 200, token_json(&token));
-        return;
-    }
-    log_error("%s; the token %s is revoked, and is good again after a restart until that can be written", message, token.name);
-    file_owe(context, message);
-    admin_problem_lines(request, 507, "revoked, but that could not be written down yet: until it is, a restart makes the token good again",
-                        message);
+    if (tokens_can_change(request))
+        token_change_revoke(request, request->captures[0]);
 }

@@ -193,13 +193,26 @@ static void list_value(struct writer *writer, enum conf_type type)
 
 /* ---- tables -------------------------------------------------------------------------------------------------- */
 
-static void option_value(struct writer *writer, const struct conf_option *option)
+/* For those who write for an owner: what a token for one tenant cannot change. */
+static void operators(struct writer *writer, const struct conf_table *table, const struct conf_option *option)
+{
+    bool is_whole;
+    const char *why = conf_operators_part(table, option, &is_whole);
+
+    if (why == NULL)
+        return;
+    key_text(writer, "x-operator", is_whole ? "whole" : "part");
+    key_text(writer, "$comment", why);
+}
+
+static void option_value(struct writer *writer, const struct conf_table *table, const struct conf_option *option)
 {
     enum conf_type type = (enum conf_type)option->type;
 
     key(writer, option->name);
     begin(writer, '{');
     key_text(writer, "description", option->help);
+    operators(writer, table, option);
     if (option->dflt != NULL && !conf_option_is_required(option))
         key_text(writer, "default", option->dflt);
     if (option->shape == CONF_LIST_OF)
@@ -290,7 +303,7 @@ static void definition(struct writer *writer, enum conf_type type)
         key(writer, "properties");
         begin(writer, '{');
         for (unsigned i = 0; i < table->count; i++)
-            option_value(writer, &table->options[i]);
+            option_value(writer, table, &table->options[i]);
         end(writer, '}');
         bonds(writer, type);
     }
@@ -373,7 +386,7 @@ err conf_json_schema_write(char **ret_text, size_t *ret_len)
     key(&writer, "properties");
     begin(&writer, '{');
     for (unsigned i = 0; i < conf_root_table.count; i++)
-        option_value(&writer, &conf_root_table.options[i]);
+        option_value(&writer, &conf_root_table, &conf_root_table.options[i]);
     flags(&writer);
     end(&writer, '}');
     key(&writer, "$defs");

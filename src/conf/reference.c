@@ -30,9 +30,21 @@ static void head(FILE *out)
     fputs("| setting | value | default | what |\n|---|---|---|---|\n", out);
 }
 
-static void option_row(FILE *out, const struct conf_option *option)
+/* What of it only the operator changes, when owners of tenants change the rest. */
+static const char *operators_word(const struct conf_table *table, const struct conf_option *option)
+{
+    bool is_whole;
+
+    if (conf_operators_part(table, option, &is_whole) == NULL)
+        return "";
+    return is_whole ? " (the operator's)" : " (in part the operator's)";
+}
+
+static void option_row(FILE *out, const struct conf_table *table, const struct conf_option *option)
 {
     const struct conf_type_info *type = &conf_types[option->type];
+    char what[512];
+
     fprintf(out, "| `%s` | ", option->name);
     type_word(out, type->name);
     if (option->shape == CONF_LIST_OF)
@@ -45,7 +57,8 @@ static void option_row(FILE *out, const struct conf_option *option)
         fprintf(out, " | `%s` |", option->dflt);
     else
         fputs(" | |", out);
-    cell(out, option->help);
+    snprintf(what, sizeof(what), "%s%s", option->help, operators_word(table, option));
+    cell(out, what);
     fputc('\n', out);
 }
 
@@ -54,7 +67,7 @@ static void table_section(FILE *out, const struct conf_table *table)
     fprintf(out, "\n## %s\n\n", table->name);
     head(out);
     for (unsigned i = 0; i < table->count; i++)
-        option_row(out, &table->options[i]);
+        option_row(out, table, &table->options[i]);
 }
 
 static void flag_row(FILE *out, const struct config_option *option)
@@ -86,7 +99,7 @@ static void root_section(FILE *out)
         out);
     head(out);
     for (unsigned i = 0; i < conf_root_table.count; i++)
-        option_row(out, &conf_root_table.options[i]);
+        option_row(out, &conf_root_table, &conf_root_table.options[i]);
     fputc('\n', out);
     head(out);
     for (unsigned i = 0; i < CONFIG_OPTION_COUNT; i++)
@@ -137,6 +150,24 @@ static void bonds_section(FILE *out)
             CONF_GUARANTEED_MAX, CONF_PATTERN_MAX);
 }
 
+/* The rows that say more than "the operator's". */
+static void operators_section(FILE *out)
+{
+    fputs("\n## The operator's\n\nSettings of a tenant that somebody with a token for that tenant alone cannot change "
+          "([security.md](../security.md)):\n403 with their paths. What stands as it stood passes.\n\n| in | setting | |\n|---|---|---|\n",
+          out);
+    for (unsigned i = 0; i < CONF_TYPE_COUNT_; i++) {
+        const struct conf_table *table = conf_type_table((enum conf_type)i);
+
+        for (unsigned o = 0; table != NULL && o < table->count; o++) {
+            bool is_whole;
+            const char *why = conf_operators_part(table, &table->options[o], &is_whole);
+            if (why != NULL)
+                fprintf(out, "| %s | `%s` | %s |\n", table->name, table->options[o].name, why);
+        }
+    }
+}
+
 static void edits_section(FILE *out)
 {
     fputs("\n## Fields that no edit changes\n\n", out);
@@ -159,6 +190,7 @@ err conf_reference_write(char **ret_text, size_t *ret_len)
             table_section(out, conf_type_table((enum conf_type)i));
     values_section(out);
     bonds_section(out);
+    operators_section(out);
     edits_section(out);
     if (fclose(out) == 0)
         return ERR_OK;

@@ -110,6 +110,13 @@ struct conf_bond {
 extern const struct conf_bond conf_bonds[];
 extern const unsigned conf_bond_count;
 
+/* What of a setting is the operator's: the text of CONF_OPERATORS; NULL: nothing. */
+const char *conf_operators_part(const struct conf_table *table, const struct conf_option *option, bool *ret_is_whole);
+/* What of a tenant (before) is different in after, and is the operator's, but for hosts: found is called for each, with what stands
+ * behind "tenants.NAME": ".origins", ".rules[2].max-object-size". */
+void conf_operators_compare(const struct conf_tenant *before, const struct conf_tenant *after,
+                            void (*found)(void *arg, const char *where, const char *why), void *arg);
+
 /* So many entries a list or map of the type has at most. */
 uint32_t conf_items_max(enum conf_type type);
 /* The fields that no edit may change, one after the other; NULL behind the last. */

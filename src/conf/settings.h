@@ -184,6 +184,35 @@ struct conf_status_time { /* "404: 10s", "5xx: 1s" */
     X(TENANT, "origin-insecure", "origins")                                                                            \
     X(TENANT, "origin-http1", "origins")
 
+/* What is the operator's: an owner, who has a token for some tenants alone, cannot change it (tenant/owner.h). Each setting of
+ * a tenant is here, or is the owner's by intent: a unit test has the list. PART: up to a limit, which the text says. table, setting,
+ * how far, what it is */
+#define CONF_OPERATORS(X)                                                                                              \
+    X(TENANT, "hosts", PART, "an owner takes hosts out, or adds names below a wildcard that the tenant has")          \
+    X(TENANT, "certificates", WHOLE, "files of the server")                                                            \
+    X(TENANT, "origins", WHOLE, "what WARP connects to")                                                               \
+    X(TENANT, "origin-host", WHOLE, "what WARP connects to")                                                           \
+    X(TENANT, "origin-ca", WHOLE, "files of the server")                                                               \
+    X(TENANT, "origin-cert", WHOLE, "files of the server")                                                             \
+    X(TENANT, "origin-key", WHOLE, "files of the server")                                                              \
+    X(TENANT, "origin-name", WHOLE, "what WARP connects to")                                                           \
+    X(TENANT, "origin-insecure", WHOLE, "what WARP connects to")                                                       \
+    X(TENANT, "origin-http1", WHOLE, "what WARP connects to")                                                          \
+    X(TENANT, "origin-concurrency", WHOLE, "what others have less of")                                                 \
+    X(TENANT, "requests", WHOLE, "what others have less of")                                                           \
+    X(TENANT, "rate", WHOLE, "what others have less of")                                                               \
+    X(TENANT, "rate-burst", WHOLE, "what others have less of")                                                         \
+    X(TENANT, "client-rate", WHOLE, "what others have less of")                                                        \
+    X(TENANT, "client-rate-burst", WHOLE, "what others have less of")                                                  \
+    X(TENANT, "guaranteed", WHOLE, "what others have less of")                                                         \
+    X(TENANT, "memory-soft", WHOLE, "what others have less of")                                                        \
+    X(TENANT, "memory-hard", WHOLE, "what others have less of")                                                        \
+    X(TENANT, "disk-soft", WHOLE, "what others have less of")                                                          \
+    X(TENANT, "disk-hard", WHOLE, "what others have less of")                                                          \
+    X(TENANT, "max-object-size", WHOLE, "what others have less of")                                                    \
+    X(TENANT, "rules", PART, "an owner's have at most 256 patterns that search, 256 edits of fields and 4096 other entries") \
+    X(RULE, "max-object-size", PART, "an owner writes at most the tenant's own max-object-size")
+
 /* What cannot be there besides. table, setting, other, why */
 #define CONF_EXCLUDES(X)                                                                                               \
     X(KEY, "query-drop", "query-keep", "which drops all others already; write one of them")                            \

@@ -102,8 +102,11 @@ static void cell_of(const json_t *purge, enum column column, char cell[CELL_BYTE
         text_of(json_object_get(purge, "what"), "-", cell);
         break;
     case COLUMN_matched:
-        snprintf(cell, CELL_BYTES, "%s%lld", json_is_true(json_object_get(purge, "matched_is_exact")) ? "" : "~",
-                 (long long)json_integer_value(matched));
+        if (json_is_null(matched)) /* of all tenants, and not for one of them */
+            snprintf(cell, CELL_BYTES, "-");
+        else
+            snprintf(cell, CELL_BYTES, "%s%lld", json_is_true(json_object_get(purge, "matched_is_exact")) ? "" : "~",
+                     (long long)json_integer_value(matched));
         break;
     case COLUMN_who:
     case COLUMN_COUNT:

@@ -29,6 +29,7 @@ struct control_job *control_job_new(struct node_control *control, const struct c
     job->kind = change->kind;
     job->version = change->version;
     job->expected_version = change->expected_version;
+    job->is_owner = change->is_owner;
     snprintf(job->who, sizeof(job->who), SLICE_FMT, (int)MIN(change->who.len, sizeof(job->who) - 1), change->who.data);
     if (!err_is_ok(job_copy(job, change))) {
         control_job_free(job);
@@ -97,9 +98,9 @@ void control_job_what(const struct control_job *job, char what[CONTROL_WHAT_BYTE
 
 int control_job_details(enum control_result result, uint64_t version, char *buffer, size_t size)
 {
-    static const char *const words[] = {"done", "unchanged", "invalid", "not found", "conflict", "not written", "failed"};
+    static const char *const words[] = {"done", "unchanged", "invalid", "not found", "conflict", "not written", "failed", "forbidden"};
 
-    static_assert(ARRAY_LEN(words) == CONTROL_FAILED + 1, "a word each");
+    static_assert(ARRAY_LEN(words) == CONTROL_FORBIDDEN + 1, "a word each");
     return snprintf(buffer, size, "\"result\":\"%s\",\"version\":%llu", words[result], (unsigned long long)version);
 }
 
@@ -129,20 +130,6 @@ static void tenant_purge(struct node_control *control, uint16_t id)
         free(purge);
 }
 
-/* Whoever asked for it, and whether or not he still waits. What has come into force is in it already. */
-static void job_audit(const struct control_job *job)
-{
-    char what[CONTROL_WHAT_BYTES], details[128];
-    int len;
-
-    if (job->kind == CONTROL_CHECK || job->is_audited)
-        return;
-    control_job_what(job, what);
-    len = control_job_details(job->result, job->in_force, details, sizeof(details));
-    if (!control_audit_add(job->control->audit, slice_str(job->who), what, slice_of(details, (size_t)len)))
-        os_event_set(job->control->event);
-}
-
 void control_job_finished(struct mail *mail)
 {
     struct control_job *job = container_of(mail, struct control_job, mail);
@@ -150,7 +137,6 @@ void control_job_finished(struct mail *mail)
 
     if (job->gone_id != 0)
         tenant_purge(job->control, job->gone_id);
-    job_audit(job);
     if (change != NULL) {
         change->result = job->result;
         change->report = job->report != NULL ? job->report : "";

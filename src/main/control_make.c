@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "main/control_listeners.h"
 #include "main/control_restart.h"
+#include "main/node_owner.h"
 #include "main/node_tenants.h"
 
 #include <stdio.h>
@@ -86,6 +87,20 @@ static bool is_unchanged(const struct config_text *a, const struct config_text *
     return same;
 }
 
+/* What an owner asks for, by itself; from here on it is about the whole. */
+static enum control_result candidate_owner(struct node_control *control, struct control_job *job)
+{
+    enum control_result result = CONTROL_DONE;
+
+    if (!job->is_owner)
+        return CONTROL_DONE;
+    if (job->kind != CONTROL_TENANT_DELETE)
+        result = node_owner_check(tenants_settings(control->tenants), slice_str(job->tenant), slice_of(job->text, job->text_len),
+                                  &job->report);
+    job->is_of_the_whole = result == CONTROL_DONE;
+    return result;
+}
+
 static enum control_result making_prepare(struct node_control *control, struct control_job *job, struct conf_report *report,
                                           struct making *making)
 {
@@ -95,6 +110,8 @@ static enum control_result making_prepare(struct node_control *control, struct c
     if (!err_is_ok(made))
         return control_job_say(job, CONTROL_FAILED, "%s", err_text(made));
     result = control_candidate(control, job, report, &making->text);
+    if (result == CONTROL_DONE)
+        result = candidate_owner(control, job);
     if (result != CONTROL_DONE)
         return result;
     made = config_text_settings(&making->text, &control->config.plan->start, report, &making->settings);

@@ -11,6 +11,7 @@
 #include "main/control_keep.h"
 #include "main/control_purges.h"
 #include "main/control_versions.h"
+#include "main/control_writes.h"
 #include "main/node_control.h"
 
 #include <pthread.h>
@@ -30,7 +31,9 @@ struct control_job {
     size_t text_len;
     uint64_t version, expected_version;
     char who[sizeof(((struct control_version *)0)->who)];
+    bool is_owner;
     /* what came of it */
+    bool is_of_the_whole; /* the report: not for owners */
     enum control_result result;
     char *report;
     uint64_t in_force;
@@ -46,6 +49,7 @@ struct node_control {
     _Atomic bool is_over;
     _Atomic uint64_t successes, failures;
     struct control_versions *versions;
+    struct control_writes writes;
     struct control_audit *audit;
     pthread_mutex_t lock; /* of the next, up to the thread's own */
     struct list jobs;

@@ -25,6 +25,7 @@ static bool is_changed_at_run_time(unsigned option)
     case CONFIG_origin_http1:
     case CONFIG_origin_host:
     case CONFIG_log_level:
+    case CONFIG_metrics_auth:
         return true;
     default:
         return false;

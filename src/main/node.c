@@ -393,11 +393,11 @@ static void signals_ready(struct os_watch *watch, uint32_t which)
 /* ---- one thread ---------------------------------------------------------------------------------------------------- */
 
 /* For PURGE on the data listeners. */
-static bool may_purge(void *arg, slice bearer, const struct tenant *tenant)
+static uint16_t may_purge(void *arg, slice bearer, const struct tenant_client *client, const struct tenant *tenant, uint32_t *ret_retry_after_s)
 {
-    const struct node *node = arg;
+    struct node *node = arg;
 
-    return admin_bearer_may(&node->admin, bearer, TOKEN_PURGE, tenant);
+    return admin_purge_refused(&node->admin, bearer, client, tenant, ret_retry_after_s);
 }
 
 /* A tier keeps whole what is at most an eighth of it; where that is less than a slice, bodies go through a window. Without a

@@ -2,6 +2,7 @@
 #include "main/control_own.h"
 
 #include "base/log.h"
+#include "main/node_owner.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,26 @@ static void job_tell(struct node_control *control, const struct control_job *job
     lines_log(job->report != NULL ? job->report : "out of memory");
 }
 
+/* Whoever asked for it, and whether or not he still waits. What has come into force is in it already. */
+static void job_audit(struct node_control *control, const struct control_job *job)
+{
+    char what[CONTROL_WHAT_BYTES], details[128];
+    int len;
+
+    if (job->kind == CONTROL_CHECK || job->is_audited)
+        return;
+    control_job_what(job, what);
+    len = control_job_details(job->result, job->in_force, details, sizeof(details));
+    (void)control_audit_add(control->audit, slice_str(job->who), what, slice_of(details, (size_t)len));
+}
+
+/* An owner learns nothing of other tenants by what is wrong with them. */
+static void job_hush(struct control_job *job)
+{
+    if (job->is_owner && job->is_of_the_whole && job->result != CONTROL_DONE && job->result != CONTROL_UNCHANGED)
+        job->result = control_job_say(job, job->result, NODE_OWNER_HUSHED);
+}
+
 static void job_run(struct node_control *control, struct control_job *job)
 {
     struct conf_report *report = NULL;
@@ -49,8 +70,10 @@ static void job_run(struct node_control *control, struct control_job *job)
         job->report = strdup(conf_report_text(report));
     conf_report_free(report);
     job->in_force = control_versions_in_force(control->versions);
-    control_debt_note(control); /* before who asked is answered */
     job_tell(control, job);
+    job_audit(control, job);
+    job_hush(job);
+    control_debt_note(control); /* before who asked is answered */
     loop_post(control->config.loop, &job->mail);
 }
 
@@ -91,12 +114,27 @@ static void control_turn(struct node_control *control)
     control_purges_turn(&control->purges);
 }
 
+/* False: there is none. */
+static bool write_run(struct node_control *control)
+{
+    struct control_write *write = control_writes_next(&control->writes);
+
+    if (write == NULL)
+        return false;
+    control_writes_run(write, &control->state, &control->debt, control->audit);
+    control_debt_note(control); /* before who asked is answered */
+    control_writes_report(&control->writes, write);
+    return true;
+}
+
 static void control_thread(void *arg)
 {
     struct node_control *control = arg;
 
     while (!atomic_load(&control->is_over)) {
         control_turn(control);
+        if (write_run(control))
+            continue;
         struct control_job *job = control_job_next(control);
         if (job != NULL)
             job_run(control, job);
@@ -237,32 +275,12 @@ static err ops_state_read(void *arg, const char *name, char **ret_text, size_t *
     return state_read(&control->state, name, ret_text, ret_len);
 }
 
-static err ops_state_write(void *arg, const char *name, slice text, char *message, size_t size)
-{
-    struct node_control *control = arg;
-    err written = state_write(&control->state, name, text);
-
-    if (!err_is_ok(written))
-        state_problem(&control->state, name, written, message, size);
-    return written;
-}
-
-static err ops_audit(void *arg, slice who, const char *what, slice details, char *message, size_t size)
-{
-    struct node_control *control = arg;
-    err written = control_audit_write(control->audit, who, what, details);
-
-    if (!err_is_ok(written))
-        state_problem(&control->state, STATE_AUDIT, written, message, size);
-    return written;
-}
-
-static void ops_audit_later(void *arg, slice who, const char *what, slice details)
+static void ops_state_write(void *arg, struct control_write *write)
 {
     struct node_control *control = arg;
 
-    if (!control_audit_add(control->audit, who, what, details))
-        os_event_set(control->event); /* it tries again */
+    control_writes_add(&control->writes, write);
+    os_event_set(control->event);
 }
 
 static err ops_audit_read(void *arg, uint64_t since, unsigned max, char **ret_text, size_t *ret_len)
@@ -280,8 +298,6 @@ const struct control_ops node_control_ops = {
     .versions = ops_versions,
     .version_text = ops_version_text,
     .tenant_text = ops_tenant_text,
-    .audit = ops_audit,
-    .audit_later = ops_audit_later,
     .audit_read = ops_audit_read,
     .state_read = ops_state_read,
     .state_write = ops_state_write,
@@ -340,6 +356,7 @@ err node_control_new(const struct node_control_config *config, struct node_contr
     list_init(&control->jobs);
     list_init(&control->gone);
     pthread_mutex_init(&control->lock, NULL);
+    control_writes_init(&control->writes, config->loop);
     keep_debt_init(&control->debt, &control->state);
     supervisor_door_init(&control->door, config->plan->channel, SUPERVISOR_ANSWER_MS);
     made = control_init(control);
@@ -381,6 +398,7 @@ struct node_control *node_control_free(struct node_control *control)
     control_audit_free(control->audit);
     os_event_free(control->event);
     pthread_mutex_destroy(&control->lock);
+    control_writes_done(&control->writes);
     free(control);
     return NULL;
 }

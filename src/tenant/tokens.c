@@ -153,13 +153,28 @@ static bool grow(struct tokens *tokens)
     return true;
 }
 
+MUST_USE static err check_locked(const struct tokens *tokens, const struct token *token)
+{
+    ENSURE(!is_at(tokens, place_of(tokens, slice_str(token->id)), slice_str(token->id)), EXISTS);
+    ENSURE(place_of_name(tokens, slice_str(token->name)) == tokens->count, EXISTS);
+    ENSURE(tokens->count < TOKENS_MAX, LIMIT);
+    return ERR_OK;
+}
+
+err tokens_check(struct tokens *tokens, const struct token *token)
+{
+    pthread_mutex_lock(&tokens->mutex);
+    err checked = check_locked(tokens, token);
+    pthread_mutex_unlock(&tokens->mutex);
+    return checked;
+}
+
 MUST_USE static err add_locked(struct tokens *tokens, const struct token *token)
 {
     unsigned at = place_of(tokens, slice_str(token->id));
     struct token *copy;
 
-    ENSURE(!is_at(tokens, at, slice_str(token->id)) && place_of_name(tokens, slice_str(token->name)) == tokens->count, EXISTS);
-    ENSURE(tokens->count < TOKENS_MAX, LIMIT);
+    TRY(check_locked(tokens, token));
     ENSURE(grow(tokens), MEMORY);
     copy = malloc(sizeof(*copy));
     ENSURE(copy != NULL, MEMORY);
@@ -179,15 +194,21 @@ err tokens_add(struct tokens *tokens, const struct token *token)
     return added;
 }
 
+/* By id or name; tokens->count: there is none. */
+static unsigned place_of_either(const struct tokens *tokens, slice which)
+{
+    unsigned at = place_of(tokens, which);
+
+    return is_at(tokens, at, which) ? at : place_of_name(tokens, which);
+}
+
 bool tokens_remove(struct tokens *tokens, slice which, struct token *ret_removed)
 {
     unsigned at;
     bool is_there;
 
     pthread_mutex_lock(&tokens->mutex);
-    at = place_of(tokens, which);
-    if (!is_at(tokens, at, which))
-        at = place_of_name(tokens, which);
+    at = place_of_either(tokens, which);
     is_there = at < tokens->count;
     if (is_there) {
         *ret_removed = *tokens->entries[at].token;

@@ -20,7 +20,7 @@
 #define TOKEN_RIGHTS(X)                                                                                                \
     X(READ, "read", "see what is stored, numbers, logs, and why an answer was what it was")                            \
     X(PURGE, "purge", "purge and invalidate")                                                                          \
-    X(CONFIGURE, "configure", "change tenants, their rules and limits; reload and roll back")                          \
+    X(CONFIGURE, "configure", "change tenants: for some alone, their rules; for all, everything of them, reload and roll back") \
     X(ADMIN, "admin", "all of it, and tokens")
 
 enum token_right {
@@ -54,6 +54,8 @@ struct tokens *tokens_free(struct tokens *tokens);
 /* Compares with every token, in a time that says nothing of how much was right. False: unknown, or expired. The token is
  * then used: used_ms is kept to the minute. */
 MUST_USE bool tokens_find(struct tokens *tokens, const uint8_t hash[TOKEN_HASH_BYTES], int64_t now_ms, struct token *ret_token);
+/* Would tokens_add take it? The same errors, but for memory. */
+MUST_USE err tokens_check(struct tokens *tokens, const struct token *token);
 /* ERR_EXISTS: the name, or the id; ERR_LIMIT: TOKENS_MAX. */
 MUST_USE err tokens_add(struct tokens *tokens, const struct token *token);
 /* By id or name. False: there is none. */

@@ -127,9 +127,14 @@ static enum step_result purge_target(struct txn *txn, const struct tenant *tenan
 enum step_result txn_purge(struct txn *txn, const struct tenant *tenant)
 {
     const struct txn_context *context = txn->context;
+    const struct tenant_client client = txn_client(txn);
+    uint16_t refused = 403;
 
-    if (context->may_purge == NULL ||
-        !context->may_purge(context->may_purge_arg, bearer_of(&txn->request.fields), tenant))
+    if (context->may_purge != NULL)
+        refused = context->may_purge(context->may_purge_arg, bearer_of(&txn->request.fields), &client, tenant, &txn->synth.retry_after_s);
+    if (refused == 429)
+        return txn_synth(txn, 429, "purge-throttled", "Too many wrong tokens came from this address: wait as long as Retry-After says.");
+    if (refused != 0)
         return txn_synth(txn, 403, "purge-forbidden", "PURGE needs a bearer token with the purge right.");
     txn->purge.begun_ns = os_clock_ns();
     if (fields_has(&txn->request.fields, F_SURROGATE_KEY))

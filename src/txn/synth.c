@@ -87,6 +87,8 @@ static err synth_fields(struct txn *txn, bool as_json, struct fields *ret_fields
         TRY(fields_add(ret_fields, F_ALLOW, SLICE("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")));
     if (txn->policy != NULL)
         TRY(policy_fields(txn->policy, ret_fields));
+    if (txn->synth.retry_after_s > 0)
+        TRY(fields_addf(ret_fields, F_RETRY_AFTER, "%u", txn->synth.retry_after_s));
     if (txn->synth.failure_type != NULL)
         TRY(fields_addf(ret_fields, F_PROXY_STATUS, "warp; error=%s", txn->synth.failure_type));
     return ERR_OK;

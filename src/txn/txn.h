@@ -35,8 +35,10 @@ struct txn_context {
     struct tenant_view *view; /* the current one: txn_context_use */
     struct metrics_block *metrics;
     struct access_log *access; /* NULL: off */
-    /* Has the bearer (data NULL: none was sent) the purge right for that tenant? For PURGE; NULL: nobody has it. */
-    bool (*may_purge)(void *arg, slice bearer, const struct tenant *tenant);
+    /* May that client purge for the tenant, with that bearer (data NULL: none was sent)? 0: yes; else the status of the refusal,
+     * 403 or 429, which comes with *ret_retry_after_s. For PURGE; NULL: nobody may. */
+    uint16_t (*may_purge)(void *arg, slice bearer, const struct tenant_client *client, const struct tenant *tenant,
+                          uint32_t *ret_retry_after_s);
     void *may_purge_arg;
     const char *acme_dir;      /* answers to ACME challenges; NULL: none */
     uint32_t node;

@@ -73,6 +73,7 @@ struct txn {
 
     struct {
         uint16_t status;
+        uint32_t retry_after_s; /* 0: not said */
         const char *word, *text;
         const char *failure_type; /* Proxy-Status; NULL: the origin is not at fault */
     } synth;

@@ -140,10 +140,12 @@ static uint64_t worker_next_ns(void *arg)
     return loop_next_timer_ns(((struct worker *)arg)->loop);
 }
 
-static bool may_purge(void *arg, slice bearer, const struct tenant *tenant)
+static uint16_t may_purge(void *arg, slice bearer, const struct tenant_client *client, const struct tenant *tenant, uint32_t *ret_retry_after_s)
 {
     (void)arg;
-    return tenant->id == TENANT_DEFAULT && bearer_is(bearer, SLICE(CLIENT_TOKEN));
+    (void)client;
+    (void)ret_retry_after_s;
+    return tenant->id == TENANT_DEFAULT && bearer_is(bearer, SLICE(CLIENT_TOKEN)) ? 0 : 403;
 }
 
 static void worker_contexts(struct worker *worker, unsigned index)

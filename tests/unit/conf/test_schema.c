@@ -44,6 +44,27 @@ static void test_bonds_name_what_is_there(void **state)
     }
 }
 
+/* A setting that is new is the owner's only when somebody has thought of it. */
+static void test_each_setting_is_the_operators_or_the_owners(void **state)
+{
+    static const char *const rules_own[] = {"name", "match", "allow", "deny", "rate", "rate-burst", "client-rate", "client-rate-burst",
+        "redirect", "cache", "ttl", "ttl-status", "ttl-override", "stale-while-revalidate", "stale-if-error", "client-directives",
+        "static", "set-cookie", "key", "request-fields", "response-fields"};
+    (void)state;
+
+    for (unsigned t = 0; t < 2; t++) {
+        const struct conf_table *table = conf_type_table(t == 0 ? CONF_IS_TENANT : CONF_IS_RULE);
+
+        for (unsigned i = 0; i < table->count; i++) {
+            bool is_own = false, is_whole;
+            for (size_t o = 0; t > 0 && o < ARRAY_LEN(rules_own); o++)
+                is_own |= strcmp(rules_own[o], table->options[i].name) == 0;
+            if (is_own == (conf_operators_part(table, &table->options[i], &is_whole) != NULL))
+                fail_msg("%s of %s: whose is it?", table->options[i].name, table->name);
+        }
+    }
+}
+
 static void test_defaults(void **state)
 {
     struct conf_document *document = NULL;
@@ -106,6 +127,7 @@ static void test_pages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables), cmocka_unit_test(test_bonds_name_what_is_there),
+                                       cmocka_unit_test(test_each_setting_is_the_operators_or_the_owners),
                                        cmocka_unit_test(test_defaults), cmocka_unit_test(test_pages)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,6 +114,24 @@ static void test_removed_by_id_or_name(void **state)
     tokens_free(tokens);
 }
 
+/* Before a change is written down: what would come of it; nothing is changed. */
+static void test_looked_at_without_a_change(void **state)
+{
+    struct tokens *tokens = set_of(3);
+    struct token token = make(3, 1u << TOKEN_READ), found;
+
+    (void)state;
+    assert_int_equal(tokens_check(tokens, &token).code, ERR_NONE);
+    assert_false(find(tokens, 3, 5, &found));
+    token = make(2, 1u << TOKEN_READ);
+    assert_int_equal(tokens_check(tokens, &token).code, ERR_EXISTS);
+    token = make(2, 1u << TOKEN_READ);
+    snprintf(token.id, sizeof(token.id), "%012x", 77);
+    assert_int_equal(tokens_check(tokens, &token).code, ERR_EXISTS); /* the name */
+    assert_true(find(tokens, 2, 5, &found));
+    tokens_free(tokens);
+}
+
 static void test_listed_in_the_order_of_ids(void **state)
 {
     struct tokens *tokens = set_of(50);
@@ -189,7 +207,7 @@ int main(void)
         cmocka_unit_test(test_use_is_noted_to_the_minute), cmocka_unit_test(test_names_and_ids_are_unique),
         cmocka_unit_test(test_removed_by_id_or_name), cmocka_unit_test(test_listed_in_the_order_of_ids),
         cmocka_unit_test(test_at_most_so_many), cmocka_unit_test(test_rights), cmocka_unit_test(test_scope),
-        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_words), cmocka_unit_test(test_looked_at_without_a_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
