@@ -339,6 +339,18 @@ static void audit_visit(void *arg, struct disk_entry *entry)
     audit->all[audit->entries++] = *entry;
 }
 
+/* What waits in buffers counts for its tenant already. */
+static void audit_pending(struct audit *audit)
+{
+    for (unsigned i = 0; i < disk_device_count(node.disk); i++)
+        for (unsigned log = 0; log < EVICT_LOGS; log++) {
+            const struct disk_stream *stream = &node.disk->devices[i].streams[log];
+            for (unsigned k = 0; k < stream->pending_count; k++)
+                if (stream->pending[k].stored != NULL)
+                    audit->tenants[stream->pending[k].entry.tenant] += disk_size_of_class(stream->pending[k].entry.size_class);
+        }
+}
+
 /* The record an entry points to. False: it is not there as it should be. */
 static bool record_at(const struct disk_entry *entry, char *memory, struct disk_record *ret_record)
 {
@@ -458,6 +470,7 @@ void node_audit(void)
     disk_index_walk_begin(node.disk->index, &walk);
     (void)disk_index_walk(node.disk->index, &walk, UINT64_MAX, audit_visit, &audit);
     disk_index_walk_end(node.disk->index, &walk);
+    audit_pending(&audit);
     if (audit.total != stats.store.size_bytes || audit.entries != stats.store.objects)
         run_failed("I6: %llu bytes in %llu entries are counted, and there are %llu in %llu", (unsigned long long)stats.store.size_bytes,
                    (unsigned long long)stats.store.objects, (unsigned long long)audit.total, (unsigned long long)audit.entries);
