@@ -311,7 +311,7 @@ static void tell_counts(void)
 #define X(name) printf(" %s %llu", #name, (unsigned long long)counts.name);
     COVERED(X)
 #undef X
-    printf("\n");
+    printf(" began_full %llu spared_lost %llu\n", (unsigned long long)counts.began_full, (unsigned long long)counts.spared_lost);
 }
 
 int main(int argc, char **argv)

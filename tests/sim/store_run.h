@@ -19,13 +19,13 @@
     X(fills_unknown) X(vary) X(slices) X(empty_bodies) X(updates) X(updates_refused) X(purges) X(soft_purges) X(tenant_purges) X(durable_purges) X(heads) X(drops) X(peeks)         \
     X(ram_evictions) X(disk_evictions) X(copied) X(sweeps) X(snapshots) X(false_reads) X(audits) X(recovered)           \
     X(kept_checked) X(second_openers) X(budgets) X(compared) X(harms) X(flips) X(vanished) X(offline) X(off) X(formatted) X(unopened) X(not_durable)           \
-    X(quotas) X(hard_quotas) X(over_quota) X(fills_over_quota) X(began_full)
+    X(quotas) X(hard_quotas) X(over_quota) X(fills_over_quota)
 
 struct run_counts {
 #define X(name) uint64_t name;
     COVERED(X)
 #undef X
-    uint64_t spared_lost; /* bytes: so seldom that it need not happen */
+    uint64_t began_full, spared_lost; /* bytes; so seldom that it need not happen */
 };
 
 #define WORKERS_MAX 3u
