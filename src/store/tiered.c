@@ -164,7 +164,7 @@ static void ram_stored(void *watcher, struct stored *stored)
     if (stored_has_flag(stored, STORED_ON_DISK) || stored->seen.kind == STORE_NOTE)
         return;
     bool was_seen = disk_missed(tiered->disk, stored->seen.hash, stored_bytes(stored));
-    if (was_seen || (disk_is_open(tiered->disk) && !disk_is_over_soft(tiered->disk, stored->seen.tenant)))
+    if (was_seen || (disk_is_open(tiered->disk, stored->seen.hash) && !disk_is_over_soft(tiered->disk, stored->seen.tenant)))
         offer(tiered, stored, was_seen, false);
 }
 

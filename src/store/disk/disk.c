@@ -490,14 +490,11 @@ static struct disk_device *device_for(struct disk *disk, hash128 hash)
     return NULL;
 }
 
-bool disk_is_open(const struct disk *disk)
+bool disk_is_open(struct disk *disk, hash128 hash)
 {
-    if (atomic_load_explicit(&disk->is_off, memory_order_relaxed))
-        return false;
-    for (unsigned i = 0; i < disk->device_count; i++)
-        if (atomic_load_explicit(&disk->devices[i].is_open, memory_order_relaxed))
-            return true;
-    return false;
+    const struct disk_device *device = atomic_load_explicit(&disk->is_off, memory_order_relaxed) ? NULL : device_for(disk, hash);
+
+    return device != NULL && atomic_load_explicit(&device->is_open, memory_order_relaxed);
 }
 
 bool disk_missed(struct disk *disk, hash128 hash, uint64_t bytes)

@@ -136,8 +136,8 @@ enum store_status disk_lookup(struct disk *disk, struct store_lookup *lookup);
 
 /* ---- what the tier above tells; any thread ------------------------------------------------------------------------ */
 
-/* Is everything wanted, or only what was used since it came? */
-bool disk_is_open(const struct disk *disk);
+/* Is everything wanted on the device that takes that key, or only what was used since it came? */
+bool disk_is_open(struct disk *disk, hash128 hash);
 /* An object that no tier had has come from the origin. True: it was here, or asked for, not long ago: offer it as used.
  * Once an object. */
 bool disk_missed(struct disk *disk, hash128 hash, uint64_t bytes);

@@ -23,6 +23,7 @@
 #define LOUD    1u
 #define QUIET   2u
 #define TENANTS 3u /* none among them */
+#define KILLS   100u
 
 static struct {
     struct loop *loop, *keeper_loops[KEEPERS];
@@ -246,7 +247,7 @@ static void begin_with(unsigned count)
 
 static void fill(unsigned tenant, unsigned n, size_t size)
 {
-    static char body[100000];
+    static char body[700000];
     char text[32];
     struct store_label label = store_label_of((uint16_t)tenant, STORE_LABEL_HOST, SLICE("host"));
     struct store_fill fill = {.op.loop = node.loop, .tenant = (uint16_t)tenant, .kind = STORE_ANSWER, .seq = storage_seq(node.storage),
@@ -340,7 +341,10 @@ static void test_how_exact_a_hard_quota_is(void **state)
         bytes += disk_size_of_class(disk_size_class(size));
     }
     fill_many(LOUD, 0, 300);
-    assert_int_equal(tenant_bytes(LOUD) > 0, 1);
+    assert_true(tenant_bytes(LOUD) > 0);
+    fill(LOUD, 3000, 700000); /* no segment holds it */
+    check_idle_accounts();
+    assert_int_equal(stats().too_large, 1);
     assert_true(bytes >= records && bytes - records <= records / 8);
     assert_true(bytes - records > records * 3 / 100 && bytes - records < records * 5 / 100); /* of sizes drawn evenly: 4 % */
     quota(LOUD, 0, hard);
@@ -530,6 +534,46 @@ static void test_a_flood_takes_nothing_that_is_guaranteed(void **state)
     sim_end();
 }
 
+static bool has_stopped(void *arg)
+{
+    (void)arg;
+    return sim_disk_has_stopped();
+}
+
+/* Killed again and again while what is guaranteed is copied with the last segments that are free. */
+static void test_what_is_guaranteed_survives_kills(void **state)
+{
+    unsigned n = 1000;
+    uint64_t before;
+
+    (void)state;
+    begin_with(1);
+    quota(QUIET, 11 * MIB, STORE_NO_LIMIT);
+    fill_many(QUIET, 0, 650);
+    before = tenant_bytes(QUIET);
+    assert_true(before > 9 * MIB && before < 11 * MIB);
+    flood(0, 1000);
+    for (unsigned kills = 0; kills < KILLS; kills++) {
+        sim_disk_crash_after(1 + sim_random(120));
+        for (; !sim_disk_has_stopped(); n++) {
+            fill(LOUD, n, 20000);
+            ask(LOUD, n);
+            if (n % 7 == 0)
+                (void)sim_run(node.threads, node.thread_count, os_clock_ns() + 20 * NS_MS, has_stopped, NULL);
+        }
+        node_kill();
+        node_open();
+        node_recover();
+        assert_int_equal(tenant_bytes(QUIET), before);
+        node_run(NS_S);
+        assert_int_equal(tenant_bytes(QUIET), before);
+        assert_int_equal(stats().spared_lost_bytes, 0);
+    }
+    check_idle_accounts();
+    node_close();
+    sim_end();
+}
+
 /* More is guaranteed than the device that is left can hold: reclaim ends all the same, and does not copy all of it for ever. */
 static void test_more_is_guaranteed_than_is_left(void **state)
 {
@@ -540,7 +584,7 @@ static void test_more_is_guaranteed_than_is_left(void **state)
     quota(QUIET, 22 * MIB, STORE_NO_LIMIT);
     fill_many(QUIET, 0, 1200);
     lose(0);
-    for (unsigned n = 2000; n < 3500; n++) {
+    for (unsigned n = 2000; n < 8000; n++) {
         fill(QUIET, n, 15000);
         ask(QUIET, n);
         if (n % 7 == 0)
@@ -549,6 +593,7 @@ static void test_more_is_guaranteed_than_is_left(void **state)
     node_run(10 * NS_S);
     assert_true(atomic_load(&node.disk->devices[1].free_count) >= 3);
     assert_true(tenant_bytes(QUIET) > 8 * MIB);
+    assert_int_equal(stats().spared_lost_bytes, 0); /* what is guaranteed is less by what the other device would hold */
     written = stats().written_bytes[DISK_CAUSE_RECLAIM];
     node_run(60 * NS_S);
     assert_int_equal(stats().written_bytes[DISK_CAUSE_RECLAIM], written);
@@ -594,6 +639,7 @@ int main(void)
         cmocka_unit_test(test_accounts_after_a_crash),
         cmocka_unit_test(test_a_tenant_goes_and_comes_back),
         cmocka_unit_test(test_a_flood_takes_nothing_that_is_guaranteed),
+        cmocka_unit_test(test_what_is_guaranteed_survives_kills),
         cmocka_unit_test(test_more_is_guaranteed_than_is_left),
         cmocka_unit_test(test_all_of_a_device_is_guaranteed),
     };
