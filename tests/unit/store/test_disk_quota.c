@@ -23,7 +23,7 @@
 #define LOUD    1u
 #define QUIET   2u
 #define TENANTS 3u /* none among them */
-#define KILLS   100u
+#define KILLS   200u
 
 static struct {
     struct loop *loop, *keeper_loops[KEEPERS];
@@ -265,6 +265,17 @@ static void fill_many(unsigned tenant, unsigned from, unsigned count)
 {
     for (unsigned n = from; n < from + count; n++) {
         fill(tenant, n, 200 + n * 7919 % 30000);
+        if (n % 7 == 0)
+            node_run(20 * NS_MS);
+    }
+    node_run(2 * NS_S);
+}
+
+/* A few to a segment. */
+static void fill_large(unsigned tenant, unsigned count)
+{
+    for (unsigned n = 0; n < count; n++) {
+        fill(tenant, n, 1000 + n * 7919 % 100000);
         if (n % 7 == 0)
             node_run(20 * NS_MS);
     }
@@ -549,12 +560,12 @@ static void test_what_is_guaranteed_survives_kills(void **state)
     (void)state;
     begin_with(1);
     quota(QUIET, 11 * MIB, STORE_NO_LIMIT);
-    fill_many(QUIET, 0, 650);
+    fill_large(QUIET, 200);
     before = tenant_bytes(QUIET);
     assert_true(before > 9 * MIB && before < 11 * MIB);
     flood(0, 1000);
     for (unsigned kills = 0; kills < KILLS; kills++) {
-        sim_disk_crash_after(1 + sim_random(120));
+        sim_disk_crash_after(1 + sim_random(400));
         for (; !sim_disk_has_stopped(); n++) {
             fill(LOUD, n, 20000);
             ask(LOUD, n);
