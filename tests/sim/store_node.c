@@ -51,6 +51,7 @@ static bool worker_turn(void *arg)
     store_near_enter(node.nears[i]);
     ran = loop_turn(node.loops[i], 0);
     store_near_enter(NULL);
+    quotas_step();
     return ran;
 }
 
@@ -70,6 +71,7 @@ static bool keeper_turn(void *arg)
     ran = loop_turn(node.keeper_loops[i], 0);
     if (run.recovery_step_ns > 0 && atomic_load(&node.disk->devices[i].keeper_state) == KEEPER_RECOVERING)
         keepers_busy_ns[i] = os_clock_ns() + sim_random(run.recovery_step_ns);
+    quotas_step();
     return ran;
 }
 
@@ -150,6 +152,7 @@ void node_open(void)
     INVARIANT(err_is_ok(store_tiered_new(ram_tier, node.disk, run.is_ram_off, &node.storage)));
     quotas_set();
     loops_begin();
+    quotas_begin();
     if (!sim_disk_has_stopped() && disk_device_count(node.disk) > 0)
         model_opened(node_devices(false), node_devices(true));
     model_keys_hash(node.storage);
