@@ -10,15 +10,19 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define HOUSEKEEP_NS (100 * NS_MS)
 #define RECOVER_NS   (600 * NS_S)
+#define SEGMENTS_MAX 1024u /* of all devices */
 
 struct node node;
 
 static struct timer housekeeper;
 static uint64_t keepers_busy_ns[DEVICES_MAX];
 static char paths[DEVICES_MAX][32];
+/* Segments whose write was under way when the disks stopped: their heads may be the old ones, and what lies behind not. */
+static bool torn_segments[SEGMENTS_MAX];
 
 /* ---- disks ------------------------------------------------------------------------------------------------------ */
 
@@ -32,6 +36,7 @@ struct sim_disk *node_disk(unsigned device)
 
 void node_disks_begin(void)
 {
+    memset(torn_segments, 0, sizeof(torn_segments));
     for (unsigned i = 0; i < run.devices; i++) {
         snprintf(paths[i], sizeof(paths[i]), "/cache%u", i);
         if (run.block_devices >> i & 1)
@@ -153,7 +158,7 @@ void node_open(void)
     quotas_set();
     loops_begin();
     quotas_begin();
-    if (!sim_disk_has_stopped() && disk_device_count(node.disk) > 0)
+    if (!sim_disk_has_stopped() || run.has_faults) /* where none is open, one may have been formatted before it failed */
         model_opened(node_devices(false), node_devices(true));
     model_keys_hash(node.storage);
 }
@@ -305,9 +310,26 @@ static void orphan(struct os_file_op *op)
     op->op.done(&op->op);
 }
 
+static void torn_note(void)
+{
+    INVARIANT(node.disk->segment_count <= SEGMENTS_MAX);
+    for (uint32_t i = 0; node.disk->segments != NULL && i < node.disk->segment_count; i++)
+        torn_segments[i] |= atomic_load(&node.disk->segments[i].state) == SEGMENT_BAD;
+}
+
+static bool has_torn(void)
+{
+    for (uint32_t i = 0; i < SEGMENTS_MAX; i++)
+        if (torn_segments[i])
+            return true;
+    return false;
+}
+
 void node_crash(enum sim_crash kind)
 {
     work_cancel();
+    if (sim_disk_has_stopped())
+        torn_note();
     sim_disk_on_orphan(orphan);
     sim_disk_crash(kind);
     sim_disk_on_orphan(NULL);
@@ -387,7 +409,7 @@ static void audit_record(const struct disk_entry *entry, char *memory)
         run_failed("I3: an entry names segment %u at %u, which is %s", entry->segment, entry->offset,
                    state == SEGMENT_FREE ? "free" : state == SEGMENT_BAD ? "bad" : "unknown");
     if (!record_at(entry, memory, &record)) {
-        if (run.has_faults || run.had_power_loss)
+        if (run.has_faults || run.had_power_loss || torn_segments[entry->segment])
             return;
         run_failed("I3: segment %u at %u: what the index names (kind %u) is not there", entry->segment, entry->offset, entry->kind);
     }
@@ -425,7 +447,7 @@ static void audit_errors(const struct disk_stats *stats)
         return;
     /* a journal that was never begun is told of as damaged */
     for (unsigned i = 0; i < DISK_ERROR_COUNT; i++)
-        if (stats->errors[i] > 0 && !(i == DISK_ERROR_JOURNAL && run.had_open_stopped))
+        if (stats->errors[i] > 0 && !(i == DISK_ERROR_JOURNAL && run.had_open_stopped) && !(i == DISK_ERROR_CORRUPT && has_torn()))
             run_failed("%llu errors of kind %s are counted, and there was no fault", (unsigned long long)stats->errors[i], words[i]);
 }
 
