@@ -104,6 +104,9 @@ static void collect_disk(const struct disk *disk, enum metric metric, struct met
     case METRIC_warp_disk_offers_refused:
         metrics_emit(writer, NULL, (double)stats.offers_refused);
         break;
+    case METRIC_warp_disk_spared_lost_bytes:
+        metrics_emit(writer, NULL, (double)stats.spared_lost_bytes);
+        break;
     case METRIC_warp_disk_too_large:
         metrics_emit(writer, NULL, (double)stats.too_large);
         break;

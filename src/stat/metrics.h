@@ -96,6 +96,7 @@ enum slice_event { SLICE_HIT, SLICE_MISS, SLICE_FETCHED, SLICE_RANGE, SLICE_EVEN
     X(warp_disk_offers_refused, C, "", "Objects that were not written because too many waited")             \
     X(warp_disk_too_large, C, "",                                                                          \
       "Objects that were not written because no segment of so small a store holds them")                   \
+    X(warp_disk_spared_lost_bytes, C, "", "Bytes guaranteed to tenants that left the disk all the same")    \
     X(warp_disk_index_lost, C, "", "Objects that left the index because their buckets were full")           \
     X(warp_disk_decisions, C, "decision", "What became of objects that were to be written or given up")     \
     X(warp_disk_small_log_bytes, G, "", "Room of the small log, of all that the two logs have")             \

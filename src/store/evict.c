@@ -236,12 +236,17 @@ static bool has_come_back(const struct ghost *ghost, bool was_used)
     }
 }
 
+bool evict_would_admit(const struct evict *evict, bool was_used)
+{
+    return evict->purse != PURSE_EMPTY && (was_used || evict_is_open(evict));
+}
+
 enum evict_admission evict_admit(struct evict *evict, uint64_t hash, uint64_t bytes, bool was_used)
 {
     struct ghost ghost;
 
     (void)bytes; /* all sizes are worth the same a byte */
-    if (evict->purse == PURSE_EMPTY || !(was_used || evict_is_open(evict))) {
+    if (!evict_would_admit(evict, was_used)) {
         count(evict, evict->purse == PURSE_EMPTY ? EVICT_OVER_BUDGET : EVICT_REFUSED);
         return EVICT_ADMIT_NOT;
     }

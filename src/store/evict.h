@@ -66,6 +66,9 @@ bool evict_missed(struct evict *evict, uint64_t hash, uint64_t bytes);
 enum evict_admission { EVICT_ADMIT_NOT, EVICT_ADMIT_SMALL, EVICT_ADMIT_MAIN };
 enum evict_admission evict_admit(struct evict *evict, uint64_t hash, uint64_t bytes, bool was_used);
 
+/* Is the answer other than EVICT_ADMIT_NOT? Changes nothing. */
+bool evict_would_admit(const struct evict *evict, bool was_used);
+
 /* It is not written: its tenant may have no more. */
 void evict_over_quota(struct evict *evict);
 

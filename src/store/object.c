@@ -101,6 +101,16 @@ bool store_budget_pass(struct store_budget *budget, uint16_t to, uint64_t bytes)
     return share == NULL || store_share_take(share, bytes);
 }
 
+bool store_budget_charge(struct store_budget *budget, uint16_t to, uint64_t bytes, hash128 near)
+{
+    return tenant_take(budget, to, bytes, near);
+}
+
+void store_budget_discharge(struct store_budget *budget, uint16_t to, uint64_t bytes)
+{
+    tenant_give(budget, to, bytes);
+}
+
 bool store_budget_fits(const struct store_budget *budget, uint16_t tenant, uint64_t bytes)
 {
     return store_share_fits(&budget->shares[tenant], bytes);

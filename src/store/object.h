@@ -35,6 +35,9 @@ MUST_USE bool store_budget_take(struct store_budget *budget, uint32_t tenant, ui
 void store_budget_give(struct store_budget *budget, uint32_t tenant, uint64_t bytes);
 /* What was taken for nobody is a tenant's from now on; false: it may have no more. */
 MUST_USE bool store_budget_pass(struct store_budget *budget, uint16_t to, uint64_t bytes);
+/* The same; its own objects make room. Without locks. */
+MUST_USE bool store_budget_charge(struct store_budget *budget, uint16_t to, uint64_t bytes, hash128 near);
+void store_budget_discharge(struct store_budget *budget, uint16_t to, uint64_t bytes); /* nobody's again */
 /* Has the tenant room left for that under its hard quota? */
 bool store_budget_fits(const struct store_budget *budget, uint16_t tenant, uint64_t bytes);
 /* What an allocation of that size really costs: the allocator's size classes and its own bytes. */

@@ -33,6 +33,14 @@ static inline bool store_share_is_spared(const struct store_share *share)
     return store_share_bytes(share) <= atomic_load_explicit(&share->guaranteed, memory_order_relaxed);
 }
 
+/* The same where that many 1024ths are left of the tier. */
+static inline bool store_share_is_spared_in(const struct store_share *share, uint32_t left)
+{
+    uint64_t guaranteed = atomic_load_explicit(&share->guaranteed, memory_order_relaxed);
+
+    return store_share_bytes(share) <= guaranteed / 1024 * left + guaranteed % 1024 * left / 1024;
+}
+
 static inline bool store_share_is_over_soft(const struct store_share *share)
 {
     return store_share_bytes(share) > ~atomic_load_explicit(&share->not_soft, memory_order_relaxed);

@@ -509,8 +509,24 @@ static bool is_of_below(const struct ram *ram, const struct stored *old)
     return ram->watch.updated != NULL && stored_has_flag(old, STORED_ON_DISK) && !stored_has_flag(old, STORED_OVER);
 }
 
+/* The body of such a copy counts for nobody: from now on it is its tenant's. */
+MUST_USE static bool body_is_paid(struct ram *ram, const struct stored *stored)
+{
+    struct stored *owner = stored->seen.body != NULL ? stored_of_body(stored->seen.body) : NULL;
+
+    if (owner == NULL || !stored_has_flag(owner, STORED_PRIVATE))
+        return true;
+    uint64_t bytes = stored_bytes(owner);
+    if (!store_budget_charge(&ram->budget, stored->seen.tenant, bytes, stored->seen.hash))
+        return false;
+    if ((atomic_fetch_and(&owner->flags, (uint8_t)~STORED_PRIVATE) & STORED_PRIVATE) == 0)
+        store_budget_discharge(&ram->budget, stored->seen.tenant, bytes); /* another one was faster */
+    return true;
+}
+
 MUST_USE static err update_put(struct ram *ram, struct ram_shard *shard, struct stored *stored)
 {
+    ENSURE(body_is_paid(ram, stored), NOT_FOUND);
     shard_grow_if_crowded(ram, shard, stored->seen.hash.hi);
     err result = ram_put(ram, stored, &(struct ram_place){.is_whole = true, .if_absent = true});
 

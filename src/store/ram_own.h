@@ -45,6 +45,10 @@ struct ram {
     uint64_t sweep_cursor, sweep_up_to, sweep_seq; /* the sequence when it began */
     bool is_sweeping;
     _Atomic uint64_t sweeps_done;
+    /* who is above its hard quota comes down; the same thread */
+    _Atomic bool has_excess; /* somebody may be; any thread */
+    bool is_excess_lap, is_excess_met;
+    uint64_t excess_cursor;
 };
 
 static inline struct ram *ram_of(const struct storage *storage)
@@ -93,6 +97,8 @@ uint64_t ram_near_found(struct ram *ram);
 bool ram_make_own_room(struct store_budget *budget, uint16_t tenant, uint64_t bytes, hash128 near);
 uint64_t ram_tenant_bytes(const struct storage *storage, uint16_t tenant);
 void ram_quota_set(struct storage *storage, uint16_t tenant, const struct store_quota *quota);
+/* Whoever is above its hard quota, which was lowered, comes down to it: some thousand objects are looked at. */
+void ram_excess_turn(struct ram *ram);
 /* Is what comes from the origin to be kept? Above the soft quota only what was asked for before. */
 bool ram_is_wanted(struct ram *ram, const struct store_fill *fill);
 

@@ -235,9 +235,8 @@ static bool sweep_begin(struct ram *ram)
     return true;
 }
 
-void ram_turn(struct storage *storage, int64_t wall_ms)
+static void sweep_turn(struct ram *ram, int64_t wall_ms)
 {
-    struct ram *ram = ram_of(storage);
     uint32_t slots = 0;
 
     if (!ram->is_sweeping && !sweep_begin(ram))
@@ -246,7 +245,13 @@ void ram_turn(struct storage *storage, int64_t wall_ms)
         slots += sweep_stretch(ram, wall_ms);
     if (ram->sweep_shard < ram->shard_count)
         return;
-    purge_log_swept(storage->purges, ram->sweeper, ram->sweep_up_to);
+    purge_log_swept(ram->storage.purges, ram->sweeper, ram->sweep_up_to);
     ram->is_sweeping = false;
     atomic_fetch_add_explicit(&ram->sweeps_done, 1, memory_order_relaxed);
+}
+
+void ram_turn(struct storage *storage, int64_t wall_ms)
+{
+    ram_excess_turn(ram_of(storage));
+    sweep_turn(ram_of(storage), wall_ms);
 }

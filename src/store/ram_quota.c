@@ -4,6 +4,7 @@
 
 #define OWN_LOOKS_MAX 1024u /* objects of anybody: with less than one in as many, a tenant finds nothing of its own */
 #define STRETCH_LOOKS 32u   /* under one lock */
+#define EXCESS_LOOKS_MAX 4096u /* in a turn */
 
 uint64_t ram_tenant_bytes(const struct storage *storage, uint16_t tenant)
 {
@@ -12,7 +13,11 @@ uint64_t ram_tenant_bytes(const struct storage *storage, uint16_t tenant)
 
 void ram_quota_set(struct storage *storage, uint16_t tenant, const struct store_quota *quota)
 {
-    store_share_set(&ram_of(storage)->budget.shares[tenant], quota);
+    struct ram *ram = ram_of(storage);
+
+    store_share_set(&ram->budget.shares[tenant], quota);
+    if (store_share_excess(&ram->budget.shares[tenant], 0) > 0)
+        atomic_store(&ram->has_excess, true);
 }
 
 /* ---- at the hard quota --------------------------------------------------------------------------------------- */
@@ -21,17 +26,29 @@ struct own {
     struct ram *ram;
     uint16_t tenant;
     bool is_last_call; /* also what was used lately */
+    bool is_excess;    /* of any tenant that is above its hard quota */
+    bool is_met;       /* something of such */
     uint64_t cursor, wanted, freed;
     unsigned looks;
     struct list gone;
 };
 
+static bool own_is_meant(const struct own *own, const struct stored *stored)
+{
+    if (own->is_excess)
+        return store_share_excess(&own->ram->budget.shares[stored->seen.tenant], 0) > 0;
+    return stored->seen.tenant == own->tenant;
+}
+
 /* Used lately: it stays this time. */
-static bool own_is_victim(const struct own *own, struct stored *stored)
+static bool own_is_victim(struct own *own, struct stored *stored)
 {
     uint8_t use = atomic_load_explicit(&stored->use, memory_order_relaxed);
 
-    if (stored->seen.tenant != own->tenant || stored->queue == S3_NONE || atomic_load_explicit(&stored->refs, memory_order_acquire) > 1)
+    if (!own_is_meant(own, stored))
+        return false;
+    own->is_met = true;
+    if (stored->queue == S3_NONE || atomic_load_explicit(&stored->refs, memory_order_acquire) > 1)
         return false;
     if (use > 0 && !own->is_last_call) {
         atomic_store_explicit(&stored->use, (uint8_t)(use - 1), memory_order_relaxed);
@@ -88,10 +105,17 @@ static void own_walk(struct own *own, uint64_t from)
     }
 }
 
+static void own_let_go(struct own *own)
+{
+    struct list *link;
+
+    while ((link = list_pop_front(&own->gone)) != NULL)
+        store_object_unref(&container_of(link, struct stored, link)->seen);
+}
+
 bool ram_make_own_room(struct store_budget *budget, uint16_t tenant, uint64_t bytes, hash128 near)
 {
     struct own own = {.ram = container_of(budget, struct ram, budget), .tenant = tenant, .gone = LIST_INIT(own.gone)};
-    struct list *link;
     uint64_t excess = store_share_excess(&budget->shares[tenant], bytes);
 
     if (excess == UINT64_MAX)
@@ -101,9 +125,42 @@ bool ram_make_own_room(struct store_budget *budget, uint16_t tenant, uint64_t by
     own.is_last_call = true;
     if (own.freed == 0)
         own_walk(&own, near.hi);
-    while ((link = list_pop_front(&own.gone)) != NULL)
-        store_object_unref(&container_of(link, struct stored, link)->seen);
+    own_let_go(&own);
     return own.freed > 0;
+}
+
+/* ---- above the hard quota ------------------------------------------------------------------------------------ */
+
+static bool excess_begin(struct ram *ram)
+{
+    if (ram->is_excess_lap)
+        return true;
+    if (LIKELY(!atomic_load_explicit(&ram->has_excess, memory_order_relaxed)) || !atomic_exchange(&ram->has_excess, false))
+        return false;
+    ram->is_excess_lap = true;
+    ram->is_excess_met = false;
+    ram->excess_cursor = 0;
+    return true;
+}
+
+/* Each that goes is let go at once, and counts no more: so none goes too many. */
+void ram_excess_turn(struct ram *ram)
+{
+    struct own own = {.ram = ram, .is_excess = true, .gone = LIST_INIT(own.gone)};
+
+    if (!excess_begin(ram))
+        return;
+    own.cursor = ram->excess_cursor;
+    do {
+        own.wanted = own.freed + 1;
+        own_stretch(&own, ram_shard_of(ram, own.cursor));
+        own_let_go(&own);
+    } while (own.cursor != 0 && own.looks < EXCESS_LOOKS_MAX);
+    ram->excess_cursor = own.cursor;
+    ram->is_excess_met |= own.is_met;
+    ram->is_excess_lap = own.cursor != 0;
+    if (!ram->is_excess_lap && ram->is_excess_met)
+        atomic_store(&ram->has_excess, true);
 }
 
 /* ---- above the soft quota ------------------------------------------------------------------------------------ */

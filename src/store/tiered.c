@@ -100,7 +100,7 @@ static struct store_object *found_whole(struct tiered *tiered, const struct stor
     return object;
 }
 
-/* A complete object of RAM; where RAM has no room for it, one for this reader alone; where something came into RAM while the
+/* A complete object of RAM; where RAM, or its tenant there, has no room for it, one for this reader alone; where something came into RAM while the
  * disk was read (newer, or by another's read), that. */
 static struct store_object *found_put(struct tiered *tiered, struct store_fill *fill, slice body, enum store_found *ret_above)
 {
@@ -109,7 +109,7 @@ static struct store_object *found_put(struct tiered *tiered, struct store_fill *
     (void)storage_get_miss_handler(tiered->ram, fill);
     if (fill->result.code == ERR_EXISTS)
         return found_in_ram(tiered, fill, ret_above);
-    if (fill->result.code == ERR_LIMIT && !fill->private_copy) {
+    if ((fill->result.code == ERR_LIMIT || fill->over_quota) && !fill->private_copy) {
         fill->private_copy = true;
         return found_put(tiered, fill, body, ret_above);
     }
@@ -165,7 +165,7 @@ static void ram_stored(void *watcher, struct stored *stored)
     if (stored_has_flag(stored, STORED_ON_DISK) || stored->seen.kind == STORE_NOTE)
         return;
     bool was_seen = disk_missed(tiered->disk, stored->seen.hash, stored_bytes(stored));
-    if (was_seen || (disk_is_open(tiered->disk) && !disk_is_over_soft(tiered->disk, stored->seen.tenant)))
+    if (was_seen || (disk_is_open(tiered->disk, stored->seen.hash) && !disk_is_over_soft(tiered->disk, stored->seen.tenant)))
         offer(tiered, stored, was_seen, false);
 }
 

@@ -89,6 +89,27 @@ def test_a_hard_quota_holds_and_is_changed_by_a_reload(site, keeper):
     assert shop.warp.metric("warp_not_stored_total", reason="quota") >= 2
 
 
+def test_lowered_quotas_are_reached_and_hits_on_disk_need_no_ram(site, keeper, tmp_path):
+    dirs = [tmp_path / "a", tmp_path / "b"]
+    for one in dirs:
+        one.mkdir()
+    where = tuple(word for one in dirs for word in ("--cache-dir", str(one)))
+    shop = site(two(keeper), args=("--memory", str(MEMORY), "--cache-size", "64m"), cache=where)
+    targets = [f"/{i}" for i in range(SET)]
+    for _ in range(2):
+        ask(shop, "loud.test", targets)
+    until(lambda: bytes_of(shop, "disk") >= SET * len(BODY), "all of it is on disk")
+    shop.reload(two(keeper, loud={"memory-hard": "10k"}))  # less than one answer
+    until(lambda: bytes_of(shop, "ram") <= 10 << 10, "RAM is free, though nobody asks")
+    assert ask(shop, "loud.test", targets) == SET
+    assert bytes_of(shop, "ram") <= 10 << 10
+    shop.reload(two(keeper, loud={"memory-hard": "10k", "disk-hard": "1m"}))
+    until(lambda: bytes_of(shop, "disk") <= 1 << 20, "both devices together hold no more")
+    assert bytes_of(shop, "disk") > 900 << 10
+    hits = ask(shop, "loud.test", targets)
+    assert 40 <= hits <= 53
+
+
 def test_above_the_soft_quota_the_second_request_counts(site, keeper):
     shop = site(two(keeper, loud={"memory-soft": "1m"}), args=("--memory", str(MEMORY)))
     ask(shop, "loud.test", [f"/{i}" for i in range(100)])

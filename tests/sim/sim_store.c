@@ -7,8 +7,9 @@
  *       was softly purged is handed out as such
  *   I3  what the index names is on the disk; what was on the disk when the node ended is found again
  *   I4  recovery ends, whatever it was interrupted by, and comes to the same index again
- *   I6  the accounts of tenants and segments are what a recount says; no tenant comes above its hard quota, and nothing
- *       that is guaranteed leaves the disk to make room
+ *   I6  the accounts of tenants and segments are what a recount says, and tiers have what their tenants have at every step; no
+ *       tenant comes above its hard quota, over all devices together; a flood by one takes nothing that is guaranteed to
+ *       others out of RAM, nor off the disk
  *   I8  a device that fails costs what lies on it, and no request
  *   I9  reclaim ends: free segments come back
  *   I10 one process at a time
@@ -160,6 +161,8 @@ static void life_run(enum life_end end)
             node_audit();
         if (!sim_disk_has_stopped() && chance(5))
             node_open_twice();
+        if (!sim_disk_has_stopped() && work_is_over() && chance(20))
+            quotas_flood();
         if (chance(20))
             quotas_set();
     }
@@ -311,7 +314,7 @@ static void tell_counts(void)
 #define X(name) printf(" %s %llu", #name, (unsigned long long)counts.name);
     COVERED(X)
 #undef X
-    printf("\n");
+    printf(" began_full %llu spared_lost %llu\n", (unsigned long long)counts.began_full, (unsigned long long)counts.spared_lost);
 }
 
 int main(int argc, char **argv)

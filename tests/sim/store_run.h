@@ -19,12 +19,13 @@
     X(fills_unknown) X(vary) X(slices) X(empty_bodies) X(updates) X(updates_refused) X(purges) X(soft_purges) X(tenant_purges) X(durable_purges) X(heads) X(drops) X(peeks)         \
     X(ram_evictions) X(disk_evictions) X(copied) X(sweeps) X(snapshots) X(false_reads) X(audits) X(recovered)           \
     X(kept_checked) X(second_openers) X(budgets) X(compared) X(harms) X(flips) X(vanished) X(offline) X(off) X(formatted) X(unopened) X(not_durable)           \
-    X(quotas) X(hard_quotas) X(over_quota) X(fills_over_quota)
+    X(quotas) X(hard_quotas) X(over_quota) X(fills_over_quota) X(quota_steps) X(floods) X(floods_spared)
 
 struct run_counts {
 #define X(name) uint64_t name;
     COVERED(X)
 #undef X
+    uint64_t began_full, spared_lost; /* bytes; so seldom that it need not happen */
 };
 
 #define WORKERS_MAX 3u
@@ -42,6 +43,7 @@ struct run {
     bool is_buffered, is_ram_off, is_harmed, has_quotas;
     unsigned life;    /* from 1 */
     uint64_t event;   /* counts what the model orders */
+    uint64_t floods;
     bool has_faults;  /* since the disks were new: some of what was written may be wrong or gone */
     bool had_power_loss, had_open_stopped;
 };
@@ -179,6 +181,9 @@ bool node_run(uint64_t for_ns, bool (*done)(void *arg));
 
 void quotas_set(void); /* of this node, drawn anew */
 void quotas_audit(void);
+void quotas_begin(void); /* nothing is stored yet */
+void quotas_step(void);  /* after any turn of any thread */
+void quotas_flood(void); /* when all work is over: one tenant fills RAM */
 
 /* ---- harm ------------------------------------------------------------------------------------------------------- */
 

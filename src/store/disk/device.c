@@ -162,7 +162,7 @@ err disk_device_wipe(struct disk_device *device)
 
 /* ---- opening -------------------------------------------------------------------------------------------------- */
 
-static bool is_worn_out(const struct disk_super *super)
+bool disk_super_is_worn_out(const struct disk_super *super)
 {
     return super->generation >= UINT64_MAX / 2 || super->mounts >= DISK_MOUNTS_MAX;
 }
@@ -173,7 +173,7 @@ static const char *objection(const struct disk_device *device)
     const struct disk *disk = device->disk;
     const struct disk_super *super = &device->super;
 
-    if (is_worn_out(super))
+    if (disk_super_is_worn_out(super))
         return "its counters are near their end";
     if (super->size_bytes != device->file.size_bytes - device->file.size_bytes % DISK_BLOCK)
         return "its size has changed";

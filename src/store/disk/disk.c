@@ -49,6 +49,17 @@ static uint32_t failures_max(const struct disk_device *device)
     return MIN(FAILURES_MAX, MAX(FAILURES_MIN, device->super.segments / FAILURES_SHARE));
 }
 
+static void in_use_count(struct disk *disk)
+{
+    uint64_t all = 0, in_use = 0;
+
+    for (unsigned i = 0; i < disk->device_count; i++) {
+        all += disk->devices[i].super.segments;
+        in_use += atomic_load(&disk->devices[i].is_offline) ? 0 : disk->devices[i].super.segments;
+    }
+    atomic_store(&disk->in_use_1024ths, all > 0 ? (uint32_t)(in_use * 1024 / all) : 1024);
+}
+
 void disk_device_out(struct disk_device *device, const char *why)
 {
     struct disk *disk = device->disk;
@@ -56,6 +67,7 @@ void disk_device_out(struct disk_device *device, const char *why)
     if (atomic_exchange(&device->is_offline, true))
         return;
     disk_count(disk, DISK_ERROR_OFFLINE);
+    in_use_count(disk);
     disk_note_add(disk, "%s: %s and is out of use until WARP is started again: look at the device, the rest serves on", device->path, why);
     for (unsigned i = 0; i < disk->device_count; i++)
         disk_keeper_wake(&disk->devices[i]); /* its entries leave the index there; the others' superblocks name it */
@@ -243,15 +255,16 @@ static void devices_open(struct disk *disk)
     }
 }
 
-/* The set is the one whose device was opened most often: others are new. Which of its devices were out of use while others of
- * it went on, all of these say: two that were each without the other are both out. */
+/* The set is the one whose device was opened most often: others are new. One whose counters are at their end is formatted, and
+ * counts no openings: what lies on the others of its set is older than what the next one writes. Which of its devices were out
+ * of use while others of it went on, all of these say: two that were each without the other are both out. */
 static void set_choose(struct disk *disk)
 {
     const struct disk_super *set = NULL;
 
     for (unsigned i = 0; i < disk->device_count; i++) {
         const struct disk_device *device = &disk->devices[i];
-        if (err_is_ok(device->found) && (set == NULL || device->super.mounts > set->mounts))
+        if (err_is_ok(device->found) && !disk_super_is_worn_out(&device->super) && (set == NULL || device->super.mounts > set->mounts))
             set = &device->super;
     }
     if (set == NULL) {
@@ -309,8 +322,6 @@ static unsigned devices_keep(struct disk *disk, enum devices which)
 
 static void devices_take(struct disk *disk)
 {
-    if (disk->mounts >= DISK_MOUNTS_MAX)
-        disk->mounts = 0; /* every device is formatted anew */
     /* those that are to be formatted first: until they are, others have on record that they are not to be trusted */
     unsigned lost = devices_keep(disk, DEVICES_TO_FORMAT) + devices_keep(disk, DEVICES_TO_TAKE);
     while (lost > 0)
@@ -361,6 +372,7 @@ static err disk_prepare(struct disk *disk)
     }
     ENSURE(segments <= DISK_SEGMENTS_MAX, LIMIT);
     disk->segment_count = (uint32_t)segments;
+    in_use_count(disk);
     disk->segments = calloc(disk->segment_count, sizeof(*disk->segments));
     disk->shares = store_shares_new();
     ENSURE(disk->segments != NULL && disk->shares != NULL, MEMORY);
@@ -478,14 +490,11 @@ static struct disk_device *device_for(struct disk *disk, hash128 hash)
     return NULL;
 }
 
-bool disk_is_open(const struct disk *disk)
+bool disk_is_open(struct disk *disk, hash128 hash)
 {
-    if (atomic_load_explicit(&disk->is_off, memory_order_relaxed))
-        return false;
-    for (unsigned i = 0; i < disk->device_count; i++)
-        if (atomic_load_explicit(&disk->devices[i].is_open, memory_order_relaxed))
-            return true;
-    return false;
+    const struct disk_device *device = atomic_load_explicit(&disk->is_off, memory_order_relaxed) ? NULL : device_for(disk, hash);
+
+    return device != NULL && atomic_load_explicit(&device->is_open, memory_order_relaxed);
 }
 
 bool disk_missed(struct disk *disk, hash128 hash, uint64_t bytes)
@@ -605,7 +614,7 @@ void disk_stats(const struct disk *disk, struct disk_stats *ret_stats)
     stats.reads_false = LOAD(reads_false);
     stats.offers_refused = LOAD(offers_refused);
     stats.too_large = LOAD(too_large);
-    stats.spared_lost = LOAD(spared_lost);
+    stats.spared_lost_bytes = LOAD(spared_lost_bytes);
 #undef LOAD
     stats.store.objects = index.entries;
     stats.store.index_bytes = index.bytes;

@@ -136,8 +136,8 @@ enum store_status disk_lookup(struct disk *disk, struct store_lookup *lookup);
 
 /* ---- what the tier above tells; any thread ------------------------------------------------------------------------ */
 
-/* Is everything wanted, or only what was used since it came? */
-bool disk_is_open(const struct disk *disk);
+/* Is everything wanted on the device that takes that key, or only what was used since it came? */
+bool disk_is_open(struct disk *disk, hash128 hash);
 /* An object that no tier had has come from the origin. True: it was here, or asked for, not long ago: offer it as used.
  * Once an object. */
 bool disk_missed(struct disk *disk, hash128 hash, uint64_t bytes);
@@ -166,7 +166,7 @@ struct disk_stats {
     uint64_t segments, segments_free, segments_bad;
     uint64_t offers_refused; /* the queue was full */
     uint64_t too_large;      /* no segment holds them */
-    uint64_t spared_lost;    /* guaranteed, and not kept: no segment was free to copy them to */
+    uint64_t spared_lost_bytes; /* guaranteed, and not kept: no segment was free to copy them to, or the device has too much of it */
     uint64_t reads, reads_false; /* reads of the device; those that brought another key's record */
     uint64_t index_lost;
     uint64_t decisions[EVICT_DECISION_COUNT];
@@ -176,7 +176,8 @@ struct disk_stats {
 };
 void disk_stats(const struct disk *disk, struct disk_stats *ret_stats);
 uint64_t disk_tenant_bytes(const struct disk *disk, uint16_t tenant);
-/* As storage_quota_set. What waits in write buffers is not counted yet: a hard quota is kept but for that. */
+/* As storage_quota_set. What waits in write buffers counts as well. Where devices are out of use, less is guaranteed by as much
+ * as they would hold. */
 void disk_quota_set(struct disk *disk, uint16_t tenant, const struct store_quota *quota);
 /* Is the tenant above its soft quota? */
 bool disk_is_over_soft(const struct disk *disk, uint16_t tenant);

@@ -71,6 +71,7 @@ struct disk_pending {
     uint64_t hash;
     struct stored *stored;       /* a reference; NULL: a copy of what lies at from_* */
     uint32_t from_segment, from_offset;
+    bool is_charged;             /* it counts for its tenant: a copy counts where it lies */
 };
 
 #define DISK_PENDING_BITS 4096u
@@ -128,6 +129,7 @@ struct disk_device {
     uint32_t base; /* its first segment in the table */
     _Atomic bool is_offline;
     bool is_cleared; /* offline, and none of its entries is left */
+    bool began_full; /* no segment was free when it had recovered */
     _Atomic uint8_t keeper_state;
     _Atomic bool are_heads_known, has_recovered;
     _Atomic bool was_memory_short;
@@ -168,6 +170,9 @@ struct disk_device {
     uint64_t snapshot_number, snapshot_swept; /* the highest number there is; swept_seq of the last one that is whole */
     unsigned snapshot_area; /* where that one lies: the next one goes into the other area */
     uint64_t snapshot_at_ns;
+    uint64_t spared_debt; /* bytes copied because they are guaranteed, less what may be of as many segments */
+    bool is_excess_lap, is_excess_met; /* of a walk over all of the index */
+    uint64_t excess_bucket;
     uint64_t own_bucket; /* where it looks next for what a tenant at its hard quota gives up */
 };
 
@@ -202,9 +207,11 @@ struct disk {
     pthread_mutex_t changed_mutex;
     uint64_t *changed;
     _Atomic bool is_off;
-    struct store_share *shares; /* of tenants; in bytes as size classes say, an eighth more than they are at most */
+    struct store_share *shares; /* of tenants; in bytes as size classes say, an eighth more than they are at most; with what waits in buffers */
+    _Atomic bool has_excess; /* a tenant may be above its hard quota */
     _Atomic bool has_guarantees; /* a quota that guarantees something was ever set */
-    _Atomic uint64_t spared_lost; /* records that were guaranteed, and could not be kept */
+    _Atomic uint32_t in_use_1024ths;     /* of the segments: those of devices that are in use */
+    _Atomic uint64_t spared_lost_bytes; /* of records that were guaranteed, and could not be kept */
     _Atomic uint64_t live_bytes;
     _Atomic uint64_t errors[DISK_ERROR_COUNT], written[DISK_CAUSE_COUNT];
     _Atomic uint64_t lookup_hits, misses, inserts, evictions, evicted_bytes, purge_attempts;
@@ -272,6 +279,7 @@ bool disk_epoch_may_turn(const struct disk_device *device);
 /* device.c */
 /* First all are opened and looked at, then each is taken on or formatted. */
 MUST_USE err disk_device_open(struct disk_device *device, const char *path, uint64_t size_bytes);
+bool disk_super_is_worn_out(const struct disk_super *super); /* its counters are near their end */
 bool disk_device_is_good(const struct disk_device *device); /* it was found to be gone on with, and is not formatted */
 MUST_USE err disk_device_take(struct disk_device *device, uint64_t missing); /* missing: devices of the set, a bit each */
 MUST_USE err disk_device_tell(struct disk_device *device, uint64_t missing); /* the same, of one that was taken */
@@ -301,6 +309,7 @@ MUST_USE err disk_footer_add(struct disk_footer *footer, const struct disk_recor
                              uint64_t first_wseq);
 void disk_chain_push(struct disk *disk, struct disk_chain *chain, uint32_t segment);
 void disk_segment_free_push(struct disk_device *device, uint32_t segment);
+bool disk_free_are_pinned(const struct disk_device *device); /* there are some, and all of them have readers */
 void disk_pending_drop(struct disk_stream *stream); /* records on their way are not written */
 MUST_USE err disk_streams_open(struct disk_device *device);
 void disk_streams_close(struct disk_device *device);
@@ -312,8 +321,14 @@ void disk_offers_drop(struct disk_device *device);
 
 /* quota.c */
 bool disk_is_spared(const struct disk *disk, uint16_t tenant);
-/* Room for a new record under its tenant's hard quota: some of its own go. False: they are not enough. */
-bool disk_own_room(struct disk_device *device, uint16_t tenant, uint64_t bytes);
+/* A new record counts for its tenant from now on, as much as its size class says; at its hard quota some of its own go. False: they
+ * are not enough. Given back when the record is in the index, which counts it then, or is not written. */
+MUST_USE bool disk_quota_take(struct disk_device *device, uint16_t tenant, uint64_t bytes);
+void disk_quota_give(struct disk *disk, uint16_t tenant, uint64_t bytes);
+/* Who is above its hard quota, which was lowered, comes down to it: some buckets of the index at a time. */
+bool disk_excess_step(struct disk_device *device);
+void disk_excess_look(struct disk *disk);
+void disk_excess_give_up(struct disk_device *device); /* another one goes on */
 
 /* reclaim.c: one step; true: more to do. */
 bool disk_reclaim_step(struct disk_device *device);

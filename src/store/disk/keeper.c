@@ -185,23 +185,44 @@ static bool becomes_head(struct disk_device *device, struct stored *stored, stru
 }
 
 /* True: it is on its way. */
+static bool offer_append(struct disk_device *device, struct stored *stored, struct disk_append *append)
+{
+    char *meta, *body;
+
+    if (!disk_append_begin(device, append, &meta, &body))
+        return false;
+    if (append->record.is_packed)
+        device->disk->config.codec.pack(stored->seen.meta, meta);
+    /* of a head the body is not written; else the next record takes its place */
+    if (append->record.body_bytes > 0 && body_copy(device, &stored->seen, body) != append->record.body_bytes)
+        return false;
+    return disk_append_end(device, append);
+}
+
+/* Its tenant's own do not go for what is not written anyway: so it is admitted first. */
 static bool offer_write(struct disk_device *device, const struct disk_offer_entry *offer)
 {
     struct stored *stored = offer->stored;
     struct disk_append append;
-    char *meta, *body;
+    uint64_t bytes;
+    bool is_admitted;
 
     if (!is_writable(&stored->seen) || (stored_has_flag(stored, STORED_ON_DISK) && !offer->is_update) ||
         !record_of(device, stored, &append))
         return false;
-    bool is_head = offer->is_update && becomes_head(device, stored, &append);
-    uint64_t bytes = disk_record_bytes(append.record.key.len, append.record.label_count, append.record.meta.len, append.record.body_bytes);
-    if (bytes > 0 && !disk_own_room(device, append.entry.tenant, bytes)) {
+    if (offer->is_update)
+        (void)becomes_head(device, stored, &append);
+    bytes = disk_record_bytes(append.record.key.len, append.record.label_count, append.record.meta.len, append.record.body_bytes);
+    if (bytes == 0)
+        return false;
+    is_admitted = evict_would_admit(device->evict, offer->was_used);
+    if (is_admitted && !disk_quota_take(device, append.entry.tenant, bytes)) {
         evict_over_quota(device->evict);
         return false;
     }
-    switch (bytes > 0 ? evict_admit(device->evict, append.hash, bytes, offer->was_used) : EVICT_ADMIT_NOT) {
+    switch (evict_admit(device->evict, append.hash, bytes, offer->was_used)) {
     case EVICT_ADMIT_NOT:
+        INVARIANT(!is_admitted);
         return false;
     case EVICT_ADMIT_SMALL:
         append.log = EVICT_SMALL;
@@ -210,13 +231,10 @@ static bool offer_write(struct disk_device *device, const struct disk_offer_entr
         append.log = EVICT_MAIN;
         break;
     }
-    if (!disk_append_begin(device, &append, &meta, &body))
-        return false;
-    if (append.record.is_packed)
-        device->disk->config.codec.pack(stored->seen.meta, meta);
-    if (!is_head && body_copy(device, &stored->seen, body) != append.record.body_bytes)
-        return false; /* the next record takes its place */
-    return disk_append_end(device, &append);
+    if (offer_append(device, stored, &append))
+        return true;
+    disk_quota_give(device->disk, append.entry.tenant, bytes);
+    return false;
 }
 
 static bool offers_step(struct disk_device *device)
@@ -258,6 +276,7 @@ static bool running_step(struct disk_device *device, uint64_t now_ns)
     more = offers_step(device);
     disk_flush_due(device, now_ns);
     more |= disk_reclaim_step(device);
+    more |= disk_excess_step(device);
     more |= disk_sweep_step(device);
     more |= disk_snapshot_step(device, now_ns - device->snapshot_at_ns >= snapshot_ns(device));
     return more;
@@ -306,6 +325,7 @@ static bool offline_step(struct disk_device *device)
     disk_recover_close(device);
     disk_reclaim_close(device);
     disk_sweep_close(device);
+    disk_excess_give_up(device);
     bool more = disk_offline_step(device);
 
     if (disk_all_recovered(device->disk)) /* it may have been the one that others waited for */

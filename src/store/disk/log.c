@@ -59,6 +59,16 @@ static uint32_t free_pop(struct disk_device *device)
     return DISK_NO_SEGMENT;
 }
 
+bool disk_free_are_pinned(const struct disk_device *device)
+{
+    uint32_t count = atomic_load_explicit(&device->free_count, memory_order_relaxed);
+
+    for (uint32_t i = 0; i < count; i++)
+        if (atomic_load(&device->disk->segments[device->free_segments[(device->free_first + i) % device->super.segments]].pins) == 0)
+            return false;
+    return count > 0;
+}
+
 /* ---- life ----------------------------------------------------------------------------------------------------- */
 
 err disk_streams_open(struct disk_device *device)
@@ -74,9 +84,14 @@ err disk_streams_open(struct disk_device *device)
 
 static void pending_let_go(struct disk_stream *stream)
 {
-    for (unsigned i = 0; i < stream->pending_count; i++)
-        if (stream->pending[i].stored != NULL)
-            disk_settle(stream->device->disk, stream->pending[i].stored);
+    for (unsigned i = 0; i < stream->pending_count; i++) {
+        const struct disk_pending *pending = &stream->pending[i];
+        struct disk *disk = stream->device->disk;
+        if (pending->is_charged)
+            disk_quota_give(disk, pending->entry.tenant, disk_size_of_class(pending->entry.size_class));
+        if (pending->stored != NULL)
+            disk_settle(disk, pending->stored);
+    }
     stream->pending_count = 0;
     memset(stream->pending_keys, 0, sizeof(stream->pending_keys));
 }
@@ -333,9 +348,11 @@ bool disk_append_end(struct disk_device *device, struct disk_append *append)
     if (stream->pending_count == 0)
         stream->first_ns = os_clock_ns();
     stream->pending[stream->pending_count++] =
-        (struct disk_pending){append->entry, append->hash, append->stored, append->from_segment, append->from_offset};
-    if (append->stored != NULL)
+        (struct disk_pending){append->entry, append->hash, append->stored, append->from_segment, append->from_offset, append->stored != NULL};
+    if (append->stored != NULL) {
         stored_ref(append->stored, 1);
+        *pending_word(stream, append->hash) |= pending_bit(append->hash);
+    }
     if (append->stored == NULL)
         stream->copied += (uint32_t)bytes;
     else if (record->kind == DISK_HEAD || record->kind == DISK_HEAD_SOFT)
@@ -349,9 +366,11 @@ bool disk_append_end(struct disk_device *device, struct disk_append *append)
 /* What the tier above has replaced or dropped since must not come into the index: it looks at the index after it has
  * marked the object, this one looks at the mark after it has put the entry. Both change the flags, so one comes first:
  * this one sees the mark, or the other one the entry. */
-static void publish_new(struct disk *disk, const struct disk_pending *pending)
+static void publish_new(struct disk *disk, struct disk_pending *pending)
 {
     disk_entry_take_place(disk, pending->hash, &pending->entry);
+    disk_quota_give(disk, pending->entry.tenant, disk_size_of_class(pending->entry.size_class)); /* the entry counts now */
+    pending->is_charged = false;
     if ((atomic_fetch_or(&pending->stored->flags, 0) & STORED_OVER) != 0)
         (void)disk_entry_remove(disk, pending->hash, pending->entry.segment, pending->entry.offset);
     else

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 
 #define RESERVE        3u /* free segments wanted at least */
-#define RESERVE_LAST   1u /* with no more than that nothing is copied */
+#define RESERVE_SPARED 2u /* with no more than that nothing new is written, where something is guaranteed */
+#define RESERVE_LAST   1u /* with no more than that only what is guaranteed is copied */
+#define SPARED_LOOKS   32u /* segments of a log that are looked at for the one with the least that is guaranteed */
 #define DEAD_SHARE     5u /* a segment with less than 1/5 of live bytes goes out of turn */
 #define ERRORS_MAX     4u
 
@@ -192,6 +194,11 @@ static bool copy_prepare(struct disk *disk, const struct disk_record *read, stru
     return true;
 }
 
+static void spared_lost(struct disk *disk, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&disk->spared_lost_bytes, bytes, memory_order_relaxed);
+}
+
 /* False: it could not be read or written, and is let go. */
 static bool record_copy(struct disk_device *device, uint32_t segment, const struct disk_footer_entry *entry, const struct disk_entry *live)
 {
@@ -222,7 +229,7 @@ static bool record_copy(struct disk_device *device, uint32_t segment, const stru
         return false;
     if (!disk_append_begin(device, &append, &meta, &body)) {
         if (disk_is_spared(device->disk, live->tenant))
-            atomic_fetch_add_explicit(&device->disk->spared_lost, 1, memory_order_relaxed);
+            spared_lost(device->disk, size);
         return false;
     }
     if (record.body.len > 0)
@@ -237,6 +244,7 @@ struct disk_reclaim {
     char *footer;
     struct disk_trailer trailer;
     uint32_t at;
+    uint64_t spared_bytes; /* that were copied because they are guaranteed */
 };
 
 static bool is_last_reserve(const struct disk_device *device)
@@ -244,9 +252,14 @@ static bool is_last_reserve(const struct disk_device *device)
     return atomic_load_explicit(&device->free_count, memory_order_relaxed) <= RESERVE_LAST;
 }
 
+static bool has_guarantees(const struct disk_device *device)
+{
+    return atomic_load_explicit(&device->disk->has_guarantees, memory_order_relaxed);
+}
+
 bool disk_reclaim_goes_first(const struct disk_device *device)
 {
-    return atomic_load_explicit(&device->disk->has_guarantees, memory_order_relaxed) && is_last_reserve(device) &&
+    return has_guarantees(device) && atomic_load_explicit(&device->free_count, memory_order_relaxed) <= RESERVE_SPARED &&
            (device->reclaim != NULL || device->chains[EVICT_SMALL].count + device->chains[EVICT_MAIN].count > 0);
 }
 
@@ -265,6 +278,20 @@ static void entry_evict(struct disk *disk, const struct disk_reclaim *reclaim, c
     host_tell(disk, entry->hash, true);
 }
 
+/* More may be guaranteed than a device holds: another one failed, or is larger. Over a lap of its segments an eighth has to come
+ * free, or all of it would be copied for ever. All that is guaranteed in one stretch (70 %) costs less than is lent here. */
+static bool spares_too_much(const struct disk_device *device)
+{
+    return device->spared_debt > (uint64_t)device->super.segments * device->super.segment_bytes / 8;
+}
+
+static void spared_settle(struct disk_device *device, uint64_t copied)
+{
+    uint64_t debt = device->spared_debt + copied, free = device->super.segment_bytes - device->super.segment_bytes / 8;
+
+    device->spared_debt = debt > free ? debt - free : 0;
+}
+
 static void entry_reclaim(struct disk_device *device, struct disk_reclaim *reclaim, const struct disk_footer_entry *entry)
 {
     struct disk *disk = device->disk;
@@ -275,12 +302,16 @@ static void entry_reclaim(struct disk_device *device, struct disk_reclaim *recla
     if (!disk_entry_find(disk, entry->hash, reclaim->segment, entry->offset, &live))
         return; /* the key has another record now, or none */
     uint64_t bytes = (uint64_t)entry->units * DISK_OFFSET_UNIT;
-    bool is_spared = disk_is_spared(disk, live.tenant); /* what is left of the reserve is for those */
+    bool is_guaranteed = disk_is_spared(disk, live.tenant), is_spared = is_guaranteed && !spares_too_much(device);
+    /* what is left of the reserve is for those that are spared */
     if (evict_fate(device->evict, log, entry->hash, bytes, &live.hits, is_spared, !is_spared && is_last_reserve(device)) == EVICT_TO_MAIN &&
         record_copy(device, reclaim->segment, entry, &live)) {
         host_tell(disk, entry->hash, false);
+        reclaim->spared_bytes += is_spared ? bytes : 0;
         return;
     }
+    if (is_guaranteed && !is_spared)
+        spared_lost(disk, bytes);
     entry_evict(disk, reclaim, entry);
 }
 
@@ -301,6 +332,7 @@ static void reclaim_end(struct disk_device *device)
             (void)disk_entry_remove(device->disk, entry.hash, reclaim->segment, entry.offset);
         }
     disk_segment_free_push(device, reclaim->segment);
+    spared_settle(device, reclaim->spared_bytes);
     free(reclaim->footer);
     free(reclaim);
     device->reclaim = NULL;
@@ -321,9 +353,62 @@ static uint32_t dead_segment(const struct disk_device *device)
     return DISK_NO_SEGMENT;
 }
 
+/* UINT64_MAX: its footer cannot be read. */
+static uint64_t spared_bytes(struct disk_device *device, uint32_t number)
+{
+    struct disk_trailer trailer;
+    struct disk_footer_entry entry;
+    struct disk_entry live;
+    const void *labels;
+    uint32_t at = 0;
+    uint64_t bytes = 0;
+    char *footer = disk_segment_footer(device, number, &trailer);
+
+    if (footer == NULL)
+        return UINT64_MAX;
+    while (disk_footer_next(footer, &trailer, &at, &entry, &labels))
+        if (disk_entry_find(device->disk, entry.hash, number, entry.offset, &live) && disk_is_spared(device->disk, live.tenant))
+            bytes += (uint64_t)entry.units * DISK_OFFSET_UNIT;
+    free(footer);
+    return bytes;
+}
+
+struct least {
+    uint32_t number;
+    uint64_t bytes, enough;
+};
+
+static void least_look(struct disk_device *device, const struct disk_chain *chain, struct least *least)
+{
+    uint32_t at = chain->count > 0 ? chain->first : DISK_NO_SEGMENT;
+
+    for (unsigned i = 0; i < SPARED_LOOKS && at != DISK_NO_SEGMENT && least->bytes > least->enough; i++, at = device->disk->segments[at].next) {
+        uint64_t bytes = spared_bytes(device, at);
+        if (bytes < least->bytes) {
+            least->bytes = bytes;
+            least->number = at;
+        }
+    }
+}
+
+/* Nearly all room is taken: what has to be copied must fit, and leave room for the next time. No segment is free where WARP
+ * ended without closing the store: what was being reclaimed then is there again, and what had been has nothing that is
+ * guaranteed. */
+static uint32_t least_spared(struct disk_device *device)
+{
+    struct least least = {DISK_NO_SEGMENT, UINT64_MAX, atomic_load_explicit(&device->free_count, memory_order_relaxed) > 0 ? device->super.segment_bytes / 2 : 0};
+
+    for (unsigned i = 0; i < EVICT_LOGS; i++)
+        least_look(device, &device->chains[i], &least);
+    return least.number;
+}
+
 static uint32_t victim(struct disk_device *device)
 {
     uint64_t segments[EVICT_LOGS] = {device->chains[EVICT_SMALL].count, device->chains[EVICT_MAIN].count};
+    uint32_t least = has_guarantees(device) && is_last_reserve(device) ? least_spared(device) : DISK_NO_SEGMENT;
+    if (least != DISK_NO_SEGMENT)
+        return least;
     uint32_t dead = dead_segment(device);
 
     return dead != DISK_NO_SEGMENT ? dead : device->chains[evict_victim_log(device->evict, segments)].first;
@@ -355,6 +440,8 @@ bool disk_reclaim_step(struct disk_device *device)
     struct disk_footer_entry entry;
     const void *labels;
 
+    if (has_guarantees(device) && disk_free_are_pinned(device))
+        return false; /* again with the next tick: what is guaranteed waits for those who read */
     if (reclaim == NULL)
         return reclaim_begin(device);
     for (unsigned i = 0; i < 256; i++) {

@@ -640,6 +640,8 @@ static void recover_end(struct disk_device *device)
     atomic_store(&device->has_recovered, true);
     if (disk_all_recovered(device->disk))
         disk_changed_close(device->disk);
+    disk_excess_look(device->disk);
+    device->began_full = atomic_load_explicit(&device->free_count, memory_order_relaxed) == 0;
     atomic_store(&device->keeper_state, KEEPER_RUNNING);
 }
 

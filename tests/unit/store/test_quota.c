@@ -156,6 +156,57 @@ static void test_a_hard_quota_is_lowered(void **state)
     storage_free(storage);
 }
 
+/* Nothing more comes: house-keeping takes it down, a bounded piece at a time, and no further than to the quota. */
+static void test_a_lowered_quota_is_reached_without_new_objects(void **state)
+{
+    struct storage *storage = tier_new(TIER);
+    uint64_t hard = 200000, before, turns = 0;
+
+    (void)state;
+    put_many(storage, FLOOD, 0, 150);
+    put_many(storage, OWNER, 1000, 50);
+    for (unsigned i = 0; i < 150; i++) /* what was used lately goes as well, when its turn has come often enough */
+        assert_int_equal(find(storage, i, NULL), STORE_HIT);
+    before = storage_tenant_bytes(storage, OWNER);
+    quota(storage, FLOOD, 0, STORE_NO_LIMIT, hard);
+    assert_true(storage_tenant_bytes(storage, FLOOD) > 5 * hard);
+    while (storage_tenant_bytes(storage, FLOOD) > hard) {
+        storage_turn(storage, 0);
+        assert_true(++turns < 10);
+    }
+    assert_true(turns > 1); /* objects that were used are passed over at first */
+    assert_true(storage_tenant_bytes(storage, FLOOD) > hard - 2 * BODY);
+    assert_int_equal(storage_tenant_bytes(storage, OWNER), before);
+    uint64_t evictions = tier_stats(storage).evictions;
+    for (unsigned i = 0; i < 10; i++)
+        storage_turn(storage, 0);
+    assert_int_equal(tier_stats(storage).evictions, evictions);
+    storage_free(storage);
+}
+
+/* Many are looked at in several turns: none takes long. */
+static void test_a_lowered_quota_stalls_nothing(void **state)
+{
+    struct storage *storage = tier_new(64 * MIB);
+    unsigned turns = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 20000; i++)
+        (void)put_whole(storage, (struct put){.object = i, .length = 100, .tenant = FLOOD});
+    assert_int_equal(tier_stats(storage).objects, 20000);
+    quota(storage, FLOOD, 0, STORE_NO_LIMIT, 0);
+    for (uint64_t last = 20000; last > 0; turns++) {
+        storage_turn(storage, 0);
+        uint64_t now = tier_stats(storage).objects;
+        assert_true(last - now <= 4096 + 64);
+        last = now;
+        assert_true(turns < 20);
+    }
+    assert_true(turns >= 4);
+    assert_int_equal(storage_tenant_bytes(storage, FLOOD), 0);
+    storage_free(storage);
+}
+
 static void test_above_the_soft_quota_the_second_request_counts(void **state)
 {
     struct storage *storage = tier_new(TIER);
@@ -184,6 +235,8 @@ int main(void)
         cmocka_unit_test(test_what_no_hard_quota_holds_is_not_kept),
         cmocka_unit_test(test_a_body_of_unknown_length_keeps_to_the_quota),
         cmocka_unit_test(test_a_hard_quota_is_lowered),
+        cmocka_unit_test(test_a_lowered_quota_is_reached_without_new_objects),
+        cmocka_unit_test(test_a_lowered_quota_stalls_nothing),
         cmocka_unit_test(test_above_the_soft_quota_the_second_request_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
