@@ -198,6 +198,9 @@ void admin_collect(void *arg, enum metric metric, struct metrics_writer *writer)
     case METRIC_warp_access_log_dropped:
         metrics_emit(writer, NULL, context->access != NULL ? (double)access_log_dropped(context->access) : 0);
         break;
+    case METRIC_warp_state_owed:
+        metrics_emit(writer, (slice[]){SLICE("tokens")}, context->tokens_problem[0] != '\0');
+        break;
     case METRIC_warp_admin_refusals:
 #define X(name, word) emit_named(writer, word, context->refused[ADMIN_REFUSED_##name]);
         ADMIN_REFUSALS(X)

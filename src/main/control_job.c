@@ -129,18 +129,32 @@ static void tenant_purge(struct node_control *control, uint16_t id)
         free(purge);
 }
 
-/* Whoever asked for it, and whether or not he still waits. What has come into force is in it already. */
-static void job_audit(const struct control_job *job)
+static void job_add(struct control_job *job, const char *line)
 {
-    char what[CONTROL_WHAT_BYTES], details[128];
+    char *before = job->report;
+
+    if (asprintf(&job->report, "%s%s%s", before != NULL ? before : "", before != NULL ? "\n" : "", line) < 0)
+        job->report = before;
+    else
+        free(before);
+}
+
+/* Whoever asked for it, and whether or not he still waits. What an API change brought into force is in it already. */
+static void job_audit(struct control_job *job)
+{
+    char what[CONTROL_WHAT_BYTES], details[128], reason[STATE_PROBLEM_BYTES + 160];
+    bool is_good = job->result == CONTROL_DONE || job->result == CONTROL_UNCHANGED;
     int len;
 
     if (job->kind == CONTROL_CHECK || job->is_audited)
         return;
     control_job_what(job, what);
     len = control_job_details(job->result, job->in_force, details, sizeof(details));
-    if (!control_audit_add(job->control->audit, slice_str(job->who), what, slice_of(details, (size_t)len)))
-        os_event_set(job->control->event);
+    if (control_audit_add(job->control->audit, slice_str(job->who), what, slice_of(details, (size_t)len)))
+        return;
+    os_event_set(job->control->event); /* it tries again */
+    if (is_good && control_audit_reason(job->control->audit, reason, sizeof(reason)))
+        job_add(job, reason);
 }
 
 void control_job_finished(struct mail *mail)

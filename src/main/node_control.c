@@ -57,6 +57,7 @@ static void job_run(struct node_control *control, struct control_job *job)
 
 void control_debt_note(struct node_control *control)
 {
+    atomic_store(&control->owed_files, control->debt.files.count);
     pthread_mutex_lock(&control->lock);
     if (!keep_debt_reason(&control->debt, control->debt_note, sizeof(control->debt_note)))
         control->debt_note[0] = '\0';
@@ -299,14 +300,36 @@ void node_control_reload(struct node_control *control, const char *who)
         log_error("reload, by %s: out of memory", who);
 }
 
+static void collect_owed(struct node_control *control, enum metric metric, struct metrics_writer *writer)
+{
+    uint64_t lost_lines;
+    unsigned owed_lines;
+
+    control_audit_count(control->audit, &owed_lines, &lost_lines);
+    if (metric == METRIC_warp_audit_lines_lost) {
+        metrics_emit(writer, NULL, (double)lost_lines);
+        return;
+    }
+    metrics_emit(writer, (slice[]){SLICE("files")}, (double)atomic_load(&control->owed_files));
+    metrics_emit(writer, (slice[]){SLICE("audit_lines")}, (double)owed_lines);
+}
+
 void node_control_collect(void *arg, enum metric metric, struct metrics_writer *writer)
 {
     struct node_control *control = arg;
 
-    if (metric != METRIC_warp_reloads)
-        return;
-    metrics_emit(writer, (slice[]){SLICE("success")}, (double)atomic_load(&control->successes));
-    metrics_emit(writer, (slice[]){SLICE("failure")}, (double)atomic_load(&control->failures));
+    switch (metric) {
+    case METRIC_warp_reloads:
+        metrics_emit(writer, (slice[]){SLICE("success")}, (double)atomic_load(&control->successes));
+        metrics_emit(writer, (slice[]){SLICE("failure")}, (double)atomic_load(&control->failures));
+        break;
+    case METRIC_warp_state_owed:
+    case METRIC_warp_audit_lines_lost:
+        collect_owed(control, metric, writer);
+        break;
+    default:
+        break;
+    }
 }
 
 /* ---- life ----------------------------------------------------------------------------------------------------------- */
