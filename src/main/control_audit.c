@@ -16,7 +16,8 @@ struct control_audit {
     uint64_t number; /* of the last line, written or owed */
     char *owed;           /* lines that are not written yet; the oldest first */
     size_t owed_len;
-    unsigned owed_count, lost_count;
+    unsigned owed_count, lost_count; /* lost: since all was written */
+    uint64_t lost_total;
     err why;
 };
 
@@ -79,6 +80,7 @@ static void line_owe(struct control_audit *audit, slice who, const char *what, s
     audit->why = why;
     if (grown == NULL) {
         audit->lost_count++;
+        audit->lost_total++;
         return;
     }
     memcpy(grown + audit->owed_len, line, len);
@@ -128,6 +130,14 @@ bool control_audit_reason(struct control_audit *audit, char *buffer, size_t size
         return false;
     snprintf(buffer, size, "%s; %u lines are not written down yet, %u are lost", problem, owed, lost);
     return true;
+}
+
+void control_audit_count(struct control_audit *audit, unsigned *ret_owed, uint64_t *ret_lost)
+{
+    pthread_mutex_lock(&audit->lock);
+    *ret_owed = audit->owed_count;
+    *ret_lost = audit->lost_total;
+    pthread_mutex_unlock(&audit->lock);
 }
 
 err control_audit_read(struct control_audit *audit, uint64_t since, unsigned max, char **ret_text, size_t *ret_len)

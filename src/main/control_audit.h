@@ -24,6 +24,8 @@ bool control_audit_add(struct control_audit *audit, slice who, const char *what,
 bool control_audit_turn(struct control_audit *audit);
 /* A sentence on what is owed; false: nothing is. */
 bool control_audit_reason(struct control_audit *audit, char *buffer, size_t size);
+/* How many are owed, and how many were ever lost. Any thread. */
+void control_audit_count(struct control_audit *audit, unsigned *ret_owed, uint64_t *ret_lost);
 /* The first lines behind `since`; free() it. */
 MUST_USE err control_audit_read(struct control_audit *audit, uint64_t since, unsigned max, char **ret_text, size_t *ret_len);
 

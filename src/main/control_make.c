@@ -352,6 +352,7 @@ static enum control_result making_publish(struct node_control *control, struct c
         result = making_keep(control, job, making);
     if (result != CONTROL_DONE) {
         making_close(control, making);
+        job->gone_id = 0;
         return result;
     }
     version_tell(control, making->version.number); /* it is written down: a crash from here on begins with it */

@@ -48,6 +48,7 @@ struct node_control {
     struct os_thread *thread;
     _Atomic bool is_over;
     _Atomic uint64_t successes, failures;
+    _Atomic unsigned owed_files;
     struct control_versions *versions;
     struct control_writes writes;
     struct control_audit *audit;

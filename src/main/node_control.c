@@ -39,17 +39,31 @@ static void job_tell(struct node_control *control, const struct control_job *job
     lines_log(job->report != NULL ? job->report : "out of memory");
 }
 
-/* Whoever asked for it, and whether or not he still waits. What has come into force is in it already. */
-static void job_audit(struct node_control *control, const struct control_job *job)
+static void job_add(struct control_job *job, const char *line)
 {
-    char what[CONTROL_WHAT_BYTES], details[128];
+    char *before = job->report;
+
+    if (asprintf(&job->report, "%s%s%s", before != NULL ? before : "", before != NULL ? "\n" : "", line) < 0)
+        job->report = before;
+    else
+        free(before);
+}
+
+/* Whoever asked for it, and whether or not he still waits. What an API change brought into force is in it already. */
+static void job_audit(struct node_control *control, struct control_job *job)
+{
+    char what[CONTROL_WHAT_BYTES], details[128], reason[STATE_PROBLEM_BYTES + 160];
+    bool is_good = job->result == CONTROL_DONE || job->result == CONTROL_UNCHANGED;
     int len;
 
     if (job->kind == CONTROL_CHECK || job->is_audited)
         return;
     control_job_what(job, what);
     len = control_job_details(job->result, job->in_force, details, sizeof(details));
-    (void)control_audit_add(control->audit, slice_str(job->who), what, slice_of(details, (size_t)len));
+    if (control_audit_add(control->audit, slice_str(job->who), what, slice_of(details, (size_t)len)))
+        return;
+    if (is_good && control_audit_reason(control->audit, reason, sizeof(reason)))
+        job_add(job, reason);
 }
 
 /* An owner learns nothing of other tenants by what is wrong with them. */
@@ -79,6 +93,7 @@ static void job_run(struct node_control *control, struct control_job *job)
 
 void control_debt_note(struct node_control *control)
 {
+    atomic_store(&control->owed_files, control->debt.files.count);
     pthread_mutex_lock(&control->lock);
     if (!keep_debt_reason(&control->debt, control->debt_note, sizeof(control->debt_note)))
         control->debt_note[0] = '\0';
@@ -314,14 +329,36 @@ void node_control_reload(struct node_control *control, const char *who)
         log_error("reload, by %s: out of memory", who);
 }
 
+static void collect_owed(struct node_control *control, enum metric metric, struct metrics_writer *writer)
+{
+    uint64_t lost_lines;
+    unsigned owed_lines;
+
+    control_audit_count(control->audit, &owed_lines, &lost_lines);
+    if (metric == METRIC_warp_audit_lines_lost) {
+        metrics_emit(writer, NULL, (double)lost_lines);
+        return;
+    }
+    metrics_emit(writer, (slice[]){SLICE("files")}, (double)atomic_load(&control->owed_files));
+    metrics_emit(writer, (slice[]){SLICE("audit_lines")}, (double)owed_lines);
+}
+
 void node_control_collect(void *arg, enum metric metric, struct metrics_writer *writer)
 {
     struct node_control *control = arg;
 
-    if (metric != METRIC_warp_reloads)
-        return;
-    metrics_emit(writer, (slice[]){SLICE("success")}, (double)atomic_load(&control->successes));
-    metrics_emit(writer, (slice[]){SLICE("failure")}, (double)atomic_load(&control->failures));
+    switch (metric) {
+    case METRIC_warp_reloads:
+        metrics_emit(writer, (slice[]){SLICE("success")}, (double)atomic_load(&control->successes));
+        metrics_emit(writer, (slice[]){SLICE("failure")}, (double)atomic_load(&control->failures));
+        break;
+    case METRIC_warp_state_owed:
+    case METRIC_warp_audit_lines_lost:
+        collect_owed(control, metric, writer);
+        break;
+    default:
+        break;
+    }
 }
 
 /* ---- life ----------------------------------------------------------------------------------------------------------- */

@@ -36,7 +36,7 @@ MUST_USE err node_control_start(struct node_control *control);
 extern const struct control_ops node_control_ops; /* arg: the control */
 /* On worker 0: a reload that nobody waits for. */
 void node_control_reload(struct node_control *control, const char *who);
-/* Reloads, by result. */
+/* Changes by result, and what is owed. */
 void node_control_collect(void *arg, enum metric metric, struct metrics_writer *writer);
 
 #endif

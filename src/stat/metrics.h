@@ -119,6 +119,8 @@ enum slice_event { SLICE_HIT, SLICE_MISS, SLICE_FETCHED, SLICE_RANGE, SLICE_EVEN
     X(warp_certificate_expiry_timestamp_seconds, G, "name",                                                \
       "End of validity of a certificate in use, by its file, since unix epoch in seconds")                 \
     X(warp_reloads, C, "result", "Times the configuration was read again or changed: success, failure (the old one stays)") \
+    X(warp_state_owed, G, "kind", "What is true and not written down in the state directory yet: files, audit_lines") \
+    X(warp_audit_lines_lost, C, "", "Lines of the audit log that were given up because too many could not be written") \
     X(warp_purge_duration_seconds, H, "", "From a purge's arrival to its effect")                          \
     X(warp_purge_refreshes, C, "result", "Softly purged URLs that were to be fetched again, by what became of them") \
     X(warp_purge_walks_refused, C, "", "Dry runs and refreshes that were not begun because too many were under way") \
