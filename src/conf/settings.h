@@ -210,7 +210,7 @@ struct conf_status_time { /* "404: 10s", "5xx: 1s" */
     X(TENANT, "disk-soft", WHOLE, "what others have less of")                                                          \
     X(TENANT, "disk-hard", WHOLE, "what others have less of")                                                          \
     X(TENANT, "max-object-size", WHOLE, "what others have less of")                                                    \
-    X(TENANT, "rules", PART, "an owner's have at most 256 patterns that search, 256 edits of fields and 4096 other entries") \
+    X(TENANT, "rules", PART, "an owner's have at most 256 patterns that search, 256 edits of fields, 32 rates and 4096 other entries") \
     X(RULE, "max-object-size", PART, "an owner writes at most the tenant's own max-object-size")
 
 /* What cannot be there besides. table, setting, other, why */

@@ -125,7 +125,7 @@ MUST_USE static err hosts_check(const struct settings *settings, uint32_t own, c
 /* ---- rules ------------------------------------------------------------------------------------------------------------- */
 
 struct cost {
-    uint64_t searches, edits, entries;
+    uint64_t searches, edits, limits, entries;
 };
 
 static unsigned stars(slice pattern)
@@ -164,6 +164,7 @@ static struct cost rules_cost(const struct conf_tenant *tenant)
         cost.searches += pairs_cost(match->query.items, match->query.count) + pairs_cost(match->fields.items, match->fields.count) +
                          pairs_cost(match->cookies.items, match->cookies.count);
         cost.edits += edit_cost(&rule->request_edit) + edit_cost(&rule->response_edit);
+        cost.limits += (rule->rate.per_s > 0) + (rule->client_rate.per_s > 0);
         cost.entries += (uint64_t)match->paths.count + match->methods.count + match->clients.count + rule->allow.count + rule->deny.count;
     }
     return cost;
@@ -185,6 +186,7 @@ static void rules_check(const struct conf_tenant *before, const struct conf_tena
 
     cost_check(lines, "patterns that search", was.searches, is.searches, OWNER_SEARCHES_MAX);
     cost_check(lines, "edits of fields", was.edits, is.edits, OWNER_EDITS_MAX);
+    cost_check(lines, "rates of rules", was.limits, is.limits, OWNER_LIMITS_MAX);
     cost_check(lines, "paths, methods and ranges of addresses", was.entries, is.entries, OWNER_ENTRIES_MAX);
 }
 

@@ -16,6 +16,7 @@
 /* What a request is held against costs the thread that serves all tenants: so much of it an owner writes, or as much as there is. */
 #define OWNER_SEARCHES_MAX 256u  /* runs of * in patterns; patterns of queries, cookies and fields, which are looked for */
 #define OWNER_EDITS_MAX    256u  /* of fields, of requests and answers together */
+#define OWNER_LIMITS_MAX   32u   /* rate and client-rate of rules: each client-rate takes a place for each client in the table of all */
 #define OWNER_ENTRIES_MAX  4096u /* paths, methods, ranges of addresses */
 
 /* May an owner make that of the tenant? *ret_lines: what not, a line each: "tenants.shop.origins: ..."; NULL: nothing is wrong.

@@ -195,8 +195,9 @@ def purge(api, token, host="shop.test"):
     return api.warp.get("/a", {"Authorization": f"Bearer {token}"}, method="PURGE", host=host)
 
 
+@pytest.mark.threads
 def test_wrong_tokens_of_purge_are_throttled(sites):
-    api = sites()
+    api = sites(workers=2)
     purger = api.make_token("purger", "purge", tenants=["shop"])
     assert [purge(api, "wrong").status for _ in range(14)] == [403] * 10 + [429] * 4
     late = purge(api, purger)  # not looked at

@@ -223,6 +223,8 @@ static void test_what_requests_are_held_against(void **state)
     many("{match: {path: [/a, /b], method: [GET], client: 10.0.0.0/8}, deny: 10.1.0.0/16, allow: 10.0.0.0/8}", 682, "");
     many("{match: {path: [/a, /b], method: [GET], client: 10.0.0.0/8}, deny: 10.1.0.0/16, allow: 10.0.0.0/8}", 683,
          "tenants.shop.rules: there are 4098 paths, methods");
+    many("{rate: 1/s, client-rate: 2/m}", 16, "");
+    many("{rate: 1/s, client-rate: 2/m}", 17, "tenants.shop.rules: there are 34 rates");
     many("{ttl: 1s}", 1000, "");
 }
 
