@@ -237,7 +237,7 @@ def test_a_revoked_token_is_owed_to_the_file(start_api):  # noqa: F811
     assert answer.status == 507 and "File too large" in answer.body.decode() and "revoked" in answer.body.decode(), answer
     assert api.as_(token).ask("GET", "tenants").status == 401
     told = reasons(api)
-    assert api.warp.metric("warp_state_owed", kind="tokens") == 1
+    assert api.warp.metric("warp_state_owed", kind="files") == 1
     assert any("tokens.json: File too large" in reason for reason in told) and any("audit.log" in reason for reason in told), told
     limit_files(api, None)
     until(lambda: reasons(api) == [], "nothing is owed")
