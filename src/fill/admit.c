@@ -427,6 +427,7 @@ static void store_whole(struct fill *fill, const struct admission *admission)
     struct store_object *object = miss_handler_object(fill->miss);
 
     fill->step = FILL_STORE;
+    fill->may_be_cut = admission->response->status == 200 && admission->length_bytes < 0 && !admission->is_private;
     fill_resolve(fill, &(struct fill_result){.outcome = FILL_OBJECT, .status = admission->response->status, .object = object});
     store_object_unref(object);
     fill_unpin(fill); /* purges need not wait for a body that its readers may hold up for long */

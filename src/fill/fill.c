@@ -1,6 +1,7 @@
 /* The life of a fill: fetch, then (admit.c) what becomes of the answer, then the body. */
 #include "cache/forward.h"
 #include "cache/validate.h"
+#include "fill/cut.h"
 #include "fill/filler.h"
 #include "tenant/edit.h"
 
@@ -228,6 +229,7 @@ void fill_context_stop(struct fill_context *context)
     }
     while (!list_is_empty(&context->fillers))
         filler_end(container_of(list_first(&context->fillers), struct filler, own), FILLER_BROKEN);
+    cut_stop(context);
 }
 
 /* ---- fetch ------------------------------------------------------------------------------------------------------ */
@@ -335,12 +337,26 @@ static void fill_drop_too_large(struct fill *fill)
     store_object_unref(object);
 }
 
+/* An answer of unknown length that is too long for a device in one piece. */
+static bool is_to_be_cut(const struct fill *fill)
+{
+    const struct fill_context *context = fill->context;
+
+    return context->has_device && fill->may_be_cut && !miss_handler_is_window(fill->miss) &&
+           miss_handler_written(fill->miss) > context->slice_bytes;
+}
+
 static void fill_finish(struct fill *fill)
 {
+    struct store_object *object = is_to_be_cut(fill) ? miss_handler_object(fill->miss) : NULL;
+
     if (miss_handler_written(fill->miss) > fill->policy.max_object_bytes)
         fill_drop_too_large(fill);
     miss_handler_finish(fill->miss);
     fill->miss = NULL;
+    if (object != NULL)
+        cut_begin(fill->context, object);
+    store_object_unref(object);
     fill_end(fill);
 }
 

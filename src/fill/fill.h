@@ -90,10 +90,13 @@ struct fill_context {
     uint32_t node;      /* this node's id, for CDN-Loop */
     unsigned fills_max;
     uint32_t slice_bytes; /* larger bodies of a known length are stored in slices of that size; 0: none is */
+    bool has_device;      /* which takes no piece above slice_bytes: longer bodies of unknown length are cut (cut.h) */
     uint64_t ahead_bytes; /* how far a fetch may run ahead of those who read it */
     struct metrics_block *metrics; /* of this thread; NULL: not counted */
     /* fill_context_init */
-    struct list fills, fillers;
+    struct list fills, fillers, cuts;
+    struct mail cut_mail;
+    bool cut_is_mailed;
     unsigned count;
     struct pool readers; /* slices.h */
 };

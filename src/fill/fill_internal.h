@@ -39,7 +39,7 @@ struct fill {
     struct policy policy;
     uint16_t tenant;
     uint8_t step;
-    bool is_background, in_table, resolved, abandoning, validating, abandoned, has_ask;
+    bool is_background, in_table, resolved, abandoning, validating, abandoned, has_ask, may_be_cut;
 };
 
 struct fill_shard {

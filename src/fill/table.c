@@ -1,4 +1,5 @@
 /* Who waits for what: the slots of all threads' fills, joining, leaving, telling. */
+#include "fill/cut.h"
 #include "fill/fill_internal.h"
 #include "fill/slices.h"
 
@@ -42,6 +43,9 @@ void fill_context_init(struct fill_context *context)
 {
     list_init(&context->fills);
     list_init(&context->fillers);
+    list_init(&context->cuts);
+    context->cut_mail.run = cut_mailed;
+    context->cut_is_mailed = false;
     context->count = 0;
     pool_init(&context->readers, slices_block_bytes(), READERS_KEPT);
 }

@@ -405,6 +405,7 @@ static err worker_contexts(struct worker *worker)
         .node = node->plan->node_id,
         .fills_max = FILLS_MAX,
         .slice_bytes = slice_bytes_of(&node->store),
+        .has_device = node->store.disk != NULL && slice_bytes_of(&node->store) > 0,
         .ahead_bytes = MIN(AHEAD_BYTES, node->store.ram_bytes / STORE_SHARE),
         .metrics = metrics_block_of(node->metrics, worker->index),
     };

@@ -243,23 +243,48 @@ static bool ram_has(struct storage *storage, const struct store_key *key)
 
 /* ---- fill -------------------------------------------------------------------------------------------- */
 
+/* How an object comes into the index. */
+struct ram_place {
+    bool is_whole;                       /* has no body of its own to be written */
+    bool if_absent;                      /* what is there stays */
+    const struct store_object *replaces; /* the only one that may go for it, or was evicted; NULL: any */
+};
+
+static bool may_take_place(const struct ram_place *place, const struct stored *old)
+{
+    if (place->replaces != NULL && old == NULL)
+        return !stored_has_flag(stored_of_const(place->replaces), STORED_OVER);
+    if (place->replaces != NULL)
+        return &old->seen == place->replaces;
+    return old == NULL || !place->if_absent;
+}
+
+/* What is known of the use of one object is true of that which takes its place. */
+static void stored_take_use(struct stored *stored, const struct stored *old)
+{
+    atomic_store_explicit(&stored->use, atomic_load_explicit(&old->use, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&stored->hits, atomic_load_explicit(&old->hits, memory_order_relaxed), memory_order_relaxed);
+}
+
 /* Puts the object into the index in the place of what was there. */
-static err ram_put(struct ram *ram, struct stored *stored, bool is_whole, bool if_absent)
+static err ram_put(struct ram *ram, struct stored *stored, const struct ram_place *place)
 {
     struct ram_shard *shard = ram_shard_of(ram, stored->seen.hash.hi);
     struct stored *old;
     err result = ERR_OK;
-    uint64_t bytes = is_whole ? stored_bytes(stored) : 0;
+    uint64_t bytes = place->is_whole ? stored_bytes(stored) : 0;
 
     pthread_mutex_lock(&shard->mutex);
     old = index_find(&shard->index, stored->seen.hash, store_object_key(&stored->seen));
     if (ram_verdict(ram, &stored->seen) == PURGE_HARD) {
         result = ERR(REFUSED);
         old = NULL;
-    } else if (if_absent && old != NULL) {
+    } else if (!may_take_place(place, old)) {
         result = ERR(EXISTS);
         old = NULL;
     } else {
+        if (place->replaces != NULL)
+            stored_take_use(stored, stored_of_const(place->replaces));
         if (old != NULL)
             ram_remove_over(ram, shard, old);
         if (!index_put(&shard->index, stored))
@@ -267,7 +292,7 @@ static err ram_put(struct ram *ram, struct stored *stored, bool is_whole, bool i
     }
     if (err_is_ok(result)) {
         ram_added(ram, shard, stored);
-        if (is_whole) {
+        if (place->is_whole) {
             s3fifo_push(&shard->queues, stored, bytes);
             shard->inserts++;
         }
@@ -278,19 +303,19 @@ static err ram_put(struct ram *ram, struct stored *stored, bool is_whole, bool i
     return result;
 }
 
-static err ram_publish(struct ram *ram, struct stored *stored, bool is_whole, bool if_absent)
+static err ram_publish(struct ram *ram, struct stored *stored, const struct ram_place *place)
 {
     struct ram_shard *shard = ram_shard_of(ram, stored->seen.hash.hi);
     err result;
 
     shard_grow_if_crowded(ram, shard, stored->seen.hash.hi);
-    result = ram_put(ram, stored, is_whole, if_absent);
+    result = ram_put(ram, stored, place);
     /* The last run has reached the end of the pad. */
     if (result.code == ERR_LIMIT && shard_grow(ram, shard, stored->seen.hash.hi))
-        result = ram_put(ram, stored, is_whole, if_absent);
-    if (!if_absent)
+        result = ram_put(ram, stored, place);
+    if (!place->if_absent && result.code != ERR_EXISTS)
         ram_tell_over(ram, stored->seen.hash);
-    if (err_is_ok(result) && is_whole && ram->watch.stored != NULL)
+    if (err_is_ok(result) && place->is_whole && ram->watch.stored != NULL)
         ram->watch.stored(ram->watch.watcher, stored);
     return result;
 }
@@ -311,18 +336,25 @@ static void ram_finished(struct storage *storage, struct stored *stored)
         ram->watch.stored(ram->watch.watcher, stored);
 }
 
-static void ram_leave(struct storage *storage, struct stored *stored)
+static void ram_take_out(struct storage *storage, struct stored *stored, bool is_over)
 {
     struct ram *ram = ram_of(storage);
     struct ram_shard *shard = ram_shard_of(ram, stored->seen.hash.hi);
 
     pthread_mutex_lock(&shard->mutex);
     bool was_indexed = stored_is_indexed(stored);
-    if (was_indexed)
+    if (was_indexed && is_over)
         ram_remove_over(ram, shard, stored);
+    else if (was_indexed)
+        ram_remove(ram, shard, stored);
     pthread_mutex_unlock(&shard->mutex);
     if (was_indexed)
         store_object_unref(&stored->seen);
+}
+
+static void ram_leave(struct storage *storage, struct stored *stored)
+{
+    ram_take_out(storage, stored, true);
 }
 
 void ram_clear_flags(struct storage *storage, uint64_t hash_hi, unsigned flags)
@@ -339,7 +371,7 @@ void ram_clear_flags(struct storage *storage, uint64_t hash_hi, unsigned flags)
 
 void ram_let_go(struct storage *storage, struct stored *stored)
 {
-    ram_leave(storage, stored);
+    ram_take_out(storage, stored, false);
 }
 
 static void ram_drop(struct storage *storage, struct store_object *object)
@@ -436,7 +468,7 @@ static enum store_status ram_get_miss_handler(struct storage *storage, struct st
     if (fill->result.code == ERR_LIMIT)
         fill->result = no_room(ram, fill);
     if (err_is_ok(fill->result) && !fill->private_copy)
-        fill->result = ram_publish(ram, stored, !seed.has_body, fill->if_absent);
+        fill->result = ram_publish(ram, stored, &(struct ram_place){!seed.has_body, fill->if_absent, fill->replaces});
     if (!err_is_ok(fill->result) && fill->miss_handler != NULL) {
         miss_handler_drop(fill->miss_handler);
         fill->miss_handler = NULL;
@@ -496,7 +528,7 @@ MUST_USE static err update_put(struct ram *ram, struct ram_shard *shard, struct 
 {
     ENSURE(body_is_paid(ram, stored), NOT_FOUND);
     shard_grow_if_crowded(ram, shard, stored->seen.hash.hi);
-    err result = ram_put(ram, stored, true, true);
+    err result = ram_put(ram, stored, &(struct ram_place){.is_whole = true, .if_absent = true});
 
     return result.code == ERR_EXISTS || result.code == ERR_LIMIT ? ERR(NOT_FOUND) : result;
 }
@@ -519,10 +551,7 @@ static enum store_status ram_update_meta(struct storage *storage, struct store_u
     } else if (!stored_is_indexed(old)) {
         update->result = ERR(NOT_FOUND);
     } else {
-        atomic_store_explicit(&stored->use, atomic_load_explicit(&old->use, memory_order_relaxed),
-                              memory_order_relaxed);
-        atomic_store_explicit(&stored->hits, atomic_load_explicit(&old->hits, memory_order_relaxed),
-                              memory_order_relaxed);
+        stored_take_use(stored, old);
         index_replace(&shard->index, old, stored);
         if (old->queue != S3_NONE)
             s3fifo_replace(&shard->queues, old, stored, bytes);

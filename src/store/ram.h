@@ -15,7 +15,7 @@ struct ram_watch {
 void ram_watch(struct storage *ram, const struct ram_watch *watch);
 /* Of the object with that upper half of its hash, where there is one: these flags (enum stored_flag) are not set any more. */
 void ram_clear_flags(struct storage *ram, uint64_t hash_hi, unsigned flags);
-/* Takes the object out of this tier alone; fine when it is not in the index. */
+/* Takes the object out of this tier alone, as an eviction does; fine when it is not in the index. */
 void ram_let_go(struct storage *ram, struct stored *object);
 
 #endif

@@ -185,6 +185,7 @@ struct store_fill {
     int64_t length_bytes; /* of the body; -1 unknown */
     int64_t ttl_ms;       /* STORE_NOTE */
     int64_t stored_ms;    /* of an object that comes from another tier; 0: now */
+    const struct store_object *replaces; /* only in the place of this one (also where it was evicted), else ERR_EXISTS; NULL: of whatever is there */
     bool if_absent;       /* what is there already stays: ERR_EXISTS */
     bool is_soft;         /* softly purged before */
     bool is_below;        /* it comes from the tier below, which keeps it */

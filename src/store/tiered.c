@@ -152,6 +152,7 @@ static void tiered_not_found(void *host, struct store_object *object)
     struct tiered *tiered = host;
 
     /* not storage_drop: what the disk has under the key by now is another object */
+    stored_set_flag(stored_of(object), STORED_OVER);
     ram_let_go(tiered->ram, stored_of(object));
 }
 

@@ -32,6 +32,7 @@ class Film:
         self.gate = None    # (bytes, event): the next answer waits there; once
         self.lie = None     # lie(exchange, status, headers) changes the next partial answer; once
         self.no_ranges = False
+        self.chunked = False  # says no length of a whole answer
         self.lock = threading.Lock()
         origin.serve(self.answer)
 
@@ -80,8 +81,10 @@ class Film:
         cut, self.cut_at = self.cut_at, None
         gate, self.gate = self.gate, None
         version = self.version
+        chunked = self.chunked and status == 200
+        framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {span[1] - span[0]}"
         fields = "".join(f"{n}: {v}\r\n" for n, v in headers.items())
-        exchange.send(f"HTTP/1.1 {status} Fine\r\nContent-Length: {span[1] - span[0]}\r\n{fields}\r\n")
+        exchange.send(f"HTTP/1.1 {status} Fine\r\n{framing}\r\n{fields}\r\n")
         at, end = span[0], span[1] if cut is None else min(span[0] + cut, span[1])
         while at < end:
             stop = min(at + 16 * PIECE, end)
@@ -91,11 +94,14 @@ class Film:
                 gate[1].wait(30)
                 gate = None
                 continue
-            exchange.send(content(version, at, stop))
+            body = content(version, at, stop)
+            exchange.send(b"%x\r\n%s\r\n" % (len(body), body) if chunked else body)
             self.sent += stop - at
             at = stop
         if cut is not None:
             exchange.close()
+        elif chunked:
+            exchange.send("0\r\n\r\n")
 
     def wait_asked(self, n):
         until(lambda: len(self.asked) >= n, f"the origin is asked {n} times")

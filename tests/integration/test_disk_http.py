@@ -222,22 +222,27 @@ def slices_stored(warp, n):
     until(lambda: warp.metric("warp_cache_objects", tier="disk") >= n + 1, f"head and {n} slices on the disk")
 
 
-def test_a_large_object(disk, origin, again):
-    film = Film(origin, 20 * MIB + 77)
-    warp = again()
-    check_film(film, warp.get("/film"), 0, film.size)
+def film_stored(warp, film):
+    """All of it is on the disk. One that is slower than the network has refused some: they are asked for once more."""
+    slices = -(-film.size // MIB)
 
-    def stored():
-        """A disk that is slower than the network has refused some: they are asked for once more."""
-        if warp.metric("warp_cache_objects", tier="disk") >= 22:
+    def is_stored():
+        if warp.metric("warp_cache_objects", tier="disk") >= slices + 1:
             return True
         if warp.metric("warp_disk_offers_refused_total") > 0:
             check_film(film, warp.get("/film"), 0, film.size)
         return False
 
-    until(stored, "head and 21 slices on the disk")
+    until(is_stored, f"head and {slices} slices on the disk")
+    assert film.asked[0] is None and (len(film.asked) == 1 or warp.metric("warp_disk_offers_refused_total") > 0)
+
+
+def test_a_large_object(disk, origin, again):
+    film = Film(origin, 20 * MIB + 77)
+    warp = again()
+    check_film(film, warp.get("/film"), 0, film.size)
+    film_stored(warp, film)
     asked = list(film.asked)
-    assert asked[0] is None and (len(asked) == 1 or warp.metric("warp_disk_offers_refused_total") > 0)
     for end in (kill, lambda warp: warp.stop()):
         warp = again(warp, end)
         got = warp.get("/film", {"Range": "bytes=9000000-12345678"})
@@ -247,6 +252,35 @@ def test_a_large_object(disk, origin, again):
         assert whole.is_hit
         check_film(film, whole, 0, film.size)
     assert film.asked == asked
+
+
+@pytest.mark.parametrize("tag", ['"v%d"', None], ids=["tag", "no-tag"])
+@pytest.mark.parametrize("memory,size", [("0", 3 * MIB // 2), ("16m", 3 * MIB // 2), ("64m", 7 * MIB + 5)])
+def test_a_large_object_of_unknown_length(disk, origin, memory, size, tag):
+    """It is in one piece in RAM until all of it has come, and in slices for the disk; ranges of it, restarts, purges."""
+    film = Film(origin, size, tag=tag)
+    film.chunked = True
+    warp = disk(memory=memory)
+    check_film(film, warp.get("/film"), 0, size)
+    film_stored(warp, film)
+    asked = list(film.asked)
+    for end in (None, kill, lambda warp: warp.stop()):
+        if end is not None:
+            end(warp)
+            warp = disk(memory=memory)
+            recovered(warp)
+        part = warp.get("/film", {"Range": f"bytes=1000-{MIB + 999}"})
+        assert part.status == 206 and part.is_hit
+        check_film(film, part, 1000, MIB + 1000)
+        whole = warp.get("/film")
+        assert whole.is_hit and int(whole.headers["Content-Length"]) == size
+        check_film(film, whole, 0, size)
+    assert film.asked == asked
+    warp.purge(url="http://a.test/film")
+    film.version = 2
+    assert not warp.get("/film").is_hit
+    check_film(film, warp.get("/film"), 0, size)
+    assert film.asked[len(asked)] is None
 
 
 def test_slices_that_are_missing(disk, origin, again):

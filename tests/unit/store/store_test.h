@@ -79,6 +79,7 @@ struct put {
     void (*on_room)(void *);
     void *writer;
     int64_t ttl_ms;
+    const struct store_object *replaces;
 };
 
 /* Begins a fill; NULL with the error in ret_err. */
@@ -99,6 +100,7 @@ static inline struct miss_handler *put_begin(struct storage *storage, struct put
     fill.on_room = put.on_room;
     fill.writer = put.writer;
     fill.ttl_ms = put.ttl_ms;
+    fill.replaces = put.replaces;
     assert_int_equal(storage_get_miss_handler(storage, &fill), STORE_DONE);
     if (ret_err != NULL)
         *ret_err = fill.result;

@@ -1,6 +1,8 @@
 /* The RAM tier: keys, purge, update, the cap, what an object costs. */
 #include "store_test.h"
 
+#include "store/ram.h"
+
 #include <malloc.h>
 
 static void test_hit_and_miss(void **state)
@@ -62,6 +64,66 @@ static void test_replace(void **state)
     assert_int_equal(hit_drain(&hit, 1, &total), SOURCE_END);
     assert_int_equal(total, 40000);
     source_close(&hit.source);
+    storage_free(storage);
+}
+
+/* Puts a new object 1 in the place of the old one; the reference to that is let go of. */
+static err put_in_place_of(struct storage *storage, struct store_object *old)
+{
+    err result = ERR_OK;
+    struct miss_handler *miss = put_begin(storage, (struct put){.object = 1, .length = 20, .replaces = old}, &result);
+
+    if (miss != NULL) {
+        assert_int_equal(put_bytes(miss, 1, 20), 20);
+        miss_handler_finish(miss);
+    }
+    store_object_unref(old);
+    return result;
+}
+
+static struct store_object *put_and_find(struct storage *storage, int64_t length)
+{
+    struct store_object *object;
+
+    assert_true(put_whole(storage, (struct put){.object = 1, .length = length}));
+    assert_int_equal(find(storage, 1, &object), STORE_HIT);
+    return object;
+}
+
+static void expect_length(struct storage *storage, int64_t length)
+{
+    struct store_object *object;
+
+    assert_int_equal(find(storage, 1, &object), STORE_HIT);
+    assert_int_equal(store_object_length(object), length);
+    store_object_unref(object);
+}
+
+/* Only that very object goes for the new one, or one that was evicted; what has come since, or was dropped, stays. */
+static void test_replace_one(void **state)
+{
+    struct storage *storage = tier_new(16 * MIB);
+    struct store_object *old;
+
+    (void)state;
+    old = put_and_find(storage, 40000);
+    assert_true(err_is_ok(put_in_place_of(storage, old)));
+    expect_length(storage, 20);
+
+    old = put_and_find(storage, 40000);
+    assert_true(put_whole(storage, (struct put){.object = 1, .length = 300}));
+    assert_int_equal(put_in_place_of(storage, old).code, ERR_EXISTS);
+    expect_length(storage, 300);
+
+    old = put_and_find(storage, 40000);
+    ram_let_go(storage, stored_of(old)); /* as an eviction does */
+    assert_true(err_is_ok(put_in_place_of(storage, old)));
+    expect_length(storage, 20);
+
+    old = put_and_find(storage, 40000);
+    storage_drop(storage, old);
+    assert_int_equal(put_in_place_of(storage, old).code, ERR_EXISTS);
+    assert_int_equal(find(storage, 1, NULL), STORE_MISS);
     storage_free(storage);
 }
 
@@ -625,6 +687,7 @@ int main(void)
         cmocka_unit_test(test_hit_and_miss),
         cmocka_unit_test(test_full_key_is_compared),
         cmocka_unit_test(test_replace),
+        cmocka_unit_test(test_replace_one),
         cmocka_unit_test(test_notes_and_vary),
         cmocka_unit_test(test_purge_during_fill),
         cmocka_unit_test(test_purge_kinds_and_counts),
