@@ -123,7 +123,7 @@ bool ram_make_own_room(struct store_budget *budget, uint16_t tenant, uint64_t by
     own.wanted = MAX(bytes, excess);
     own_walk(&own, near.hi);
     own.is_last_call = true;
-    if (own.freed == 0)
+    if (own.freed == 0 && own.is_met)
         own_walk(&own, near.hi);
     own_let_go(&own);
     return own.freed > 0;

@@ -352,7 +352,7 @@ void storage_stats(const struct storage *storage, struct store_stats *ret_stats)
 uint64_t storage_tenant_bytes(const struct storage *storage, uint16_t tenant);
 
 /* What a tenant may have of a tier (storage_tier), in bytes as storage_tenant_bytes counts them. Without: 0 guaranteed, no
- * limit. Any thread, at any time: what is above a new limit goes as the tenant stores more, or is evicted in its turn.
+ * limit. Any thread, at any time: what is above a new limit goes soon, some of it with each turn (storage_turn; the disk's keepers).
  *   guaranteed  while it has no more, its objects are not evicted for others'
  *   soft        above it, what is new is only kept when it is asked for a second time
  *   hard        it never has more: its own objects make room, or what is new is not kept */
