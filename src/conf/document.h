@@ -45,6 +45,8 @@ struct conf_source {
     err (*glob)(const char *pattern, char ***ret_paths);
     /* The one name that a file has however it is reached; NULL: it has none. May be NULL: paths are as they are. */
     char *(*name)(const char *path);
+    /* There may be more elsewhere: what only the whole can show is no problem here (settings.is_lacking). */
+    bool is_part;
 };
 
 struct conf_file {

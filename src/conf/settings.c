@@ -146,8 +146,20 @@ static bool is_too_much(const struct conf_document *document, err result)
     return result.code == ERR_MEMORY && MAX(document->arena->taken_bytes, document->nodes->taken_bytes) > document->arena->limit_bytes / 2;
 }
 
+/* What is wrong with a part may be right in the whole. */
+MUST_USE static err part_check(struct settings *settings)
+{
+    struct conf_report *report;
+
+    TRY(conf_report_new(&report));
+    err result = settings_check(settings, report);
+    settings->is_lacking = !conf_report_is_clean(report);
+    conf_report_free(report);
+    return result;
+}
+
 /* build is taken over into the settings. */
-MUST_USE static err settings_make(struct config_build *build, struct conf_document *document, struct settings **ret_settings)
+MUST_USE static err settings_make(struct config_build *build, struct conf_document *document, bool is_part, struct settings **ret_settings)
 {
     struct settings *settings = calloc(1, sizeof(*settings));
     err result = settings != NULL ? ERR_OK : ERR(MEMORY);
@@ -164,7 +176,7 @@ MUST_USE static err settings_make(struct config_build *build, struct conf_docume
     /* What a cut text lacks would be missed here. */
     if (err_is_ok(result) && !document->is_cut) {
         listen_check(build, document);
-        result = settings_check(settings, build->report);
+        result = is_part ? part_check(settings) : settings_check(settings, build->report);
     }
     if (is_too_much(document, result)) {
         conf_report_add(build->report, document, document->root->mark, "yaml", "all settings together take more than 1 GiB of memory; write less");
@@ -190,7 +202,7 @@ err settings_of_document(int argc, char *const *argv, char *const *environment, 
     err result = build_begin(&build, &sources, report);
 
     if (err_is_ok(result))
-        return settings_make(&build, document, ret_settings);
+        return settings_make(&build, document, false, ret_settings);
     conf_document_free(document);
     return result;
 }
@@ -212,7 +224,7 @@ err settings_read(int argc, char *const *argv, char *const *environment, const s
     TRY(build_begin(&build, &sources, report));
     result = document_find(build.config.config_file, source, report, &document);
     if (err_is_ok(result))
-        return settings_make(&build, document, ret_settings);
+        return settings_make(&build, document, source->is_part, ret_settings);
     config_done(&build.config);
     return result;
 }

@@ -289,6 +289,7 @@ struct settings {
     struct config config; /* flags, environment, file, defaults */
     CONF_ROOT(CONF_FIELD)
     struct conf_document *document; /* what it was read from; owned, holds the memory of all that is above */
+    bool is_lacking;                /* a part (conf_source) that is no whole: settings_check has something to say */
     const char *unknown_variable;   /* a WARP_... of the environment that is no setting, or NULL */
 };
 
@@ -299,7 +300,7 @@ struct settings {
  *
  * Of a flag given twice the last one counts; a list collects. A list that a stronger source gives replaces the
  * weaker's. An empty variable is as good as none. Problems are in report, all of them, sorted; ERR_INVALID when there is
- * any. settings_check is done here. */
+ * any. settings_check is done here; of a part it only says is_lacking. */
 MUST_USE err settings_read(int argc, char *const *argv, char *const *environment, const struct conf_source *source,
                            struct conf_report *report, struct settings **ret_settings);
 /* The same with a document in place of the file: a bundle, or a file with what else belongs to it. Takes it over, also when

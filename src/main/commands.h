@@ -43,7 +43,8 @@ void command_man(FILE *out, const struct command *command);
 
 /* The demo origin behind a listener, until SIGTERM; for a child process. */
 int demo_serve(struct os_listener *listener);
-/* Settings of `warp run` from argv, environment and file; says what is wrong with them. */
+/* Settings of `warp run` from argv, environment and file; says what is wrong with them. They may be
+ * lacking what the state directory has (is_lacking). */
 int command_settings(int argc, char **argv, struct settings **ret_settings);
 /* A line each on standard error. */
 void command_problems_print(struct conf_report *report);

@@ -42,6 +42,9 @@ void command_problems_print(struct conf_report *report)
     }
 }
 
+/* Tenants that the API made come from the state directory, which these settings name. */
+static const struct conf_source start_source = {.read = source_read, .glob = os_file_glob, .name = source_name, .is_part = true};
+
 int command_settings(int argc, char **argv, struct settings **ret_settings)
 {
     extern char **environ;
@@ -49,7 +52,7 @@ int command_settings(int argc, char **argv, struct settings **ret_settings)
     err result = conf_report_new(&report);
 
     if (err_is_ok(result)) {
-        result = settings_read(argc, argv, environ, &command_source, report, ret_settings);
+        result = settings_read(argc, argv, environ, &start_source, report, ret_settings);
         command_problems_print(report);
         conf_report_free(report);
     }

@@ -114,7 +114,7 @@ static int plan_settings(struct node_plan *plan, int argc, char **argv)
     state_open(&plan->state, &plan->config);
     if (!err_is_ok(plan_text(plan)))
         return 1;
-    if (plan->text.tenant_count == 0 && version_rolled_back_to(plan) == 0)
+    if (plan->text.tenant_count == 0 && version_rolled_back_to(plan) == 0 && !plan->settings->is_lacking)
         return 0;
     struct settings *files_alone = plan->settings;
     code = plan_settings_again(plan);

@@ -13,6 +13,7 @@ from tenants import tenant
 from test_api import start_api  # noqa: F401 (a fixture)
 from threads import Stopped
 from wait import until
+from warp import BINARY
 
 FRESH = {"Cache-Control": "max-age=600"}
 FILE = "tenants: {inn: {hosts: inn.test}}\n"
@@ -210,6 +211,24 @@ def test_no_state_directory_at_all(start_warp, origin, tmp_path):
     warp = start_warp(origin, args=("--state-dir", "/proc/none"))
     answer = warp.admin("PUT", "/api/v1/tenants/new", token=True, body=json.dumps(tenant(origin, "new.test")).encode())
     assert answer.status == 507 and "/proc/none" in answer.body.decode(), answer
+
+
+def test_a_default_tenant_of_the_api(start_api, origin):  # noqa: F811
+    """Files may name what only the API has made: they are a part of what is read at the start."""
+    origin.serve(lambda seen: seen.answer(200, FRESH, b"made"))
+    api = start_api(FILE)
+    api.put("made", tenant(origin, "made.test"), 201)
+    start_api.path.write_text("default-tenant: made\n" + FILE)
+    api.change("POST", "reload")
+    assert status(api, "somebody.test") == 200
+    api.warp.stop()
+    api = start_api()
+    assert status(api, "somebody.test") == 200
+    api.warp.stop()
+    start_api.path.write_text("default-tenant: mode\n" + FILE)
+    ended = subprocess.run([BINARY, "run", "--config", str(start_api.path), "--state-dir", str(start_api.state)], capture_output=True,
+                           text=True, timeout=20)
+    assert ended.returncode == 2 and "did you mean made?" in ended.stderr, ended.stderr
 
 
 # ---- tokens -------------------------------------------------------------------------------------------------------------
