@@ -49,7 +49,7 @@ enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
     X("io", IO, io, "auto|uring|epoll", "auto", "I/O backend; auto: io_uring where the kernel permits it")                \
     X("access-log", STRING, access_log, "FILE|-|off", "off", "one JSON line per request")                    \
     X("log-level", LEVEL, log_level, "LEVEL", "info", "error, warn, info or debug, on standard error")       \
-    X("metrics-tenants", COUNT, metrics_tenants, "N", "1000", "tenants with numbers of their own in /metrics: those with the most requests; all others are one, other") \
+    X("metrics-tenants", COUNT, metrics_tenants, "N", "1000", "tenants with numbers of their own in /metrics: those with the most requests; all others are one, other; 0: none has") \
     X("metrics-auth", SWITCH, metrics_auth, "", NULL, "/metrics wants a token with the right to read for all tenants: it has the names and the traffic of all") \
     X("no-websocket", SWITCH, no_websocket, "", NULL, "refuse to pass WebSocket upgrades")                   \
     X("cache-status-key", SWITCH, cache_status_key, "", NULL, "show key and detail in Cache-Status")         \

@@ -616,7 +616,7 @@ static err node_open_metrics(struct node *node)
     static const char *not_stored[NOT_STORED_COUNT];
     struct metrics_config config = {
         .threads = node->plan->workers,
-        .tenants_shown = MAX(1u, node->plan->config.metrics_tenants),
+        .tenants_shown = node->plan->config.metrics_tenants,
         .not_stored = {not_stored, NOT_STORED_COUNT},
         .refused = {stream_refusals, stream_refusals_count},
         .limits = {stream_limits, STREAM_LIMIT_COUNT},

@@ -91,8 +91,6 @@ err metrics_new(const struct metrics_config *config, struct metrics **ret_metric
     ENSURE(metrics != NULL, MEMORY);
     pthread_mutex_init(&metrics->mutex, NULL);
     metrics->config = *config;
-    if (config->tenants_shown == 0)
-        metrics->config.tenants_shown = METRICS_TENANTS_SHOWN;
     err e = metrics_init(metrics);
     if (!err_is_ok(e)) {
         metrics_free(metrics);

@@ -149,7 +149,6 @@ enum metric {
 
 #define METRICS_TENANTS_MAX 65536u
 #define METRICS_ORIGINS_MAX 16384u
-#define METRICS_TENANTS_SHOWN 1000u /* by default */
 #define METRICS_ORIGIN_UNKNOWN UINT16_MAX /* an id that counts as "unknown" */
 
 struct metric_names {
@@ -159,7 +158,7 @@ struct metric_names {
 
 struct metrics_config {
     unsigned threads;               /* blocks */
-    unsigned tenants_shown; /* that have series of their own: those with the most requests; 0: the default */
+    unsigned tenants_shown; /* that have series of their own: those with the most requests */
     struct metric_names not_stored; /* reasons not to store, indexed by their enum */
     struct metric_names refused;    /* reasons to refuse a request */
     struct metric_names limits;

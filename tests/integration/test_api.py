@@ -609,6 +609,13 @@ def test_the_purge_method_by_tokens(api, origin):
 # ---- numbers of many tenants ----------------------------------------------------------------------------------------
 
 
+def test_metrics_without_tenants(start_api, origin):
+    api = start_api(TWO, args=["--metrics-tenants", "0"])
+    put_object(api, origin, "shop.test", "/")
+    api.warp.wait_metric(1, "warp_requests_total")
+    assert {sample.split('tenant="')[1].split('"')[0] for sample in api.warp.metrics() if 'tenant="' in sample} == {"other"}
+
+
 def test_metrics_of_many_tenants_are_bounded(start_api, origin):
     text = "tenants:\n" + "".join(f"  t{n}: {{hosts: t{n}.test}}\n" for n in range(30)) + "  other: {hosts: other.test}\n"
     api = start_api(text, args=["--metrics-tenants", "3"])

@@ -214,7 +214,7 @@ static void worker_begin(struct worker *worker, unsigned index)
 static void node_open_metrics(void)
 {
     static const char *not_stored[NOT_STORED_COUNT];
-    struct metrics_config config = {.threads = run.workers,
+    struct metrics_config config = {.threads = run.workers, .tenants_shown = 1000,
                                     .not_stored = {not_stored, NOT_STORED_COUNT},
                                     .refused = {stream_refusals, stream_refusals_count},
                                     .limits = {stream_limits, STREAM_LIMIT_COUNT}};

@@ -106,7 +106,7 @@ static inline void node_open(void)
 {
     struct os_address address = address_of(HERE);
     struct server_config config = {.loop = sim_net.loops[0], .events = &node_events, .context = &node};
-    struct metrics_config metrics = {.threads = 1, .limits = {stream_limits, STREAM_LIMIT_COUNT}};
+    struct metrics_config metrics = {.threads = 1, .tenants_shown = 1000, .limits = {stream_limits, STREAM_LIMIT_COUNT}};
 
     node = (struct node){.limits = server_limits_default, .is_listening = true};
     list_init(&node.asked);

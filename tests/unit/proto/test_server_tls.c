@@ -28,7 +28,7 @@ static void secure_accepted(struct os_acceptor *acceptor, int fd, const struct o
 
 static void secure_open(void)
 {
-    struct metrics_config config = {.threads = 1,
+    struct metrics_config config = {.threads = 1, .tenants_shown = 1000,
                                     .limits = {stream_limits, STREAM_LIMIT_COUNT},
                                     .handshake_failures = {net_handshake_failures, NET_HANDSHAKE_FAILURE_COUNT}};
     struct os_address address = address_of(HERE_TLS);

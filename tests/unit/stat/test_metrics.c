@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 static const char *const reasons[] = {"no-store", NULL, "private"};
-static const struct metrics_config config = {.threads = 3,
+static const struct metrics_config config = {.threads = 3, .tenants_shown = 1000,
                                              .not_stored = {reasons, 3},
                                              .refused = {(const char *const[]){"syntax"}, 1},
                                              .limits = {(const char *const[]){"connections"}, 1}};

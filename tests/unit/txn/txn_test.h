@@ -41,7 +41,7 @@ static inline void site_open(void)
     static const uint8_t secret[HASH_SECRET_BYTES] = {3, 1, 4};
     struct loop *loop = sim_net.loops[0];
     struct store_ram_config ram = {.max_bytes = 16u << 20, .secret = secret};
-    struct metrics_config metrics = {.threads = 1,
+    struct metrics_config metrics = {.threads = 1, .tenants_shown = 1000,
                                      .refused = {stream_refusals, stream_refusals_count},
                                      .limits = {stream_limits, STREAM_LIMIT_COUNT}};
     struct origin_group *group = NULL;
