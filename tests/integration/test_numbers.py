@@ -469,11 +469,12 @@ class Filler:
         self.many.close()
 
 
-def pss(pid):
+def anonymous(pid):
+    """Bytes of its own: of libraries it has a share, which changes with who else runs."""
     for line in open(f"/proc/{pid}/smaps_rollup"):
-        if line.startswith("Pss:"):
+        if line.startswith("Anonymous:"):
             return int(line.split()[1]) * 1024
-    raise AssertionError("no Pss")
+    raise AssertionError("no Anonymous")
 
 
 # Bytes of an object beside its body, its fields' text and its URL, by the body's length. Its own structures are 136, its
@@ -490,9 +491,9 @@ def test_memory_of_an_object(start_warp, origin, capsys, request):
     filler.store(700, range(3000))  # a warm-up: pools have begun
     for length, most in OBJECT_BYTES.items():
         filler.store(length, range(n, n + 500))  # the first runs of these sizes
-        before = pss(pid)
+        before = anonymous(pid)
         payload = filler.store(length, range(n))
-        each = (pss(pid) - before - payload) / n
+        each = (anonymous(pid) - before - payload) / n
         with capsys.disabled():
             print(f"\nnumbers: an object of {length} B takes {each:.0f} B beside its body, fields and URL, at most {most}: "
                   f"{each - filler.PARSED:.0f} B and {filler.PARSED} B of parsed metadata")
