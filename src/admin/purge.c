@@ -22,8 +22,9 @@ static void purge_done(void *arg, const struct purge_batch_result *result)
     request->purge = NULL;
     free(run);
     admin_answer_json(request, result->durable ? 200 : 503,
-                      json_pack("{s:I, s:I, s:b, s:b}", "seq", (json_int_t)result->seq, "matched", (json_int_t)result->matched,
-                                "matched_is_exact", (int)result->matched_is_exact, "durable", (int)result->durable));
+                      json_pack("{s:I, s:I, s:b, s:b, s:b}", "seq", (json_int_t)result->seq, "matched", (json_int_t)result->matched,
+                                "matched_is_exact", (int)result->matched_is_exact, "matched_is_least", (int)result->matched_is_least,
+                                "durable", (int)result->durable));
 }
 
 /* The wish as purges that act together. */

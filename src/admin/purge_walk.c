@@ -84,8 +84,13 @@ static void visit(void *arg, const struct store_object *object, uint64_t hits)
 
 /* ---- what it comes to ------------------------------------------------------------------------------------------------ */
 
+struct guess {
+    uint64_t matched;
+    bool is_exact, is_least; /* least: there may be any number more */
+};
+
 /* The disk's index knows tenants and keys, but no labels: what is there of a label is taken for as much as in RAM. */
-static uint64_t guess(const struct purge_walk *walk, bool *ret_is_exact)
+static struct guess guess_of(const struct purge_walk *walk)
 {
     const struct storage *disk = storage_tier(walk->context->storage, 1);
     struct store_stats stats = {0};
@@ -93,23 +98,21 @@ static uint64_t guess(const struct purge_walk *walk, bool *ret_is_exact)
 
     if (disk != NULL)
         storage_stats(disk, &stats);
-    *ret_is_exact = stats.objects == 0;
-    if (*ret_is_exact)
-        return walk->matched;
+    if (stats.objects == 0)
+        return (struct guess){.matched = walk->matched, .is_exact = true};
     if (walk->has_keys)
-        return MAX(walk->matched, walk->below);
+        return (struct guess){.matched = MAX(walk->matched, walk->below)};
     if (walk->is_tenant)
         share = walk->tenant == STORE_TENANT_ALL ? 1
                 : stats.size_bytes > 0           ? (double)storage_tenant_bytes(disk, walk->tenant) / (double)stats.size_bytes
                                                  : 0;
-    return MAX(walk->matched, (uint64_t)(share * (double)stats.objects));
+    return (struct guess){.matched = MAX(walk->matched, (uint64_t)(share * (double)stats.objects)), .is_least = !walk->is_tenant};
 }
 
 static void walk_end(struct purge_walk *walk)
 {
     struct admin_request *request = walk->request;
-    bool is_exact;
-    uint64_t matched = guess(walk, &is_exact);
+    struct guess guess = guess_of(walk);
     json_t *sample = walk->sample;
 
     walk->sample = NULL;
@@ -119,7 +122,8 @@ static void walk_end(struct purge_walk *walk)
     free(request->purge);
     request->purge = NULL;
     admin_answer_json(request, 200,
-                      json_pack("{s:I, s:b, s:o}", "matched", (json_int_t)matched, "matched_is_exact", (int)is_exact, "sample", sample));
+                      json_pack("{s:I, s:b, s:b, s:o}", "matched", (json_int_t)guess.matched, "matched_is_exact", (int)guess.is_exact,
+                                "matched_is_least", (int)guess.is_least, "sample", sample));
 }
 
 static void walk_step(struct timer *timer)

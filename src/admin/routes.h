@@ -114,8 +114,8 @@ struct admin_request;
       ",'host':" SCHEMA_TEXT ",'tag':" SCHEMA_TEXT ",'tags':{'type':'array','items':{'type':'string'},'minItems':1,'maxItems':256}," \
       "'group':" SCHEMA_TEXT ",'everything':{'const':true},'tenant':" SCHEMA_TEXT ",'soft':{'type':'boolean'}," \
       "'refresh':{'type':'boolean'},'dry_run':{'type':'boolean'}}}")                                                   \
-    X("Purged", "{'type':'object','additionalProperties':false,'required':['matched','matched_is_exact'],'properties':{" \
-      "'seq':" SCHEMA_COUNT ",'matched':" SCHEMA_COUNT ",'matched_is_exact':{'type':'boolean'},'durable':{'type':'boolean'}," \
+    X("Purged", "{'type':'object','additionalProperties':false,'required':['matched','matched_is_exact','matched_is_least'],'properties':{" \
+      "'seq':" SCHEMA_COUNT ",'matched':" SCHEMA_COUNT ",'matched_is_exact':{'type':'boolean'},'matched_is_least':{'type':'boolean'},'durable':{'type':'boolean'}," \
       "'sample':" SCHEMA_TEXTS "},'anyOf':[{'required':['seq','durable']},{'required':['sample']}]}")                  \
     X("Purges", "{'type':'object','additionalProperties':false,'required':['purges','next','oldest'],'properties':{"  \
       "'next':" SCHEMA_COUNT ",'oldest':" SCHEMA_COUNT ",'purges':{'type':'array','items':{'type':'object','additionalProperties':false," \

@@ -147,13 +147,14 @@ static void sample_print(const json_t *sample)
 static void result_print(const struct purge_wish *wish, const json_t *result)
 {
     json_int_t matched = json_integer_value(json_object_get(result, "matched"));
+    bool is_least = json_is_true(json_object_get(result, "matched_is_least"));
     bool about = json_is_false(json_object_get(result, "matched_is_exact"));
 
     printf("%s %s%lld object%s",
            wish->dry_run ? "would purge"
            : wish->soft  ? "made stale:"
                          : "purged",
-           about ? "about " : "", (long long)matched, matched == 1 ? "" : "s");
+           is_least ? "at least " : about ? "about " : "", (long long)matched, matched == 1 ? "" : "s");
     if (!wish->dry_run)
         printf(" (purge %lld%s)", (long long)json_integer_value(json_object_get(result, "seq")),
                json_is_true(json_object_get(result, "durable")) ? ""

@@ -44,6 +44,7 @@ static void batch_step(struct purge_batch *batch)
         result.seq = MAX(result.seq, purge->seq);
         result.matched += purge->matched;
         result.matched_is_exact &= purge->matched_is_exact;
+        result.matched_is_least |= purge->matched_is_least;
         result.durable &= purge->durable;
     }
     batch->done(batch->arg, &result);

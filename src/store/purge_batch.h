@@ -23,6 +23,7 @@ struct purge_batch_result {
     uint64_t seq; /* of the last one */
     uint64_t matched;
     bool matched_is_exact, durable; /* of all */
+    bool matched_is_least;          /* of one: there may be any number more */
 };
 
 /* who: as in struct purge_note, valid until start has returned. NULL: no memory. */

@@ -121,6 +121,7 @@ static void count_by_key(struct ram *ram, struct store_purge *purge, uint64_t be
         take_by_hash(&count, ram, purge->others[i]);
     purge->matched = count.matched;
     purge->matched_is_exact = purge->keys_are_all;
+    purge->matched_is_least = !purge->keys_are_all;
 }
 
 /* ---- purge ------------------------------------------------------------------------------------------- */

@@ -175,7 +175,7 @@ enum store_status storage_purge(struct storage *storage, struct store_purge *pur
     purge->seq = 0;
     purge->wall_ms = os_wall_ms();
     purge->matched = 0;
-    purge->matched_is_exact = false;
+    purge->matched_is_exact = purge->matched_is_least = false;
     purge->durable = false;
     enum store_status status = storage->ops->purge(storage, purge);
     if (status == STORE_DONE) /* else the tier says so when it knows */

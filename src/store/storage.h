@@ -232,6 +232,7 @@ struct store_purge {
     int64_t wall_ms;  /* out: when */
     uint64_t matched; /* out: objects known to match; not exact: about, or at least, so many */
     bool matched_is_exact;
+    bool matched_is_least; /* not exact, and there may be any number more: not all that it matches can be found now */
     bool durable;     /* survives a restart (or nothing does that it concerns) */
 };
 

@@ -221,21 +221,40 @@ static uint64_t count_below(const struct tiered *tiered, const struct store_purg
     return count;
 }
 
+/* The index knows tenants, if by their bytes alone: as many of its objects as the tenant has of its bytes. */
+static uint64_t guess_below(const struct tiered *tiered, uint16_t tenant, const struct store_stats *stats)
+{
+    double share = 1;
+
+    if (tenant != STORE_TENANT_ALL)
+        share = stats->size_bytes > 0 ? (double)disk_tenant_bytes(tiered->disk, tenant) / (double)stats->size_bytes : 0;
+    return (uint64_t)(share * (double)stats->objects);
+}
+
 /* RAM counts exactly. What it has counted is mostly on the disk as well. */
+static void count_with_disk(struct tiered *tiered, struct store_purge *purge, const struct store_stats *before)
+{
+    bool has_key = (purge->key.hash.lo | purge->key.hash.hi) != 0;
+
+    if (purge->kind == STORE_LABEL_TENANT)
+        purge->matched = MAX(purge->matched, guess_below(tiered, purge->tenant, before));
+    else if (has_key)
+        purge->matched = MAX(purge->matched, count_below(tiered, purge));
+    else
+        purge->matched_is_least = true;
+    purge->matched_is_exact = false;
+    purge_log_counted(tiered->storage.purges, purge->seq, purge->matched, false);
+}
+
 static enum store_status tiered_purge(struct storage *storage, struct store_purge *purge)
 {
     struct tiered *tiered = tiered_of(storage);
-    bool has_key = (purge->key.hash.lo | purge->key.hash.hi) != 0;
     struct disk_stats stats;
 
     (void)tiered->ram->ops->purge(tiered->ram, purge);
     disk_stats(tiered->disk, &stats);
-    if (stats.store.objects > 0) {
-        if (has_key)
-            purge->matched = MAX(purge->matched, count_below(tiered, purge));
-        purge->matched_is_exact = false;
-        purge_log_counted(storage->purges, purge->seq, purge->matched, false);
-    }
+    if (stats.store.objects > 0)
+        count_with_disk(tiered, purge, &stats.store);
     return disk_purge(tiered->disk, purge);
 }
 

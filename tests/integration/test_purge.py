@@ -232,7 +232,7 @@ def test_dry_runs_change_nothing(two):
                         ({"prefix": "a.test/d/"}, 30), ({"host": "a.test"}, 30), ({"everything": True}, 31), ({"everything": True, "tenant": "one"}, 30),
                         ({"tags": ["t", "u"], "tenant": "one"}, 30), ({"tag": "u", "tenant": "one"}, 0)]:
         answer = two.purge(**what, dry_run=True)
-        assert set(answer) == {"matched", "matched_is_exact", "sample"} and answer["matched_is_exact"]
+        assert set(answer) == {"matched", "matched_is_exact", "matched_is_least", "sample"} and not answer["matched_is_least"] and answer["matched_is_exact"]
         assert answer["matched"] == count and len(answer["sample"]) == min(count, 20), what
         assert set(answer["sample"]) <= {"http://" + u for u in urls} | {"http://b.test/d/1?tag=t"}
     assert all(is_hit(two, u) for u in urls)
@@ -261,7 +261,7 @@ def test_a_dry_run_of_the_disk_is_a_guess(two_on_disk):
     put(warp, *[f"a.test/{n}?tag=t" for n in range(5)], "b.test/1?tag=t")
     stored(warp, 6)
     answer = warp.purge(tag="t", tenant="one", dry_run=True)
-    assert answer["matched"] >= 5 and not answer["matched_is_exact"]
+    assert answer["matched"] >= 5 and not answer["matched_is_exact"] and answer["matched_is_least"]
     warp.stop()
     warp = two_on_disk()
     recovered(warp)
@@ -271,6 +271,23 @@ def test_a_dry_run_of_the_disk_is_a_guess(two_on_disk):
     assert warp.purge(url="http://a.test/1?tag=t", dry_run=True)["matched"] == 1
     assert warp.purge(url="http://a.test/9?tag=t", dry_run=True)["matched"] == 0
     assert is_hit(warp, "a.test/1?tag=t")
+
+
+def test_what_a_purge_of_the_disk_says(two_on_disk):
+    """Labels of what lies there alone are not known: then it is the least. Of a tenant and of everything it is what a dry run says."""
+    warp = two_on_disk()
+    put(warp, *[f"a.test/{n}?tag=t" for n in range(5)], "b.test/1?tag=t")
+    stored(warp, 6)
+    warp.stop()
+    warp = two_on_disk()
+    recovered(warp)
+    answer = warp.purge(tag="t", tenant="two")
+    assert (answer["matched"], answer["matched_is_exact"], answer["matched_is_least"]) == (0, False, True)
+    done = command(warp, "purge", "--tag", "t", "--tenant", "two")
+    assert done.returncode == 0 and "purged at least 0 objects" in done.stdout
+    guess = warp.purge(everything=True, dry_run=True)
+    answer = warp.purge(everything=True)
+    assert answer["matched"] == guess["matched"] >= 5 and not answer["matched_is_least"]
 
 
 # ---- fetched again ------------------------------------------------------------------------------------------------------
