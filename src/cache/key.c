@@ -206,7 +206,8 @@ static void tags_of_field(struct tags *tags, const struct fields *response, enum
         tags_split(tags, field_value(response, (unsigned)i), separator);
 }
 
-/* RFC 9875 2.1: a List of Strings. A field that does not parse is ignored as a whole (RFC 9651 4.2). */
+/* RFC 9875 2.1: a List of Strings. A field that does not parse is ignored as a whole (RFC 9651 4.2). A group is of its
+ * origin for other answers of that (invalidate.h), and a tag like any other for whose site it is. */
 static void tags_of_groups(struct arena *arena, struct tags *tags, const struct fields *response)
 {
     slice text = fields_joined(response, F_CACHE_GROUPS, arena);
@@ -220,8 +221,10 @@ static void tags_of_groups(struct arena *arena, struct tags *tags, const struct 
     enum sf_result result;
     sf_parser_init(&parser, text, arena);
     while ((result = sf_list_next(&parser, &item)) == SF_ITEM)
-        if (item.type == SF_STRING)
+        if (item.type == SF_STRING) {
             tags_add(tags, LABEL_GROUP, item.text);
+            tags_add(tags, LABEL_TAG, item.text);
+        }
     if (result != SF_INVALID)
         return;
     tags->count = count;

@@ -41,7 +41,7 @@ MUST_USE bool key_read(slice key, struct key_parts *ret_parts);
 MUST_USE err key_url(struct arena *arena, const struct key_parts *parts, slice *ret_url);
 
 #define LABEL_PREFIX_LEVELS_MAX 16u    /* deeper prefixes cannot be purged: the API refuses them */
-#define LABEL_TAGS_MAX          256u   /* tags and groups of one response */
+#define LABEL_TAGS_MAX          256u   /* tags and groups of one response; a group is both */
 #define LABEL_TAG_BYTES_MAX     16384u /* the same, their texts in sum */
 
 /* kind, word, text. The kinds are on disk in the purge journal: append only. */
@@ -49,7 +49,7 @@ MUST_USE err key_url(struct arena *arena, const struct key_parts *parts, slice *
     X(URL, "url", "one URL: scheme://authority/path?query")                                                  \
     X(HOST, "host", "an authority: host[:port]")                                                             \
     X(PREFIX, "prefix", "scheme://authority/path/ and all below")                                            \
-    X(TAG, "tag", "an element of Surrogate-Key or Cache-Tag")                                                \
+    X(TAG, "tag", "an element of Surrogate-Key, Cache-Tag or Cache-Groups")                                                \
     X(GROUP, "group", "scheme://authority, a space, and a group of Cache-Groups (RFC 9875: per origin)")
 
 enum label_kind {

@@ -186,11 +186,11 @@ def test_many_tags_are_counted_in_one_look(two):
     assert not any(is_hit(two, u) for u in urls)
 
 
-def test_tags_of_both_fields(two):
-    urls = ["a.test/1?tag=x+y", "a.test/2?ctag=y+z", "a.test/3?ctag=z"]
+def test_tags_of_all_fields(two):
+    urls = ["a.test/1?tag=x+y", "a.test/2?ctag=y+z", "a.test/3?ctag=z", "s.a.test/4?group=y", "b.test/5?group=y"]
     put(two, *urls)
-    assert two.purge(tag="y", tenant="one")["matched"] == 2
-    assert [is_hit(two, u) for u in urls] == [False, False, True]
+    assert two.purge(tag="y", tenant="one")["matched"] == 3
+    assert [is_hit(two, u) for u in urls] == [False, False, True, False, True]
 
 
 # ---- groups -------------------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ static void labels(void **state)
     assert_false(too_many);
     assert_string_equal(seen.text, "url=https://h:1/a/b//c?x=/y/|host=h:1|prefix=https://h:1/|prefix=https://h:1/a/|"
                                    "prefix=https://h:1/a/b/|prefix=https://h:1/a/b//|tag=one|tag=two|tag=three|tag=four|tag=five six|"
-                                   "group=https://h:1 g 1|group=https://h:1 g\"2|");
+                                   "group=https://h:1 g 1|tag=g 1|group=https://h:1 g\"2|tag=g\"2|");
     struct response bad = response_of(200, "Cache-Groups: \"a\", (");
     seen = (struct seen){.count = 0};
     OK(labels_build(&arena, &parts, &bad.fields, see, &seen, &too_many));
