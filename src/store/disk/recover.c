@@ -555,6 +555,21 @@ static bool is_outdated(struct disk_device *device, uint8_t kind, uint64_t hash,
     return false;
 }
 
+/* The key was changed, so the record is not put; what it has replaced goes all the same. Else what the saved index had of the
+ * key, found and renewed before this record was seen, became the body of a head that is newer than the record: the next
+ * recovery would take the record for that body. What was renewed is written whole: a keeper writes nothing before its device
+ * has recovered. */
+static void replaced_leave(struct disk_device *device, uint64_t hash, uint64_t wseq)
+{
+    struct disk *disk = device->disk;
+    struct disk_entry entries[DISK_INDEX_FIND_MAX];
+    unsigned count = disk_index_find(disk->index, hash, ~0u, entries);
+
+    for (unsigned i = 0; i < count; i++)
+        if (atomic_load(&disk->segments[entries[i].segment].generation) <= wseq && entry_wseq(device, &entries[i]) < wseq)
+            (void)disk_entry_remove(disk, hash, entries[i].segment, entries[i].offset);
+}
+
 static void replay_take(struct disk_device *device, struct replay *replay)
 {
     struct disk *disk = device->disk;
@@ -574,6 +589,8 @@ static void replay_take(struct disk_device *device, struct replay *replay)
     if (is_wanted)
         disk_entry_take_place(disk, from->hash, &entry);
     disk_changed_unlock(disk);
+    if (!is_wanted && from->kind != DISK_HEAD && from->kind != DISK_HEAD_SOFT)
+        replaced_leave(device, from->hash, replay_wseq(disk, replay));
     device->recovery->replayed += is_wanted;
 }
 

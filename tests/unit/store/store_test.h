@@ -11,6 +11,8 @@
 
 #define MIB (1024u * 1024)
 
+#define PUT_META "200 OK\r\ncontent-type: text/plain\r\n" /* of what put_begin fills */
+
 /* Where bodies lie: as they come, or what a group of tests sets. */
 static struct {
     uint64_t from_bytes, bytes;
@@ -92,7 +94,7 @@ static inline struct miss_handler *put_begin(struct storage *storage, struct put
     fill.tenant = put.tenant;
     fill.kind = put.kind;
     fill.seq = put.seq != 0 ? put.seq : storage_seq(storage);
-    fill.meta = SLICE("200 OK\r\ncontent-type: text/plain\r\n");
+    fill.meta = SLICE(PUT_META);
     fill.labels = &put.label;
     fill.label_count = put.has_label ? 1 : 0;
     fill.length_bytes = put.length < 0 ? -1 : put.length;

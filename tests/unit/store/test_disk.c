@@ -57,7 +57,8 @@ static bool is_running(const struct world *w)
     return atomic_load(&w->device->keeper_state) == KEEPER_RUNNING;
 }
 
-static void world_open(struct world *w, uint64_t size_bytes, uint32_t segment_bytes)
+/* Its keeper has done nothing yet. */
+static void world_begin(struct world *w, uint64_t size_bytes, uint32_t segment_bytes)
 {
     struct disk_config config = {
         .paths = {w->dir}, .path_count = 1, .size_bytes = size_bytes, .segment_bytes = segment_bytes, .buffered = true, .purges = w->purges};
@@ -71,8 +72,35 @@ static void world_open(struct world *w, uint64_t size_bytes, uint32_t segment_by
     w->worker = test_loop_new();
     w->keeper = test_loop_new();
     disk_keeper_begin(w->disk, 0, w->keeper);
+}
+
+static void world_recover(struct world *w)
+{
     while (!is_running(w))
         (void)loop_turn(w->keeper, UINT64_MAX);
+}
+
+static void world_open(struct world *w, uint64_t size_bytes, uint32_t segment_bytes)
+{
+    world_begin(w, size_bytes, segment_bytes);
+    world_recover(w);
+}
+
+static void world_free(struct world *w)
+{
+    storage_free(w->storage);
+    w->worker = loop_free(w->worker);
+    disk_free(w->disk);
+    loop_free(w->keeper);
+    purge_log_free(w->purges);
+}
+
+/* Without closing: what waited in buffers is lost, and the keeper wrote nothing at the end. */
+static void world_kill(struct world *w)
+{
+    world_free(w);
+    w->purges = purge_log_new(0);
+    assert_non_null(w->purges);
 }
 
 static int setup(void **state)
@@ -94,11 +122,7 @@ static int teardown(void **state)
     struct world *w = *state;
 
     has_no_memory = false;
-    storage_free(w->storage);
-    w->worker = loop_free(w->worker);
-    disk_free(w->disk);
-    loop_free(w->keeper);
-    purge_log_free(w->purges);
+    world_free(w);
     unlink(w->path);
     assert_int_equal(rmdir(w->dir), 0);
     free(w);
@@ -368,6 +392,130 @@ static void answer(struct world *w, struct asked *asked)
         (void)loop_turn(w->worker, UINT64_MAX);
     assert_int_equal(asked->done, 1);
 }
+
+/* ---- which of two records is the newer one after a restart ------------------------------------------------------ */
+
+static void check_found(struct world *w, uint64_t object, int64_t length, slice meta)
+{
+    struct asked asked;
+
+    ask(w, &asked, object);
+    answer(w, &asked);
+    assert_int_equal(asked.lookup.found, STORE_HIT);
+    assert_int_equal(store_object_length(asked.lookup.object), length);
+    assert_true(slice_eq(asked.lookup.object->meta, meta));
+    store_object_unref(asked.lookup.object);
+}
+
+/* A reference to what RAM has of a key that was asked for, with new metadata. */
+static struct store_object *renew(struct world *w, uint64_t object, slice meta)
+{
+    struct store_object *old;
+
+    assert_int_equal(find(w->ram, object, &old), STORE_HIT);
+    struct store_update update = {.object = old, .meta = meta, .seq = storage_seq(w->storage)};
+    assert_int_equal(storage_update_meta(w->storage, &update), STORE_DONE);
+    assert_true(err_is_ok(update.result));
+    store_object_unref(old);
+    return update.updated;
+}
+
+/* The saved index has an older record than the device: it is found and renewed before recovery comes to the newer one. */
+static void test_what_was_renewed_in_recovery_is_found_after_the_next(void **state)
+{
+    struct world *w = *state;
+    struct store_object *object;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    put_below(w, old_answer);
+    while (disk_snapshot_step(w->device, true))
+        continue;
+    put_below(w, newer_answer);
+    world_kill(w);
+
+    world_begin(w, 16 * MIB, SEGMENT);
+    while (!atomic_load(&w->disk->is_loaded))
+        (void)loop_turn(w->keeper, UINT64_MAX);
+    assert_false(is_running(w));
+    check_found(w, 1, OLD_BYTES, SLICE(PUT_META));
+    object = renew(w, 1, SLICE("renewed"));
+    world_recover(w);
+    while (!stored_has_flag(stored_of(object), STORED_ON_DISK))
+        (void)loop_turn(w->keeper, UINT64_MAX);
+    store_object_unref(object);
+    world_kill(w);
+
+    world_open(w, 16 * MIB, SEGMENT);
+    check_found(w, 1, OLD_BYTES, SLICE("renewed"));
+}
+
+/* Into the buffer, as the keeper writes what was offered. */
+static void append_new(struct world *w, struct store_object *object)
+{
+    uint32_t bytes = (uint32_t)store_object_length(object);
+    struct disk_append append = {.log = EVICT_SMALL,
+                                 .hash = disk_hash(object->hash),
+                                 .stored = stored_of(object),
+                                 .entry = {.kind = DISK_WHOLE, .tenant = object->tenant},
+                                 .from_segment = DISK_NO_SEGMENT,
+                                 .record = {.kind = DISK_WHOLE,
+                                            .tenant = object->tenant,
+                                            .key = store_object_key(object),
+                                            .meta = object->meta,
+                                            .body_bytes = bytes}};
+    char *meta, *body;
+
+    assert_true(disk_quota_take(w->device, object->tenant,
+                                disk_record_bytes(append.record.key.len, 0, append.record.meta.len, append.record.body_bytes)));
+    assert_true(disk_append_begin(w->device, &append, &meta, &body));
+    memset(body, 'n', bytes);
+    assert_true(disk_append_end(w->device, &append));
+}
+
+/* An older record comes to the disk while the newer one is fetched; it is to be copied while that one waits in a buffer. */
+static void test_a_copy_is_not_newer_than_what_waits_in_a_buffer(void **state)
+{
+    struct world *w = *state;
+    struct store_object *object;
+    struct disk_entry older;
+
+    world_open(w, 16 * MIB, SEGMENT);
+    assert_true(put_whole(w->storage, old_answer));
+    assert_int_equal(find(w->ram, 1, &object), STORE_HIT);
+    ram_let_go(w->ram, stored_of(object));
+    store_object_unref(object);
+    struct miss_handler *miss = put_begin(w->storage, newer_answer, NULL);
+    assert_non_null(miss);
+    hash128 hash = hash_of(w, 1);
+    while (!disk_has(w->disk, hash))
+        (void)loop_turn(w->keeper, UINT64_MAX);
+    for (unsigned log = 0; log < EVICT_LOGS; log++)
+        disk_seal(w->device, (enum evict_log)log);
+    for (unsigned i = 0; i < DISK_HITS_MAX; i++)
+        disk_hit(w->disk, hash); /* worth a copy */
+    for (uint64_t n = 2; free_count(w) > 2; n++)
+        assert_true(append(w, n, 100000));
+    assert_int_equal(put_bytes(miss, 1, NEWER_BYTES), NEWER_BYTES);
+    miss_handler_finish(miss);
+    assert_int_equal(find(w->ram, 1, &object), STORE_HIT);
+    append_new(w, object);
+    assert_int_equal(disk_index_find(w->disk->index, disk_hash(hash), DISK_KINDS_BUT_BODY, &older), 1);
+    assert_int_equal(w->device->streams[EVICT_SMALL].pending_count, 1);
+    while (disk_reclaim_step(w->device))
+        continue;
+    struct disk_entry now;
+    assert_false(disk_entry_find(w->disk, disk_hash(hash), older.segment, older.offset, &now));
+    for (unsigned log = 0; log < EVICT_LOGS; log++)
+        assert_true(disk_flush(w->device, (enum evict_log)log));
+    assert_true(stored_has_flag(stored_of(object), STORED_ON_DISK));
+    store_object_unref(object);
+    world_kill(w);
+
+    world_open(w, 16 * MIB, SEGMENT);
+    check_found(w, 1, NEWER_BYTES, SLICE(PUT_META));
+}
+
+/* ---- what happens during a read --------------------------------------------------------------------------------- */
 
 /* What happens between the end of a read and what is made of it. */
 static struct {
@@ -739,6 +887,8 @@ int main(void)
         TEST(test_what_a_segment_just_holds_is_taken),
         TEST(test_a_segment_nothing_came_into_is_free_again),
         cmocka_unit_test(test_a_segment_is_opened_between_two_looks),
+        TEST(test_what_was_renewed_in_recovery_is_found_after_the_next),
+        TEST(test_a_copy_is_not_newer_than_what_waits_in_a_buffer),
         TEST(test_what_comes_during_a_read_stays),
         TEST(test_what_comes_during_a_read_is_as_stale_as_it_is),
         TEST(test_what_comes_during_a_read_and_is_purged_is_a_miss),
