@@ -10,15 +10,21 @@
 #define LINE_BYTES     2048u
 #define OWED_BYTES_MAX (1u << 20)
 
-struct control_audit {
-    pthread_mutex_t lock; /* of all that follows */
-    struct state_log file;
-    uint64_t number; /* of the last line, written or owed */
-    char *owed;           /* lines that are not written yet; the oldest first */
-    size_t owed_len;
+/* What others are shown of it. */
+struct shown {
     unsigned owed_count, lost_count; /* lost: since all was written */
     uint64_t lost_total;
     err why;
+};
+
+struct control_audit {
+    struct state_log file;
+    uint64_t number; /* of the last line, written or owed */
+    char *owed;      /* lines that are not written yet; the oldest first */
+    size_t owed_len;
+    struct shown now;
+    pthread_mutex_t lock; /* of the next: never held while a file is written */
+    struct shown shown;
 };
 
 /* ---- lines ---------------------------------------------------------------------------------------------------------- */
@@ -35,19 +41,20 @@ static size_t line_make(char line[LINE_BYTES], uint64_t number, slice who, const
     return len > 0 && (size_t)len < LINE_BYTES ? (size_t)len : 0;
 }
 
-/* ---- writing, under the lock ---------------------------------------------------------------------------------------- */
+/* ---- writing ---------------------------------------------------------------------------------------- */
 
 MUST_USE static err owed_write(struct control_audit *audit)
 {
-    if (audit->owed_count == 0)
+    if (audit->now.owed_count == 0)
         return ERR_OK;
-    audit->why = state_log_append(&audit->file, slice_of(audit->owed, audit->owed_len), audit->number);
-    if (!err_is_ok(audit->why))
-        return audit->why;
-    log_info("the audit log is written again: %u lines were owed", audit->owed_count);
+    audit->now.why = state_log_append(&audit->file, slice_of(audit->owed, audit->owed_len), audit->number);
+    if (!err_is_ok(audit->now.why))
+        return audit->now.why;
+    log_info("the audit log is written again: %u lines were owed", audit->now.owed_count);
     free(audit->owed);
     audit->owed = NULL;
-    audit->owed_len = audit->owed_count = audit->lost_count = 0;
+    audit->owed_len = 0;
+    audit->now.owed_count = audit->now.lost_count = 0;
     return ERR_OK;
 }
 
@@ -60,7 +67,7 @@ MUST_USE static err line_write(struct control_audit *audit, slice who, const cha
     TRY(owed_write(audit));
     TRY(state_log_append(&audit->file, slice_of(line, len), audit->number + 1));
     audit->number++;
-    audit->lost_count = 0;
+    audit->now.lost_count = 0;
     return ERR_OK;
 }
 
@@ -74,78 +81,90 @@ static void line_owe(struct control_audit *audit, slice who, const char *what, s
         log_warn("a line of the audit log is too long: %s", what);
         return;
     }
-    if (audit->owed_count == 0 && audit->lost_count == 0)
+    if (audit->now.owed_count == 0 && audit->now.lost_count == 0)
         log_warn("%s; the audit log is behind until it can be written",
                  state_problem(audit->file.state, STATE_AUDIT, why, problem, sizeof(problem)));
-    audit->why = why;
+    audit->now.why = why;
     if (grown == NULL) {
-        audit->lost_count++;
-        audit->lost_total++;
+        audit->now.lost_count++;
+        audit->now.lost_total++;
         return;
     }
     memcpy(grown + audit->owed_len, line, len);
     audit->owed = grown;
     audit->owed_len += len;
-    audit->owed_count++;
+    audit->now.owed_count++;
     audit->number++;
 }
 
 /* ---- for others ----------------------------------------------------------------------------------------------------- */
 
-err control_audit_write(struct control_audit *audit, slice who, const char *what, slice details)
+static void show(struct control_audit *audit)
 {
     pthread_mutex_lock(&audit->lock);
-    err written = line_write(audit, who, what, details);
+    audit->shown = audit->now;
     pthread_mutex_unlock(&audit->lock);
+}
+
+err control_audit_write(struct control_audit *audit, slice who, const char *what, slice details)
+{
+    err written = line_write(audit, who, what, details);
+
+    show(audit);
     return written;
 }
 
 bool control_audit_add(struct control_audit *audit, slice who, const char *what, slice details)
 {
-    pthread_mutex_lock(&audit->lock);
     err written = line_write(audit, who, what, details);
+
     if (!err_is_ok(written))
         line_owe(audit, who, what, details, written);
-    pthread_mutex_unlock(&audit->lock);
+    show(audit);
     return err_is_ok(written);
 }
 
 bool control_audit_turn(struct control_audit *audit)
 {
-    pthread_mutex_lock(&audit->lock);
     err written = owed_write(audit);
-    pthread_mutex_unlock(&audit->lock);
+
+    show(audit);
     return err_is_ok(written);
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------------------- */
+
+static struct shown shown_of(struct control_audit *audit)
+{
+    pthread_mutex_lock(&audit->lock);
+    struct shown shown = audit->shown;
+    pthread_mutex_unlock(&audit->lock);
+    return shown;
 }
 
 bool control_audit_reason(struct control_audit *audit, char *buffer, size_t size)
 {
+    struct shown shown = shown_of(audit);
     char problem[STATE_PROBLEM_BYTES];
 
-    pthread_mutex_lock(&audit->lock);
-    unsigned owed = audit->owed_count, lost = audit->lost_count;
-    state_problem(audit->file.state, STATE_AUDIT, audit->why, problem, sizeof(problem));
-    pthread_mutex_unlock(&audit->lock);
-    if (owed == 0 && lost == 0)
+    if (shown.owed_count == 0 && shown.lost_count == 0)
         return false;
-    snprintf(buffer, size, "%s; %u lines are not written down yet, %u are lost", problem, owed, lost);
+    snprintf(buffer, size, "%s; %u lines are not written down yet, %u are lost",
+             state_problem(audit->file.state, STATE_AUDIT, shown.why, problem, sizeof(problem)), shown.owed_count, shown.lost_count);
     return true;
 }
 
 void control_audit_count(struct control_audit *audit, unsigned *ret_owed, uint64_t *ret_lost)
 {
-    pthread_mutex_lock(&audit->lock);
-    *ret_owed = audit->owed_count;
-    *ret_lost = audit->lost_total;
-    pthread_mutex_unlock(&audit->lock);
+    struct shown shown = shown_of(audit);
+
+    *ret_owed = shown.owed_count;
+    *ret_lost = shown.lost_total;
 }
 
-err control_audit_read(struct control_audit *audit, uint64_t since, unsigned max, char **ret_text, size_t *ret_len)
+err control_audit_read(const struct control_audit *audit, uint64_t since, unsigned max, char **ret_text, size_t *ret_len)
 {
-    pthread_mutex_lock(&audit->lock);
-    err read = state_log_read(&audit->file, since, max, ret_text, ret_len);
-    pthread_mutex_unlock(&audit->lock);
-    return read;
+    return state_log_read(&audit->file, since, max, ret_text, ret_len);
 }
 
 /* ---- life ----------------------------------------------------------------------------------------------------------- */
@@ -166,8 +185,8 @@ struct control_audit *control_audit_free(struct control_audit *audit)
 {
     if (audit == NULL)
         return NULL;
-    if (audit->owed_count > 0)
-        log_error("%u lines of the audit log could not be written: they are lost", audit->owed_count);
+    if (audit->now.owed_count > 0)
+        log_error("%u lines of the audit log could not be written: they are lost", audit->now.owed_count);
     free(audit->owed);
     pthread_mutex_destroy(&audit->lock);
     free(audit);

@@ -4,7 +4,8 @@
  *        --cannot be--> refused (control_audit_write), or owed (control_audit_add) --control_audit_turn--> audit.log
  *
  * What is owed stays in order, and is bounded: beyond OWED_BYTES_MAX lines are lost, and that is said.
- * Threads: worker 0 and "warp-config"; one lock, held while a line is written. Blocks as long as the file system does. */
+ * Threads: "warp-config" writes, alone; reason, count and read: any, and none of them waits for a line that is being written.
+ * Writing and reading block as long as the file system does. */
 #ifndef WARP_MAIN_CONTROL_AUDIT_H
 #define WARP_MAIN_CONTROL_AUDIT_H
 
@@ -27,6 +28,6 @@ bool control_audit_reason(struct control_audit *audit, char *buffer, size_t size
 /* How many are owed, and how many were ever lost. Any thread. */
 void control_audit_count(struct control_audit *audit, unsigned *ret_owed, uint64_t *ret_lost);
 /* The first lines behind `since`; free() it. */
-MUST_USE err control_audit_read(struct control_audit *audit, uint64_t since, unsigned max, char **ret_text, size_t *ret_len);
+MUST_USE err control_audit_read(const struct control_audit *audit, uint64_t since, unsigned max, char **ret_text, size_t *ret_len);
 
 #endif

@@ -106,37 +106,13 @@ int control_job_details(enum control_result result, uint64_t version, char *buff
 
 /* ---- back on worker 0 ----------------------------------------------------------------------------------------------- */
 
-static void tenant_purged(struct store_op *op)
-{
-    free(container_of(op, struct store_purge, op));
-}
-
-/* A tenant that is deleted has nothing stored: not even for one of its name that comes later. */
-static void tenant_purge(struct node_control *control, uint16_t id)
-{
-    struct store_purge *purge = calloc(1, sizeof(*purge));
-
-    if (purge == NULL) {
-        log_error("no memory to purge a tenant that was deleted: what it had stays until it is evicted");
-        return;
-    }
-    purge->tenant = id;
-    purge->kind = STORE_LABEL_TENANT;
-    purge->label = store_label_of(id, STORE_LABEL_TENANT, SLICE(""));
-    purge->op.loop = control->config.loop;
-    purge->op.done = tenant_purged;
-    purge->uncounted = true;
-    if (storage_purge(control->config.storage, purge) == STORE_DONE)
-        free(purge);
-}
-
 void control_job_finished(struct mail *mail)
 {
     struct control_job *job = container_of(mail, struct control_job, mail);
     struct control_change *change = job->change;
 
     if (job->gone_id != 0)
-        tenant_purge(job->control, job->gone_id);
+        control_leaver_purge(job->control, job->gone_id);
     if (change != NULL) {
         change->result = job->result;
         change->report = job->report != NULL ? job->report : "";

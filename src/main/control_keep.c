@@ -221,6 +221,14 @@ bool keep_debt_reason(const struct keep_debt *debt, char *buffer, size_t size)
 /* ---- all of a change's ---------------------------------------------------------------------------------------------- */
 
 /* What cannot be put back is owed: the text that was there, or that there was none. */
+static bool debt_has(const struct keep_debt *debt, const char *name)
+{
+    for (unsigned i = 0; i < debt->files.count; i++)
+        if (strcmp(debt->files.files[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 static void file_undo(const struct state *state, struct keep_file *file, struct keep_debt *debt)
 {
     bool was_there = file->backup != NULL;
@@ -230,6 +238,8 @@ static void file_undo(const struct state *state, struct keep_file *file, struct 
 
     file->is_done = false;
     if (err_is_ok(back) || (was_there && file->backup == NULL)) /* there, if perhaps not flushed */
+        return;
+    if (debt_has(debt, file->name)) /* newer than what was there */
         return;
     if (was_there && !err_is_ok(os_file_read(file->backup, STATE_FILE_BYTES_MAX, &text, &len)))
         log_error("%s in the state directory is of a change that was refused, and cannot be put back", file->name);
@@ -260,9 +270,13 @@ err keep_write(struct keep *keep, struct keep_debt *debt, char *message, size_t 
         keep_undo(keep, debt);
         return result;
     }
+    return ERR_OK;
+}
+
+void keep_settle(const struct keep *keep, struct keep_debt *debt)
+{
     for (unsigned i = 0; i < keep->count; i++)
         debt_forget(debt, keep->files[i].name);
-    return ERR_OK;
 }
 
 bool keep_write_or_owe(struct keep *keep, struct keep_debt *debt, char *message, size_t size)

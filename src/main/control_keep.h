@@ -40,8 +40,10 @@ void keep_done(struct keep *keep); /* what was written stays */
 MUST_USE err keep_put(struct keep *keep, const char *name, slice text);
 MUST_USE err keep_drop(struct keep *keep, const char *name);
 
-/* All or none; on an error message says which file, and why. What was owed of the same files is paid. */
+/* All or none; on an error message says which file, and why. Then keep_settle or keep_undo. */
 MUST_USE err keep_write(struct keep *keep, struct keep_debt *debt, char *message, size_t size);
+/* After keep_write: nothing will undo it, so what was owed of the same files is paid. */
+void keep_settle(const struct keep *keep, struct keep_debt *debt);
 /* After keep_write, before keep_done: as it was before. */
 void keep_undo(struct keep *keep, struct keep_debt *debt);
 /* As many as can be; the others are owed. False: some are, and message says the first, and why. */

@@ -246,8 +246,10 @@ static enum control_result making_keep(struct node_control *control, struct cont
     if (!err_is_ok(kept))
         return control_job_say(job, CONTROL_UNKEPT, "%s", message);
     kept = audit_write(control, job, making);
-    if (err_is_ok(kept))
+    if (err_is_ok(kept)) {
+        keep_settle(&making->keep, &control->debt);
         return CONTROL_DONE;
+    }
     keep_undo(&making->keep, &control->debt);
     return control_job_say(job, CONTROL_UNKEPT, "%s", state_problem(&control->state, STATE_AUDIT, kept, message, sizeof(message)));
 }
@@ -422,6 +424,7 @@ void control_begin(struct node_control *control)
         control_versions_next(control->versions, "start", "start", MAX(plan->settings->tenants.count, 1u));
 
     tenants_on_last(control->tenants, set_gone, control);
+    state_sweep(&control->state);
     begin_keep(control, is_flags_alone || is_resumed ? NULL : &version);
     if (!is_flags_alone && !is_resumed)
         version_enter(control, &version);

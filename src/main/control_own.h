@@ -54,6 +54,7 @@ struct node_control {
     struct control_audit *audit;
     pthread_mutex_t lock; /* of the next, up to the thread's own */
     struct list jobs;
+    struct list left; /* tenants of which nothing is stored any more */
     struct list gone; /* sets of tenants whose last user has ended */
     struct config_text text; /* in force; only the thread changes it */
     char restart_note[CONTROL_NOTE_BYTES], debt_note[STATE_PROBLEM_BYTES + 80]; /* "": none */
@@ -93,6 +94,12 @@ enum control_result control_candidate(struct node_control *control, struct contr
 enum control_result control_make(struct node_control *control, struct control_job *job, struct conf_report *report);
 /* What the process begins with is a version (control_make.c). */
 void control_begin(struct node_control *control);
+/* Purges what is stored for a tenant that was deleted; worker 0 (control_leavers.c). */
+void control_leaver_purge(struct node_control *control, uint16_t id);
+/* At the start: those that an earlier process has left. */
+void control_leavers_begin(struct node_control *control);
+/* Ids of which nothing is stored any more are free. */
+void control_leavers_turn(struct node_control *control);
 /* What is owed has changed, perhaps. */
 void control_debt_note(struct node_control *control);
 

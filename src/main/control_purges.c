@@ -119,7 +119,7 @@ static void recall(struct control_purges *purges, const char *text, bool is_alon
     unsigned count = records != NULL ? records_parse(text, records) : 0;
 
     if (is_alone && count > 0)
-        purge_log_begin_at(purges->log, MAX(records[count - 1].entry.seq, purge_log_seq(purges->log)));
+        purge_log_begin_at(purges->log, records[count - 1].entry.seq + PURGE_RING_ENTRIES); /* some may not have been written */
     if (records == NULL || !purge_log_recall(purges->log, records, count))
         log_warn("what is written down of earlier purges is not shown: out of memory");
     free(records);

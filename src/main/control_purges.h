@@ -2,7 +2,8 @@
  * who purged what is still known after a restart. A purge is safe by the journals alone: this is for people, about a second
  * behind, and what a crash takes of it is a text.
  *
- * A node without a disk has no other memory of sequences: they go on from here, so that who follows the log need not begin anew.
+ * A node without a disk has no other memory of sequences: they go on from here, with a gap for what a crash has taken, so that who
+ * follows the log need not begin anew.
  *
  * Threads: one at a time. Blocks. */
 #ifndef WARP_MAIN_CONTROL_PURGES_H

@@ -37,14 +37,17 @@ struct control_write *control_writes_next(struct control_writes *writes)
 /* The line last: what it says is so. */
 MUST_USE static err write_both(struct control_write *write, struct keep *keep, struct keep_debt *debt, struct control_audit *audit)
 {
+    err written = ERR_OK;
+
     TRY(keep_write(keep, debt, write->problem, sizeof(write->problem)));
-    if (write->what == NULL)
+    if (write->what != NULL)
+        written = control_audit_write(audit, write->who, write->what, write->details);
+    if (err_is_ok(written)) {
+        keep_settle(keep, debt);
         return ERR_OK;
-    err written = control_audit_write(audit, write->who, write->what, write->details);
-    if (!err_is_ok(written)) {
-        state_problem(keep->state, STATE_AUDIT, written, write->problem, sizeof(write->problem));
-        keep_undo(keep, debt);
     }
+    state_problem(keep->state, STATE_AUDIT, written, write->problem, sizeof(write->problem));
+    keep_undo(keep, debt);
     return written;
 }
 

@@ -127,6 +127,7 @@ static void control_turn(struct node_control *control)
     (void)control_audit_turn(control->audit);
     supervisor_door_turn(&control->door);
     control_purges_turn(&control->purges);
+    control_leavers_turn(control);
 }
 
 /* False: there is none. */
@@ -392,6 +393,7 @@ err node_control_new(const struct node_control_config *config, struct node_contr
     control->state = config->plan->state;
     list_init(&control->jobs);
     list_init(&control->gone);
+    list_init(&control->left);
     pthread_mutex_init(&control->lock, NULL);
     control_writes_init(&control->writes, config->loop);
     keep_debt_init(&control->debt, &control->state);
@@ -407,6 +409,7 @@ err node_control_new(const struct node_control_config *config, struct node_contr
 
 err node_control_start(struct node_control *control)
 {
+    control_leavers_begin(control);
     return os_thread_start("warp-config", control_thread, control, &control->thread);
 }
 
@@ -429,6 +432,7 @@ struct node_control *node_control_free(struct node_control *control)
         control_job_free(job);
     tenants_unref(control->tenants);
     gone_free(control);
+    control_leavers_turn(control);
     config_text_done(&control->text);
     keep_debt_done(&control->debt);
     control_versions_free(control->versions);

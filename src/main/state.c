@@ -73,3 +73,43 @@ err state_names(const struct state *state, const char *dir, char ***ret_names, u
         result = os_dir_names(path, ret_names, ret_count);
     return is_not_there(result) ? ERR_OK : result;
 }
+
+/* os_file_stage's names: a file's, a dot, and six letters or digits. None that stays ends like that. */
+static bool is_left_over(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    size_t len = 0;
+
+    if (dot == NULL || dot == name)
+        return false;
+    while ((dot[1 + len] >= '0' && dot[1 + len] <= '9') || (dot[1 + len] >= 'a' && dot[1 + len] <= 'z') ||
+           (dot[1 + len] >= 'A' && dot[1 + len] <= 'Z'))
+        len++;
+    return len == 6 && dot[1 + len] == '\0';
+}
+
+static void dir_sweep(const struct state *state, const char *dir)
+{
+    char name[STATE_PATH_BYTES];
+    char **names;
+    unsigned count;
+
+    if (!err_is_ok(state_names(state, dir, &names, &count)))
+        return;
+    for (unsigned i = 0; i < count; i++) {
+        if (!is_left_over(names[i]))
+            continue;
+        snprintf(name, sizeof(name), "%s/%s", dir, names[i]);
+        err removed = state_remove(state, name);
+        (void)removed; /* it takes room, and nothing else */
+    }
+    os_dir_names_free(names, count);
+}
+
+void state_sweep(const struct state *state)
+{
+    static const char *const dirs[] = {".", "tenants", "versions"};
+
+    for (unsigned i = 0; i < ARRAY_LEN(dirs); i++)
+        dir_sweep(state, dirs[i]);
+}

@@ -43,6 +43,8 @@ MUST_USE err state_make_room(const struct state *state, const char *name);
 const char *state_problem(const struct state *state, const char *name, err why, char *buffer, size_t size);
 /* The names in a directory of it, sorted; os_dir_names_free. None is fine. */
 MUST_USE err state_names(const struct state *state, const char *dir, char ***ret_names, unsigned *ret_count);
+/* Removes what a process that was killed while it wrote has left beside the files (os_file_stage). */
+void state_sweep(const struct state *state);
 /* For one that is appended to; ERR_NOT_FOUND: there is no directory. */
 MUST_USE err state_path(const struct state *state, const char *name, char *ret_path, size_t size);
 

@@ -159,6 +159,7 @@ static void copy_wanted(FILE *out, slice text, struct wanted *wanted)
             continue;
         }
         fprintf(out, SLICE_FMT "\n", SLICE_ARG(line));
+        wanted->since = number_of(line); /* where the file was turned over meanwhile its lines come twice */
         wanted->max--;
     }
 }

@@ -6,7 +6,7 @@
  * So there is always as much as that of what was, and never more than twice as much. A line is a JSON object that begins with
  * its number, {"number":17, and numbers ascend. What a power cut has torn is passed over; nothing is flushed.
  *
- * Memory: the caller's, which state and name outlive. Threads: one at a time. Blocks. */
+ * Memory: the caller's, which state and name outlive. Threads: one that appends; any may read meanwhile. Blocks. */
 #ifndef WARP_MAIN_STATE_LOG_H
 #define WARP_MAIN_STATE_LOG_H
 

@@ -64,12 +64,13 @@ MUST_USE static err answer_receive(struct supervisor_door *door, uint64_t until_
     for (;;) {
         TRY(message_receive(door, left_ms(until_ns), ret_received));
         if (ret_received->answer.number == door->number)
-            return ret_received->answer.result;
+            return ERR_OK;
         late_drop(door, ret_received);
     }
 }
 
-MUST_USE static err shards_receive(struct supervisor_door *door, struct os_listener *shards, unsigned count)
+/* *ret_refused: the error is the supervisor's own, and nothing is open. */
+MUST_USE static err shards_receive(struct supervisor_door *door, struct os_listener *shards, unsigned count, bool *ret_refused)
 {
     uint64_t until_ns = os_clock_ns() + (uint64_t)door->answer_ms * NS_PER_MS;
     struct received received;
@@ -78,6 +79,8 @@ MUST_USE static err shards_receive(struct supervisor_door *door, struct os_liste
     while (got < count) {
         unsigned room = count - got;
         TRY(answer_receive(door, until_ns, &received));
+        *ret_refused = !err_is_ok(received.answer.result);
+        TRY(received.answer.result);
         for (unsigned i = 0; i < received.fd_count; i++) {
             struct os_listener shard = {.fd = received.fds[i], .address = received.answer.address};
             if (i < room)
@@ -100,18 +103,20 @@ static void shards_close(struct os_listener *shards, unsigned count)
 err supervisor_open(struct supervisor_door *door, const char *text, bool is_tls, struct os_listener *ret_shards, unsigned count)
 {
     struct supervisor_ask ask = {.kind = ASK_OPEN, .number = ++door->number, .is_tls = is_tls};
+    bool is_refused = false;
     err opened;
 
     for (unsigned i = 0; i < count; i++)
         ret_shards[i].fd = -1;
     TRY(ask_send(door, &ask, text));
-    opened = shards_receive(door, ret_shards, count);
+    opened = shards_receive(door, ret_shards, count, &is_refused);
     if (err_is_ok(opened))
         return ERR_OK;
     shards_close(ret_shards, count);
-    if (opened.code != ERR_TIMEOUT)
+    if (is_refused || opened.code == ERR_CLOSED)
         return opened;
-    door->late++; /* it may be opened yet: whatever comes of it is closed behind it */
+    if (opened.code == ERR_TIMEOUT)
+        door->late++; /* it may be opened yet: whatever comes of it is closed behind it */
     TRY(supervisor_close(door, text, is_tls));
     return opened;
 }

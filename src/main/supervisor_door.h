@@ -3,7 +3,8 @@
  *   ask (a number) --> answers with that number, as many messages as the descriptors need
  *
  * An answer that comes later than answer_ms is nobody's: whatever asks next, it is known by its number, dropped, and its
- * descriptors are closed. What was opened too late is asked to be closed again.
+ * descriptors are closed. What was opened too late, or cannot be taken, is asked to be
+ * closed again.
  *
  * Owner: the thread that changes the configuration ("warp-config"), which waits here; none of it is shared.
  * Errors: ERR_TIMEOUT: no answer in time; ERR_CLOSED: the supervisor has gone; ERR_LIMIT: no more descriptors; else its own. */

@@ -10,8 +10,9 @@
 #define LINE_BYTES 160u
 
 struct entry {
-    char name[CONF_NAME_MAX + 1]; /* "": the id is free */
+    char name[CONF_NAME_MAX + 1]; /* "": the id is free, or leaving */
     struct tenant_record record;
+    bool is_leaving;
 };
 
 struct tenant_registry {
@@ -41,7 +42,32 @@ static void entry_set(struct tenant_registry *registry, slice name, const struct
     *slot_of(registry, name) = record->id;
 }
 
-/* ---- the file: "ID GENERATION KEY-RULES NAME", a line each -------------------------------------------------------- */
+/* ---- the file: a line each -------------------------------------------------------------------------------------------
+ *
+ *   ID GENERATION KEY-RULES NAME    a tenant's
+ *   leaving ID GENERATION           nobody's; something may be stored for it
+ *   left ID GENERATION              free; a tenant had it, with that generation
+ *   last ID                         given out */
+
+/* false: it is none of these. */
+static bool line_take_other(struct tenant_registry *registry, const char *text, int len)
+{
+    unsigned id = 0, generation = 0;
+    int end = 0;
+    bool is_leaving = sscanf(text, "leaving %5u %10u%n", &id, &generation, &end) == 2 && end == len;
+
+    if (!is_leaving && !(sscanf(text, "left %5u %10u%n", &id, &generation, &end) == 2 && end == len)) {
+        if (sscanf(text, "last %5u%n", &id, &end) != 1 || end != len || id == 0 || id > TENANT_IDS_MAX)
+            return false;
+        registry->last_id = (uint16_t)id;
+        return true;
+    }
+    if (id == 0 || id > TENANT_IDS_MAX || registry->entries[id].name[0] != '\0')
+        return false;
+    registry->entries[id].record = (struct tenant_record){.id = (uint16_t)id, .generation = generation};
+    registry->entries[id].is_leaving = is_leaving;
+    return true;
+}
 
 static bool line_take(struct tenant_registry *registry, slice line)
 {
@@ -54,6 +80,8 @@ static bool line_take(struct tenant_registry *registry, slice line)
         return false;
     memcpy(text, line.data, line.len);
     text[line.len] = '\0';
+    if (line_take_other(registry, text, (int)line.len))
+        return true;
     if (sscanf(text, "%5u %10u %16llx %64s%n", &id, &generation, &key_rules, name, &end) != 4 || (size_t)end != line.len ||
         id == 0 || id > TENANT_IDS_MAX || registry->entries[id].name[0] != '\0' || *slot_of(registry, slice_str(name)) != 0)
         return false;
@@ -115,7 +143,11 @@ err tenant_registry_write(struct tenant_registry *registry, char **ret_text, siz
         const struct entry *entry = &registry->entries[id];
         if (entry->name[0] != '\0')
             fprintf(out, "%u %u %llx %s\n", id, entry->record.generation, (unsigned long long)entry->record.key_rules, entry->name);
+        else if (entry->is_leaving || entry->record.generation > 0)
+            fprintf(out, "%s %u %u\n", entry->is_leaving ? "leaving" : "left", id, entry->record.generation);
     }
+    if (registry->last_id != TENANT_DEFAULT)
+        fprintf(out, "last %u\n", (unsigned)registry->last_id);
     if (fclose(out) != 0) {
         free(*ret_text);
         return ERR(MEMORY);
@@ -131,7 +163,7 @@ static uint16_t id_free(struct tenant_registry *registry)
 {
     for (unsigned tries = 0; tries < TENANT_IDS_MAX; tries++) {
         registry->last_id = (uint16_t)(registry->last_id == TENANT_IDS_MAX ? TENANT_DEFAULT + 1u : registry->last_id + 1u);
-        if (registry->entries[registry->last_id].name[0] == '\0')
+        if (registry->entries[registry->last_id].name[0] == '\0' && !registry->entries[registry->last_id].is_leaving)
             return registry->last_id;
     }
     return 0;
@@ -194,7 +226,22 @@ void tenant_registry_forget(struct tenant_registry *registry, slice name)
         return;
     slot_clear(registry, slot);
     registry->entries[id].name[0] = '\0';
+    registry->entries[id].is_leaving = true;
     registry->is_changed = true;
+}
+
+uint16_t tenant_registry_leaving(const struct tenant_registry *registry, uint16_t behind)
+{
+    for (uint32_t id = behind + 1u; id <= TENANT_IDS_MAX; id++)
+        if (registry->entries[id].is_leaving)
+            return (uint16_t)id;
+    return 0;
+}
+
+void tenant_registry_left(struct tenant_registry *registry, uint16_t id)
+{
+    registry->is_changed |= registry->entries[id].is_leaving;
+    registry->entries[id].is_leaving = false;
 }
 
 bool tenant_registry_is_changed(const struct tenant_registry *registry)

@@ -4,6 +4,11 @@
  * keeps its id for as long as it is remembered. A generation is the time (seconds) at which the key rules became what they
  * are, and never one that was there before: where the file is lost, what was stored under lost ids is not found again.
  *
+ *   free --take--> a name's --forget--> leaving --left--> free
+ *
+ * What leaves is written down as well: until everything that is stored for the id is purged it comes to nobody, however often
+ * the process ends meanwhile. Then it rests for as long as there are others.
+ *
  * Threads: one at a time. */
 #ifndef WARP_TENANT_REGISTRY_H
 #define WARP_TENANT_REGISTRY_H
@@ -26,8 +31,12 @@ struct tenant_registry *tenant_registry_free(struct tenant_registry *registry);
  * ERR_LIMIT: all ids are taken. */
 MUST_USE err tenant_registry_take(struct tenant_registry *registry, slice name, uint64_t key_rules, int64_t wall_s,
                                   struct tenant_record *ret_record);
-/* The tenant is gone, and nothing is stored for its id any more: it may come to another. */
+/* The tenant is gone; its id is leaving. */
 void tenant_registry_forget(struct tenant_registry *registry, slice name);
+/* The next id behind this one that is leaving; 0: no more. */
+uint16_t tenant_registry_leaving(const struct tenant_registry *registry, uint16_t behind);
+/* Nothing is stored for it any more: it may come to another. */
+void tenant_registry_left(struct tenant_registry *registry, uint16_t id);
 /* Has anything changed since it was read or written? */
 bool tenant_registry_is_changed(const struct tenant_registry *registry);
 /* The file's content; free() it. */

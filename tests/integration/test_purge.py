@@ -418,7 +418,7 @@ def test_a_node_without_a_disk_goes_on_with_its_log(start_warp, config, tmp_path
     warp = start_warp(args=args)
     assert log(warp) == before
     made = warp.purge(url="http://a.test/1")
-    assert made["seq"] == before["next"] + 1
+    assert made["seq"] > before["next"]
     assert [e["what"] for e in log(warp, f"?since={before['next']}")["purges"]] == ["http://a.test/1"]
     written(state, 7)
     warp.stop()

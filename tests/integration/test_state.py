@@ -313,3 +313,47 @@ def test_the_thread_of_changes_frees_what_they_leave(start_api, origin):  # noqa
 
 def is_closed(connection):
     return select.select([connection.wire.sock], [], [], 0)[0] != []
+
+
+# ---- what is left of others --------------------------------------------------------------------------------------------
+
+
+def test_an_id_is_not_the_next_ones_after_a_restart(start_api, origin):  # noqa: F811
+    """Nor is what the log of purges has of it."""
+    api = start_api(FILE)
+    api.put("beta", tenant(origin, "beta.test"), 201)
+    owner = api.as_(api.make_token("owner", "purge", "read", tenants=["beta"]))
+    owner.change("POST", "purge", {"url": "http://beta.test/secret"})
+    api.change("DELETE", "tenants/beta")
+    numbers = iter(range(1000))
+
+    def has_left():
+        """It is written down with what is written next."""
+        n = next(numbers)
+        api.put(f"t{n}", tenant(origin, "a.test"), 201)
+        registry = (start_api.state / "tenants.registry").read_text()
+        api.change("DELETE", f"tenants/t{n}")
+        return "\nleft " in registry
+
+    until(has_left, "nothing is stored for it any more")
+    api.warp.stop()
+    api = start_api()
+    api.put("newcomer", tenant(origin, "newcomer.test"), 201)
+    newcomer = api.as_(api.make_token("newcomer", "purge", "read", tenants=["newcomer"]))
+    assert [e for e in newcomer.get("purges")["purges"] if e["what"] is not None] == []
+    assert "secret" in json.dumps(api.get("purges"))
+
+
+def test_files_of_a_change_that_was_killed_go(start_api):  # noqa: F811
+    api = start_api(FILE)
+    api.make_token("ci", "read")
+    api.warp.stop()
+    left = [start_api.state / name for name in ("tokens.json.a1B2c3", "tenants/alpha.json.X4wMkh", "versions/00000003.6Nucmx")]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    before = files(start_api.state)
+    api = start_api()
+    assert not any(path.exists() for path in left)
+    assert [t["name"] for t in api.get("tokens")["tokens"]] == ["ci"]
+    assert set(files(start_api.state)) == set(before) - {str(path.relative_to(start_api.state)) for path in left}

@@ -443,7 +443,7 @@ void disk_flush_due(struct disk_device *device, uint64_t now_ns)
 {
     for (unsigned i = 0; i < EVICT_LOGS; i++) {
         struct disk_stream *stream = &device->streams[i];
-        if (stream->pending_count > 0 && now_ns - stream->first_ns >= DISK_FLUSH_NS)
+        if (stream->pending_count > 0 && now_ns >= stream->first_ns + DISK_FLUSH_NS) /* a turn may have begun before */
             (void)disk_flush(device, (enum evict_log)i);
     }
 }

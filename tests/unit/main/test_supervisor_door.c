@@ -158,9 +158,13 @@ static void test_more_and_fewer_than_were_asked_for(void **state)
     answer(&sides, 1, things, 2, 0);
     assert_int_equal(supervisor_open(&sides.door, "127.0.0.1:1", false, shards, 1).code, ERR_PROTOCOL);
     assert_true(thing_is_gone(&things[0]) && thing_is_gone(&things[1]));
+    assert_int_equal(asked(&sides).kind, ASK_OPEN);
+    assert_int_equal(asked(&sides).kind, ASK_CLOSE); /* the supervisor has it open */
     answer(&sides, 2, things + 2, 0, 0);
     close(things[2].there);
     assert_int_equal(supervisor_open(&sides.door, "127.0.0.1:1", false, shards, 1).code, ERR_LIMIT);
+    assert_int_equal(asked(&sides).kind, ASK_OPEN);
+    assert_int_equal(asked(&sides).kind, ASK_CLOSE);
     for (unsigned i = 0; i < 3; i++)
         close(things[i].here);
     sides_close(&sides);

@@ -85,6 +85,7 @@ static void test_a_forgotten_id_comes_with_another_generation(void **state)
 
     tenant_registry_forget(registry, SLICE("gone"));
     tenant_registry_forget(registry, SLICE("never"));
+    tenant_registry_left(registry, id);
     for (unsigned i = 0; i < TENANT_IDS_MAX - 1; i++) {
         char name[16];
         snprintf(name, sizeof(name), "t%u", i);
@@ -94,6 +95,62 @@ static void test_a_forgotten_id_comes_with_another_generation(void **state)
     }
     struct tenant_record record;
     assert_int_equal(tenant_registry_take(registry, SLICE("more"), 0, 1, &record).code, ERR_LIMIT);
+    tenant_registry_free(registry);
+}
+
+static struct tenant_registry *read_again(struct tenant_registry *registry)
+{
+    char *text;
+    size_t len;
+
+    assert_true(err_is_ok(tenant_registry_write(registry, &text, &len)));
+    tenant_registry_free(registry);
+    registry = registry_of(text, 0);
+    free(text);
+    return registry;
+}
+
+/* Whatever ends meanwhile: who comes next has another id, until nothing is stored for the old one. */
+static void test_an_id_that_is_leaving_comes_to_nobody(void **state)
+{
+    struct tenant_registry *registry = registry_of("", 0);
+    uint16_t kept = taken(registry, "kept", 0, 1000).id, id = taken(registry, "gone", 0, 1000).id;
+    struct tenant_record record;
+    (void)state;
+
+    assert_int_equal(tenant_registry_leaving(registry, 0), 0);
+    tenant_registry_forget(registry, SLICE("gone"));
+    registry = read_again(registry);
+    assert_int_equal(tenant_registry_leaving(registry, 0), id);
+    assert_int_equal(tenant_registry_leaving(registry, id), 0);
+    for (unsigned i = 0; i < TENANT_IDS_MAX - 3; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "t%u", i);
+        record = taken(registry, name, 0, 900);
+        assert_true(record.id != id && record.id != kept);
+    }
+    assert_int_equal(tenant_registry_take(registry, SLICE("more"), 0, 1, &record).code, ERR_LIMIT);
+    tenant_registry_left(registry, id);
+    assert_true(tenant_registry_is_changed(registry));
+    registry = read_again(registry);
+    assert_int_equal(tenant_registry_leaving(registry, 0), 0);
+    record = taken(registry, "more", 0, 1); /* also when the clock has gone back */
+    assert_int_equal(record.id, id);
+    assert_true(record.generation > 1000);
+    tenant_registry_free(registry);
+}
+
+/* Over a restart as well. */
+static void test_an_id_rests_while_there_are_others(void **state)
+{
+    struct tenant_registry *registry = registry_of("", 0);
+    uint16_t first = taken(registry, "a", 0, 1000).id, second = taken(registry, "b", 0, 1000).id;
+    (void)state;
+
+    tenant_registry_forget(registry, SLICE("b"));
+    tenant_registry_left(registry, second);
+    registry = read_again(registry);
+    assert_true(taken(registry, "c", 0, 1000).id > second && second > first);
     tenant_registry_free(registry);
 }
 
@@ -125,6 +182,8 @@ int main(void)
         cmocka_unit_test(test_changed_key_rules_are_another_generation),
         cmocka_unit_test(test_the_default_tenant),
         cmocka_unit_test(test_a_forgotten_id_comes_with_another_generation),
+        cmocka_unit_test(test_an_id_that_is_leaving_comes_to_nobody),
+        cmocka_unit_test(test_an_id_rests_while_there_are_others),
         cmocka_unit_test(test_bad_lines_are_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
