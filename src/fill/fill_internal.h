@@ -75,8 +75,6 @@ struct fill_result {
 };
 /* Out of the table; every waiter is told. Once per fill. Returns false when handed found no taker. */
 bool fill_resolve(struct fill *fill, const struct fill_result *result);
-/* Under no lock: does anybody still wait? */
-bool fill_is_awaited(struct fill *fill);
 void fill_tell_interim(struct fill *fill, struct response *response);
 
 /* ---- steps ------------------------------------------------------------------------------------------------ */

@@ -227,16 +227,6 @@ bool fill_resolve(struct fill *fill, const struct fill_result *result)
     return handed == NULL;
 }
 
-bool fill_is_awaited(struct fill *fill)
-{
-    bool awaited;
-
-    pthread_mutex_lock(&fill->shard->lock);
-    awaited = !list_is_empty(&fill->waiters);
-    pthread_mutex_unlock(&fill->shard->lock);
-    return awaited;
-}
-
 void fill_tell_interim(struct fill *fill, struct response *response)
 {
     struct fill_waiter *leader = NULL;

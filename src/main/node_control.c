@@ -70,7 +70,7 @@ static void job_audit(struct node_control *control, struct control_job *job)
 static void job_hush(struct control_job *job)
 {
     if (job->is_owner && job->is_of_the_whole && job->result != CONTROL_DONE && job->result != CONTROL_UNCHANGED)
-        job->result = control_job_say(job, job->result, NODE_OWNER_HUSHED);
+        job->result = control_job_say(job, job->result, "%s", job->result == CONTROL_UNKEPT ? NODE_OWNER_UNKEPT : NODE_OWNER_HUSHED);
 }
 
 static void job_run(struct node_control *control, struct control_job *job)

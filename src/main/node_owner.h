@@ -10,5 +10,6 @@
 enum control_result node_owner_check(const struct settings *in_force, slice name, slice text, char **ret_report);
 /* What an owner reads in place of a report on the whole. */
 #define NODE_OWNER_HUSHED "the change does not fit the rest of the configuration; the server's log tells the operator why"
+#define NODE_OWNER_UNKEPT "the server cannot write it down now; its log tells the operator why"
 
 #endif
