@@ -2,6 +2,7 @@
 #include "admin/admin_internal.h"
 
 #include "base/hash.h"
+#include "cache/forward.h"
 #include "http/bearer.h"
 #include "net/digest.h"
 #include "tenant/limits.h"
@@ -144,6 +145,15 @@ static bool is_open(const struct admin_request *request)
     case ADMIN_ANY:
         break;
     }
+    return false;
+}
+
+/* RFC 8586: what this node sent as a proxy is some client's, not the operator's. A name may have led it here. */
+bool admin_is_no_loop(struct admin_request *request)
+{
+    if (forward_loop_check(&request->request.fields, request->context->node) != FORWARD_LOOP_OWN_NODE)
+        return true;
+    refuse(request, ADMIN_REFUSED_LOOP, 508, "this WARP itself sent the request: an origin of a tenant leads to the admin listener");
     return false;
 }
 

@@ -46,6 +46,8 @@ struct admin_request {
 
 /* ---- who may (access.c) ------------------------------------------------------------------------------------------- */
 
+/* Not one that this node sent as a proxy? False: answered already, 508. Before anything else of it is looked at. */
+MUST_USE bool admin_is_no_loop(struct admin_request *request);
 /* Who asks? False: answered already, 401 or 429. */
 MUST_USE bool admin_identify(struct admin_request *request);
 /* May who asks do that for the tenant (NULL: for all of them)? For showing less to who may see less. */
