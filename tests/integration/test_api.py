@@ -1,7 +1,9 @@
 """The API: tenants, tokens, versions of the configuration, the audit log. What is asked and answered is held against the
 API's own description by warp.py."""
 import json
+import os
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -498,14 +500,17 @@ def test_a_damaged_file_of_tokens(start_api):
     assert file.read_text() == '{"format": 1, "tokens": [{"id": "x"}]}'
 
 
-def test_over_a_unix_socket_the_file_says_who_may(origin, tmp_path):
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o177])
+def test_over_a_unix_socket_the_file_says_who_may(origin, tmp_path, umask):
+    """The file's mode, whatever the umask."""
     path = str(tmp_path / "admin.sock")
-    warp = Warp(tmp_path, [origin])
+    warp = Warp(tmp_path, [origin], before_exec=lambda: os.umask(umask))
     warp.argv[warp.argv.index("--admin") + 1] = f"unix:{path}"
     warp._is_up = lambda: unix_status(path, "/healthz") == 200
     warp.start()
     assert unix_status(path, "/api/v1/tenants") == 200
     assert unix_status(path, "/api/v1/tokens") == 200
+    assert stat.filemode(os.stat(path).st_mode) == "srw-rw----"
     warp.stop()
 
 
