@@ -433,7 +433,7 @@ static void refusal_lines(const json_t *lines)
 
     json_array_foreach(lines, i, line)
     {
-        fprintf(stderr, "%s\n", log_safe(slice_of(json_string_value(line), json_string_length(line)), safe, sizeof(safe)));
+        fprintf(stderr, "%s\n", log_text(slice_of(json_string_value(line), json_string_length(line)), safe, sizeof(safe)));
     }
 }
 
@@ -454,7 +454,7 @@ int client_refusal(const struct client_where *where, const struct client_answer 
     if (text == NULL)
         text = json_string_value(json_object_get(problem, "title"));
     fprintf(stderr, "warp: %s answers %u%s%s\n", admin_of(where), answer->status, text != NULL ? ": " : "",
-            text != NULL ? log_safe(slice_str(text), safe, sizeof(safe)) : "");
+            text != NULL ? log_text(slice_str(text), safe, sizeof(safe)) : "");
     refusal_lines(json_object_get(problem, "errors"));
     json_decref(problem);
     return answer->status == 422 ? EXIT_USAGE : EXIT_FAILED;

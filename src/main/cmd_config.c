@@ -49,23 +49,11 @@ static int versions_print(const json_t *root)
     return sheet_print(&sheet);
 }
 
-/* A text with lines, of which each is made safe. */
-static void lines_print(const char *text)
-{
-    char safe[4096];
-
-    while (*text != '\0') {
-        size_t len = strcspn(text, "\n");
-        printf("%s\n", log_safe(slice_of(text, len), safe, sizeof(safe)));
-        text += len + (text[len] == '\n');
-    }
-}
-
 static int text_print(const json_t *version)
 {
     const char *text = json_string_value(json_object_get(version, "text"));
 
-    lines_print(text != NULL ? text : "");
+    print_lines(stdout, text != NULL ? text : "");
     return EXIT_DONE;
 }
 
@@ -73,7 +61,7 @@ static int diff_print(const json_t *diff)
 {
     const char *text = json_string_value(json_object_get(diff, "diff"));
 
-    lines_print(text != NULL ? text : "");
+    print_lines(stdout, text != NULL ? text : "");
     if (json_is_true(json_object_get(diff, "cut")))
         fprintf(stderr, "warp: there is more that is different\n");
     return EXIT_DONE;
@@ -161,7 +149,7 @@ static const char *details_text(const json_t *entry, char text[CELL_BYTES])
             continue;
         shown = json_is_string(value) ? strdup(json_string_value(value)) : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
         len += (size_t)snprintf(text + len, CELL_BYTES - len, "%s%s=%s", len > 0 ? " " : "", name,
-                                log_safe(slice_str(shown != NULL ? shown : ""), safe, sizeof(safe)));
+                                log_text(slice_str(shown != NULL ? shown : ""), safe, sizeof(safe)));
         free(shown);
     }
     return text;

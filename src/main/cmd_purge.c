@@ -140,7 +140,7 @@ static void sample_print(const json_t *sample)
 
     json_array_foreach(sample, index, url)
     {
-        printf("  %s\n", log_safe(slice_of(json_string_value(url), json_string_length(url)), safe, sizeof(safe)));
+        printf("  %s\n", log_text(slice_of(json_string_value(url), json_string_length(url)), safe, sizeof(safe)));
     }
 }
 

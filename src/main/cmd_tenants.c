@@ -86,7 +86,7 @@ int client_changed(const json_t *changed)
            (unsigned long long)print_number(changed, "version"));
     json_array_foreach(json_object_get(changed, "notes"), i, line)
     {
-        printf("%s\n", log_safe(slice_of(json_string_value(line), json_string_length(line)), note, sizeof(note)));
+        printf("%s\n", log_text(slice_of(json_string_value(line), json_string_length(line)), note, sizeof(note)));
     }
     return EXIT_DONE;
 }

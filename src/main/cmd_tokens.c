@@ -33,7 +33,7 @@ static const char *names_text(const json_t *list, const char *none, char text[LI
     {
         if (len < LIST_BYTES - 1)
             len += (size_t)snprintf(text + len, LIST_BYTES - len, "%s%s", i > 0 ? ", " : "",
-                                    log_safe(slice_of(json_string_value(name), json_string_length(name)), safe, sizeof(safe)));
+                                    log_text(slice_of(json_string_value(name), json_string_length(name)), safe, sizeof(safe)));
     }
     return text;
 }

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import pytest
+import yaml
 
 from test_api import TWO, start_api  # noqa: F401
 from warp import BINARY, ROOT
@@ -111,8 +112,26 @@ def test_stats_of_a_tenant(cli):
 
 
 def test_what_an_owner_writes_steers_no_terminal(cli, tmp_path):
-    cli("tenants", "set", "new", "-", stdin=json.dumps({"hosts": "new.test", "rules": [{"response-fields": {"set": {"X-A": "caf\u00e9"}}}]}))
-    assert "\x1b" not in cli("tenants", "show", "new") and "\u00e9" not in cli("tenants", "show", "new")
+    """Nor turns a line around; what is harmless is shown as it was written."""
+    cli("tenants", "set", "new", "-", stdin=json.dumps({"hosts": "new.test", "rules": [{"response-fields": {
+        "set": {"X-A": "caf\u00e9", "X-B": "a\u009b31mb", "X-C": "a\u202eb"}}}]}))
+    for shown in (cli("tenants", "show", "new"), cli("config", "show")):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown), shown
+    shown = cli("tenants", "show", "new")
+    assert "caf\u00e9" in shown and "a\\xc2\\x9b31mb" in shown and "a\\xe2\\x80\\xaeb" in shown
+
+
+def test_what_is_shown_can_be_used(cli, tmp_path):
+    """Configurations are the YAML that they were, ETags are ETags."""
+    text = TWO + '  more: {hosts: ["more.test"], rules: [{response-fields: {set: {X: "a\\\\b \\"q\\" \u00e9", Y: "' + "y" * 4000 + '"}}}]}  # a\ttab\r\n'
+    cli.path.write_bytes(text.encode())
+    cli("reload")
+    assert yaml.safe_load(cli("config", "show"))["tenants"] == yaml.safe_load(text)["tenants"]
+    assert '+  more: {hosts: ["more.test"], rules: [{response-fields: {set: {X: "a\\\\b \\"q\\"' in cli("config", "diff", "1", "2")
+    cli("tenants", "set", "new", "-", stdin="hosts: new.test\n")
+    etag = dict(row for row in rows(cli("tenants", "show", "new")) if len(row) == 2)["etag"]
+    assert cli("tenants", "set", "new", "-", "--if-match", etag, stdin="hosts: other.test\n").startswith("done")
+    assert '"x y" is not a host' in cli("tenants", "set", "new", "-", stdin="hosts: x y\n", code=2)
 
 
 def test_the_readme(start_warp, origin, tmp_path):
