@@ -208,6 +208,11 @@ bool admin_sees(const struct admin_request *request, slice tenant)
     return false;
 }
 
+slice admin_only_tenant(const struct admin_request *request)
+{
+    return request->identity == ADMIN_BEARER && request->token->tenant_count == 1 ? slice_str(request->token->tenants[0]) : SLICE_NONE;
+}
+
 bool admin_has_right(struct admin_request *request, enum token_right right)
 {
     char detail[128];

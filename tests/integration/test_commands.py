@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from test_api import TWO, start_api  # noqa: F401
+from wait import until
 from warp import BINARY, ROOT
 
 
@@ -54,7 +55,11 @@ def test_tenants(cli, tmp_path):
     assert "changed meanwhile" in cli("tenants", "set", "new", file, "--if-match", etag, code=1)
     assert cli("tenants", "set", "new", "-", stdin="{\"hosts\": [\"new.test\", \"more.test\"]}").startswith("nothing has changed")
     wrong = cli("tenants", "set", "new", "-", stdin="hots: new.test\n", code=2)
-    assert "did you mean hosts?" in wrong
+    assert "did you mean hosts?" in wrong and "\nstandard input:1:1: tenants.new.hots" in wrong
+    file.write_text("hosts: new.test\nrate: x\n")
+    wrong = cli("tenants", "set", "new", file, code=2)
+    assert f"\n{file}:2:7: tenants.new.rate" in wrong and "made by the API" not in wrong
+    assert f"\n{file}:2:7: tenants.new.rate" in cli("tenants", "set", "new", file, "--dry-run", code=2)
     assert cli("tenants", "delete", "new").startswith("done")
     assert "there is no such tenant" in cli("tenants", "delete", "new", code=1)
     assert "/nonexistent" in cli("tenants", "set", "new", "/nonexistent", code=2)
@@ -72,6 +77,10 @@ def test_tokens(cli):
     assert "has not the right" in cli("reload", token=token, code=1)
     assert json.loads(cli("tokens", "--json"))["tokens"][0]["name"] == "ci"
     assert "there is a token with the name" in cli("tokens", "create", "--name", "ci", "--right", "read", code=1)
+    assert "there is no tenant sohp; did you mean shop?" in cli("tokens", "create", "--name", "x", "--right", "read", "--tenant", "sohp", code=1)
+    assert "there is no tenant nothing-like; " in cli("tokens", "create", "--name", "x", "--right", "read", "--tenant", "nothing-like", code=1)
+    cli("tokens", "create", "--name", "short", "--right", "read", "--expires", "1ms")
+    until(lambda: {row[1]: row[4].endswith(" expired") for row in rows(cli("tokens"))[1:]} == {"ci": False, "short": True}, "one has expired")
     assert cli("tokens", "revoke", "ci").startswith("revoked ")
     assert "no such token" in cli("tokens", "revoke", "ci", code=1)
     cli("tenants", token=token, code=1)

@@ -31,7 +31,9 @@ def sites(start_api):
                      "guaranteed": "31%", "rules": [{"name": RIVAL["rule"], "ttl": "1h"}]}
         api.put("shop", api.shop, 201)
         api.put(RIVAL["name"], api.zebra, 201)
+        api.put("later", {"hosts": "later.test"}, 201)
         api.owner = api.as_(api.make_token("owner", "configure", "read", tenants=["shop", "later"]))
+        api.change("DELETE", "tenants/later")
         return api
     start.path = start_api.path
     return start
