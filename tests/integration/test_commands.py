@@ -10,7 +10,7 @@ import yaml
 
 from test_api import TWO, start_api  # noqa: F401
 from wait import until
-from warp import BINARY, ROOT
+from warp import BINARY, ROOT, Warp
 
 
 def run(*args, stdin=None, **env):
@@ -111,6 +111,54 @@ def test_reload_and_versions(cli):
     assert len(rows(cli("audit", "--since", audit[1][0]))) == len(audit) - 1
     assert [json.loads(line)["number"] for line in cli("audit", "--json").splitlines()] == [int(row[0]) for row in audit[1:]]
     assert "usage: warp audit" in cli("audit", "--since", "x", code=2)
+    assert len(audit) > 3
+    assert rows(cli("audit", "--limit", "2"))[1:] == audit[-2:] and rows(cli("audit", "--limit", "999")) == audit
+    assert rows(cli("audit", "--limit", "2", "--since", audit[1][0]))[1:] == audit[2:4]
+    for limit in ("x", "0"):
+        assert "usage: warp audit" in cli("audit", "--limit", limit, code=2)
+
+
+def test_check_reads_standard_input(tmp_path):
+    done = run("check", "-", stdin="origin: http://o.test\n" + "# long\n" * 30000 + "memory: 5m\n")
+    assert done.returncode == 0 and done.stdout.startswith("standard input: fine"), done
+    done = run("check", "-", stdin="lissten: x\n")
+    assert done.returncode == 2 and done.stderr.startswith("standard input:1:1: lissten: "), done
+    (tmp_path / "more.yaml").write_text("nonsense: x\n")
+    done = run("check", "--json", "-", stdin=f"include: {tmp_path}/more.yaml\n")
+    assert done.returncode == 2 and json.loads(done.stdout)[0]["problems"][0]["file"] == f"{tmp_path}/more.yaml", done
+    done = run("check", "-", stdin="#" * (16 * 1024 * 1024 + 1))
+    assert done.returncode == 2 and "standard input" in done.stderr, done
+
+
+def tried(warp, tmp_path, env=()):
+    """What the start says to try, tried."""
+    path = tmp_path / "stdout"
+    with path.open("wb") as stdout:
+        warp.start(stdout=stdout)
+    until(lambda: path.read_text().count("  curl ") == 3, "what to try")
+    commands = [line.strip() for line in path.read_text().split("Try:")[1].strip().splitlines()]
+    done = [subprocess.run(["bash", "-c", command], capture_output=True, text=True, env={**warp.env, **dict(env)}) for command in commands]
+    warp.stop()
+    assert done[0].stdout.startswith("HTTP/1.1 "), (commands[0], done[0])
+    assert "hit_ratio" in done[1].stdout, (commands[1], done[1])
+    assert "warp_requests_total" in done[2].stdout, (commands[2], done[2])
+    return path.read_text()
+
+
+@pytest.mark.parametrize("given", ["nothing", "file", "variable", "socket", "sockets", "closed"])
+def test_what_the_start_says_works(origin, tmp_path, given):
+    (tmp_path / "warp.yaml").write_text(f"tenants: {{shop: {{hosts: shop.test, origins: '{origin.url}'}}}}\n")
+    (tmp_path / "token").write_text("sesame\n")
+    args = {"file": ["--admin-token-file", str(tmp_path / "token")], "closed": ["--metrics-auth"]}.get(given, [])
+    warp = Warp(tmp_path, args=["--config", str(tmp_path / "warp.yaml"), *args], env={"WARP_TOKEN": "sesame"} if given == "variable" else {})
+    if given in ("socket", "sockets"):
+        admin = f"{tmp_path}/admin.sock"
+        warp.argv[warp.argv.index("--admin") + 1] = f"unix:{admin}"
+        warp._is_up = lambda: os.path.exists(admin)
+    if given == "sockets":
+        warp.argv[warp.argv.index("--listen") + 1] = f"unix:{tmp_path}/data.sock"
+    shown = tried(warp, tmp_path)
+    assert "http://unix:" not in shown.split("Try:")[1] and "sesame" not in shown
 
 
 def test_stats_of_a_tenant(cli):
