@@ -89,6 +89,14 @@
     X("audit", "limit", "N", "how many at most; default: all")                                                         \
     X("audit", "json", NULL, "for scripts: a JSON object a line")
 
+/* command, flag, the words that it knows: for completions */
+#define FLAG_WORDS(X)                                                                                                  \
+    X("run", "io", "auto uring epoll")                                                                                 \
+    X("run", "access-log", "- off")                                                                                    \
+    X("run", "cache-dir", "none")                                                                                      \
+    X("run", "log-level", "error warn info debug")                                                                     \
+    X("tokens", "right", "read purge configure admin")
+
 /* Of every command that asks a running WARP. */
 #define CLIENT_FLAGS(X)                                                                                                \
     X("admin", "ADDR", admin, "where it listens: 127.0.0.1:8080 (default), unix:/path or https://HOST:PORT; also WARP_ADMIN") \

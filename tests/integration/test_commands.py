@@ -247,7 +247,28 @@ def test_bash_completes(tmp_path):
     assert bash_complete("warp", "tokens", "create", "--name", "") == []
     (tmp_path / "some.yaml").touch()
     assert bash_complete("warp", "run", "--config", f"{tmp_path}/so") == [f"{tmp_path}/some.yaml"]
-    assert bash_complete("warp", "check", f"{tmp_path}/so") == [f"{tmp_path}/some.yaml"]
+    some = f"{tmp_path}/so", [f"{tmp_path}/some.yaml"]
+    for words in (("check",), ("check", "x"), ("check", "--json"), ("tenants", "set", "shop"), ("tenants", "--create", "set", "--if-match", "x", "shop"),
+                  ("run", "--config", "="), ("tenants", "--admin-ca")):
+        assert bash_complete("warp", *words, some[0]) == some[1], words
+    for words in (("tenants", "show"), ("tenants", "show", "shop"), ("tenants", "set"), ("tenants", "set", "shop", "file"), ("purge",), ("tokens", "revoke"),
+                  ("reload",), ("config", "show"), ("config", "diff"), ("audit",), ("audit", "--since"), ("run",), ("completion", "bash")):
+        assert bash_complete("warp", *words, some[0]) == [] and bash_complete("warp", *words, "") == [], words
+    assert bash_complete("warp", "tokens", "create", "--right", "") == ["read", "purge", "configure", "admin"]
+    assert bash_complete("warp", "tokens", "create", "--right", "=", "c") == ["configure"]
+    assert bash_complete("warp", "tokens", "create", "--right", "=") == ["read", "purge", "configure", "admin"]
+    assert bash_complete("warp", "run", "--io", "") == ["auto", "uring", "epoll"]
+    assert bash_complete("warp", "run", "--log-level", "d") == ["debug"]
+    assert bash_complete("warp", "run", "--access-log", "of") == ["off"]
+    assert bash_complete("warp", "tokens", "--json", "cr") == ["create"]
+    assert bash_complete("warp", "help", "ten") == ["tenants"]
+
+
+def test_words_of_flags_are_those_it_takes():
+    for flag, words in (("--io", "auto uring epoll"), ("--log-level", "error warn info debug")):
+        assert bash_complete("warp", "run", flag, "") == words.split()
+        for word in words.split():
+            assert "nonsense" in (done := run("run", flag, word, "--nonsense")).stderr and flag[2:] not in done.stderr, done
 
 
 def fish_complete(line):
@@ -257,11 +278,16 @@ def fish_complete(line):
     return [row.split("\t")[0] for row in done.stdout.splitlines()]
 
 
-def test_fish_completes():
+def test_fish_completes(tmp_path):
     assert fish_complete("warp to") == ["tokens"]
     assert {"list", "create", "revoke"} <= set(fish_complete("warp tokens "))
     assert fish_complete("warp tokens create --ri") == ["--right"]
     assert fish_complete("warp purge --so") == ["--soft"]
+    assert fish_complete("warp tokens create --right c") == ["configure"]
+    assert fish_complete("warp tenants show ") == [] and fish_complete("warp purge ") == []
+    (tmp_path / "some.yaml").touch()
+    for words, found in (("check", 1), ("tenants set shop", 1), ("tenants show", 0), ("config show", 0), ("tokens revoke", 0)):
+        assert fish_complete(f"warp {words} {tmp_path}/so") == [f"{tmp_path}/some.yaml"] * found, words
 
 
 # A terminal of zsh's own, in which a key is pressed.
@@ -279,7 +305,10 @@ zpty -d shell
 
 
 @pytest.mark.parametrize("line,completed", [("warp toke", "warp tokens"), ("warp tokens cre", "warp tokens create"),
-                                            ("warp purge --so", "warp purge --soft")])
+                                            ("warp purge --so", "warp purge --soft"), ("warp tokens create --right conf", "warp tokens create --right configure"),
+                                            ("warp check /etc/passw", "warp check /etc/passwd"), ("warp help tena", "warp help tenants"),
+                                            ("warp tenants set shop /etc/passw", "warp tenants set shop /etc/passwd"),
+                                            ("warp tenants show /etc/passw", "warp tenants show /etc/passw\x07 ;")])
 def test_zsh_completes(tmp_path, line, completed):
     script = tmp_path / "warp.zsh"
     script.write_text(run("completion", "zsh").stdout)
