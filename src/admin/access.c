@@ -2,6 +2,7 @@
 #include "admin/admin_internal.h"
 
 #include "base/hash.h"
+#include "cache/forward.h"
 #include "http/bearer.h"
 #include "net/digest.h"
 #include "tenant/limits.h"
@@ -147,6 +148,15 @@ static bool is_open(const struct admin_request *request)
     return false;
 }
 
+/* RFC 8586: what this node sent as a proxy is some client's, not the operator's. A name may have led it here. */
+bool admin_is_no_loop(struct admin_request *request)
+{
+    if (forward_loop_check(&request->request.fields, request->context->node) != FORWARD_LOOP_OWN_NODE)
+        return true;
+    refuse(request, ADMIN_REFUSED_LOOP, 508, "this WARP itself sent the request: an origin of a tenant leads to the admin listener");
+    return false;
+}
+
 bool admin_identify(struct admin_request *request)
 {
     const struct admin_context *context = request->context;
@@ -196,6 +206,11 @@ bool admin_sees(const struct admin_request *request, slice tenant)
         if (admin_may_name(request, (enum token_right)right, tenant))
             return true;
     return false;
+}
+
+slice admin_only_tenant(const struct admin_request *request)
+{
+    return request->identity == ADMIN_BEARER && request->token->tenant_count == 1 ? slice_str(request->token->tenants[0]) : SLICE_NONE;
 }
 
 bool admin_has_right(struct admin_request *request, enum token_right right)

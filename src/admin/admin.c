@@ -106,6 +106,8 @@ static bool host_is_ours(const struct admin_request *request)
 /* Who asks is known before the body is read: nobody else's is. False: answered already. */
 static bool admin_route(struct admin_request *request)
 {
+    if (!admin_is_no_loop(request))
+        return false;
     if (!host_is_ours(request)) {
         admin_problem(request, 421, "the Host must be localhost or an IP address");
         return false;

@@ -21,7 +21,8 @@
     X(WRONG_TOKEN, "wrong-token") /* or one that has expired */                                                        \
     X(THROTTLED, "throttled")     /* too many wrong ones from that address */                                          \
     X(FORBIDDEN, "forbidden")     /* without that right, or not for that tenant */                                     \
-    X(CHANGES, "too-many-changes") /* of a tenant, by its owners */
+    X(CHANGES, "too-many-changes") /* of a tenant, by its owners */                                                    \
+    X(LOOP, "loop")               /* sent by this node itself: some tenant's origin leads here */
 
 enum admin_refusal {
 #define X(name, word) ADMIN_REFUSED_##name,
@@ -52,6 +53,7 @@ struct admin_context {
     const char *const *notes; /* sentences for /readyz: what is degraded */
     unsigned note_count;
     int64_t started_ms;
+    uint32_t node; /* this node's id in CDN-Loop */
     unsigned workers;
     unsigned uring_refused; /* of them: on epoll because io_uring was refused */
     bool is_loopback, is_unix; /* where it listens */

@@ -46,6 +46,8 @@ struct admin_request {
 
 /* ---- who may (access.c) ------------------------------------------------------------------------------------------- */
 
+/* Not one that this node sent as a proxy? False: answered already, 508. Before anything else of it is looked at. */
+MUST_USE bool admin_is_no_loop(struct admin_request *request);
 /* Who asks? False: answered already, 401 or 429. */
 MUST_USE bool admin_identify(struct admin_request *request);
 /* May who asks do that for the tenant (NULL: for all of them)? For showing less to who may see less. */
@@ -60,6 +62,8 @@ MUST_USE bool admin_allows(struct admin_request *request, enum token_right right
 MUST_USE bool admin_sees(const struct admin_request *request, slice tenant);
 /* Has who asks a token for some tenants alone? */
 MUST_USE bool admin_is_owner(const struct admin_request *request);
+/* The tenant that their token is for, where it is one; data NULL: it is for several or all, or there is none. */
+slice admin_only_tenant(const struct admin_request *request);
 /* Owners change a tenant so often alone: each change is the work of the whole configuration. False: answered already, 429. */
 MUST_USE bool admin_owner_may_change_now(struct admin_request *request, slice tenant);
 /* The tenant of that name, if who asks may do that for it; NULL: answered already, 404 or 403. */

@@ -93,7 +93,7 @@ static const char *status_phrase(uint16_t status)
         {414, "URI Too Long"},      {417, "Expectation Failed"},   {421, "Misdirected Request"},
         {422, "Unprocessable Content"}, {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
         {500, "Internal Server Error"}, {501, "Not Implemented"}, {503, "Service Unavailable"},
-        {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"},
+        {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"}, {508, "Loop Detected"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(phrases); i++)

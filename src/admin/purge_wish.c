@@ -197,7 +197,7 @@ static bool url_read(struct purge_wish *wish, slice url, struct purge_url *ret_u
     struct arena *arena = &wish->request->arena;
     struct uri uri;
     slice full = url;
-    bool has_scheme = slice_starts(url, SLICE("http://")) || slice_starts(url, SLICE("https://"));
+    bool has_scheme = slice_starts_nocase(url, SLICE("http://")) || slice_starts_nocase(url, SLICE("https://")); /* RFC 3986 3.1 */
 
     if (!has_scheme)
         full = arena_printf(arena, "http://" SLICE_FMT, SLICE_ARG(url));
@@ -215,6 +215,8 @@ static bool wish_url(struct purge_wish *wish, slice text)
 
     if (!url_read(wish, text, &url))
         return refused(wish, 400, "\"url\" is not a URL: write scheme://host[:port]/path?query");
+    if (slice_ends(text, SLICE("*"))) /* it may be in one, but this is not how it was meant */
+        return refused(wish, 400, "\"url\" is one URL, in which * stands for itself: for all below a path write \"prefix\" (--prefix)");
     if (!tenant_of_host(wish, url.authority))
         return false;
     if (!err_is_ok(purge_url_forms(request->context->storage, request->context->loop, &request->arena, wish->tenant, &url, &wish->forms)))
@@ -300,16 +302,19 @@ static bool wish_group(struct purge_wish *wish, slice group, const json_t *body)
     return tenant_of_host(wish, url.authority) && schemes_add(wish, STORE_LABEL_GROUP, &url, group);
 }
 
-/* What no host says the owner of. Where there is one tenant only, it is its. */
+/* What no host says the owner of. Where there is one tenant only, or one that who asks has a token for, it is its. */
 static bool tenant_alone(struct purge_wish *wish)
 {
     struct admin_request *request = wish->request;
+    slice name = admin_only_tenant(request);
 
     if (wish->tenant != NULL)
         return true;
-    if (!tenants_is_default_only(request->context->tenants))
-        return refused(wish, 400, "whose? Tags are a tenant's: name it, \"tenant\": \"...\"");
-    wish->tenant = admin_tenant(request, TOKEN_PURGE, SLICE(TENANT_DEFAULT_NAME));
+    if (name.data == NULL && tenants_is_default_only(request->context->tenants))
+        name = SLICE(TENANT_DEFAULT_NAME);
+    if (name.data == NULL)
+        return refused(wish, 400, "whose? Tags are a tenant's: name it, \"tenant\": \"...\" (--tenant NAME)");
+    wish->tenant = admin_tenant(request, TOKEN_PURGE, name);
     return wish->tenant != NULL;
 }
 
@@ -338,7 +343,7 @@ static bool wish_everything(struct purge_wish *wish)
     if (wish->tenant == NULL && tenants_is_default_only(request->context->tenants) && !tenant_alone(wish))
         return false;
     if (wish->tenant == NULL && !admin_may(request, TOKEN_PURGE, NULL))
-        return refused(wish, 403, "whose? Everything of all tenants needs the right for all of them: name one, \"tenant\": \"...\"");
+        return refused(wish, 403, "whose? Everything of all tenants needs the right for all of them: name one, \"tenant\": \"...\" (--tenant NAME)");
     if (wish->tenant == NULL && !admin_allows(request, TOKEN_PURGE, NULL))
         return false;
     part_add(wish, STORE_LABEL_TENANT, wish->tenant != NULL ? wish->tenant->name : SLICE("*"));

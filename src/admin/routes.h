@@ -93,7 +93,8 @@ struct admin_request;
     ",'seconds':" SCHEMA_COUNT "},'additionalProperties':false}"
 #define SCHEMA_TOKEN                                                                                                   \
     "'id':{'type':'string','pattern':'^[0-9a-f]{12}$'},'name':" SCHEMA_TEXT ",'rights':" SCHEMA_RIGHTS                 \
-    ",'tenants':" SCHEMA_TEXTS ",'created_ms':" SCHEMA_COUNT ",'expires_ms':" SCHEMA_COUNT ",'used_ms':" SCHEMA_COUNT
+    ",'tenants':" SCHEMA_TEXTS ",'created_ms':" SCHEMA_COUNT ",'expires_ms':" SCHEMA_COUNT ",'used_ms':" SCHEMA_COUNT \
+    ",'expired':{'type':'boolean','description':'in lists'}"
 #define SCHEMA_TOKEN_REQUIRED "'id','name','rights','tenants','created_ms','expires_ms','used_ms'"
 #define SCHEMA_TENANT                                                                                                  \
     "'name':" SCHEMA_TEXT ",'id':" SCHEMA_COUNT ",'generation':" SCHEMA_COUNT ",'hosts':" SCHEMA_TEXTS                 \

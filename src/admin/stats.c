@@ -400,6 +400,8 @@ void admin_stats(struct admin_request *request)
     int64_t up_ms = loop_wall_ms(context->loop) - context->started_ms;
     slice tenant = admin_param(request, SLICE("tenant"));
 
+    if (tenant.data == NULL)
+        tenant = admin_only_tenant(request);
     if (tenant.data != NULL) {
         stats_of_tenant(request, tenant);
         return;

@@ -192,8 +192,18 @@ static bool tokens_can_change(struct admin_request *request)
 
 /* ---- routes ---------------------------------------------------------------------------------------------------------- */
 
+/* By this machine's clock, by which it is good or not. */
+static json_t *listed_json(const struct token *token, int64_t now_ms)
+{
+    json_t *json = token_json(token);
+
+    json_object_set_new(json, "expired", json_boolean(token->expires_ms != 0 && token->expires_ms <= now_ms));
+    return json;
+}
+
 void admin_tokens_list(struct admin_request *request)
 {
+    int64_t now_ms = os_wall_ms();
     slice cursor = admin_param(request, SLICE("cursor"));
     struct token token = {0};
     json_t *list;
@@ -210,7 +220,7 @@ void admin_tokens_list(struct admin_request *request)
         memcpy(token.id, cursor.data, cursor.len);
     list = json_array();
     while (json_array_size(list) < limit && tokens_next(request->context->tokens, slice_str(token.id), &token))
-        json_array_append_new(list, token_json(&token));
+        json_array_append_new(list, listed_json(&token, now_ms));
     struct token behind;
     is_more = json_array_size(list) == limit && tokens_next(request->context->tokens, slice_str(token.id), &behind);
     admin_answer_json(request, 200, json_pack("{s:o, s:s}", "tokens", list, "next", is_more ? token.id : ""));
@@ -240,6 +250,29 @@ static const char *wish_read(const json_t *body, int64_t now_ms, struct token *t
     return NULL;
 }
 
+/* A name that is misspelt would make a token that may nothing, or, later, something of somebody else's. False: answered already. */
+static bool tenants_are_there(struct admin_request *request, const struct token *token)
+{
+    const struct tenants *tenants = request->context->tenants;
+    const struct settings *settings = tenants_settings(tenants);
+    uint32_t count = settings->tenants.count, i = 0;
+    const char **names, *nearest;
+
+    while (i < token->tenant_count && tenants_named(tenants, slice_str(token->tenants[i])) != NULL)
+        i++;
+    if (i == token->tenant_count)
+        return true;
+    names = arena_alloc(&request->arena, (count + 1) * sizeof(*names));
+    for (uint32_t t = 0; names != NULL && t < count; t++)
+        names[t] = settings->tenants.items[t].name.data;
+    nearest = names != NULL ? config_nearest_of(token->tenants[i], names, count) : NULL;
+    if (nearest != NULL)
+        admin_problemf(request, 400, "there is no tenant %s; did you mean %s?", token->tenants[i], nearest);
+    else
+        admin_problemf(request, 400, "there is no tenant %s; make it first (GET /api/v1/tenants has their names)", token->tenants[i]);
+    return false;
+}
+
 void admin_token_create(struct admin_request *request)
 {
     static const char *const known[] = {"name", "rights", "tenants", "expires", NULL};
@@ -253,7 +286,7 @@ void admin_token_create(struct admin_request *request)
     json_decref(body);
     if (objection != NULL)
         admin_problem(request, 400, objection);
-    else
+    else if (tenants_are_there(request, &token))
         token_change_make(request, &token);
 }
 

@@ -22,6 +22,11 @@ void log_line(enum log_level level, const char *format, ...) PRINTF(2, 3);
 
 /* Escapes into buffer (always terminated, cut with "..." when too long); returns buffer. */
 const char *log_safe(slice s, char *buffer, size_t size);
+/* For texts that people read, and scripts: quotes, backslashes and what is not ASCII stay. Escaped are control characters (those
+ * of U+0080 to U+009F too), what is not UTF-8, and what turns the order of a line around (Unicode's bidirectional controls). */
+const char *log_text(slice s, char *buffer, size_t size);
+/* How many of the first bytes such a text shows as they are. */
+size_t log_text_plain(slice s);
 /* Name to level; false when unknown. */
 MUST_USE bool log_level_parse(slice name, enum log_level *ret_level);
 

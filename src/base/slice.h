@@ -56,6 +56,11 @@ static inline bool slice_starts(slice s, slice prefix)
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
 }
 
+static inline bool slice_starts_nocase(slice s, slice prefix)
+{
+    return s.len >= prefix.len && slice_eq_nocase((slice){s.data, prefix.len}, prefix);
+}
+
 static inline bool slice_ends(slice s, slice suffix)
 {
     return s.len >= suffix.len &&

@@ -8,11 +8,17 @@
 
 #include "base/slice.h"
 
+struct config;
 struct config_build;
 struct conf_document;
 
 bool listen_texts_clash(slice a, slice b);
-/* All addresses that an instance listens on, with each other. Problems are in the report. */
+/* Does the origin lead to that listener, as far as its text says it: an address, or a name that is always this machine's? */
+bool listen_text_reached(slice listen, slice origin);
+/* Which of the own listeners it leads to, and the name of its option; NULL: to none. */
+const char *listen_of_origin(const struct config *config, slice origin, const char **ret_name);
+#define LISTEN_IS_OWN " is where this WARP itself listens (%s %s); write where the site's own server is"
+/* All addresses that an instance listens on, with each other, and with the origins at the top. Problems are in the report. */
 void listen_check(const struct config_build *build, const struct conf_document *document);
 
 #endif

@@ -1,4 +1,5 @@
 /* What no setting shows alone: those of a rule and of a tenant together, and of all tenants. */
+#include "conf/listen_clash.h"
 #include "conf/walk.h"
 
 #include <stdarg.h>
@@ -217,6 +218,40 @@ static void origins_check(struct check *check, const struct settings *settings)
     }
 }
 
+/* Where one of a list, or the value alone, is written. */
+static const struct conf_node *item_node(const struct check *check, const char *setting, uint32_t index)
+{
+    const struct conf_node *node = setting_node(check, setting);
+
+    if (node != NULL && node->kind == CONF_LIST)
+        for (node = node->first; node != NULL && index > 0; index--)
+            node = node->next;
+    return node;
+}
+
+/* A tenant whose origin is the admin listener would show its numbers to everybody, and its clients' wrong tokens would be this
+ * machine's (docs/security). */
+static void own_listeners_check(struct check *check, const struct settings *settings)
+{
+    struct conf_path path = {.up = &check->name, .key = SLICE("origins")};
+
+    for (uint32_t i = 0; i < settings->tenants.count; i++) {
+        const struct conf_tenant *tenant = &settings->tenants.items[i];
+
+        for (uint32_t o = 0; o < tenant->origins.count; o++) {
+            const char *name, *own = listen_of_origin(&settings->config, tenant->origins.items[o], &name);
+            const struct conf_node *node;
+
+            if (own == NULL)
+                continue;
+            check_tenant(check, tenant);
+            node = item_node(check, "origins", o);
+            conf_path_problem(check->report, check->document, node != NULL ? node->mark : tenant->mark, &path, SLICE_FMT LISTEN_IS_OWN,
+                              SLICE_ARG(tenant->origins.items[o]), name, own);
+        }
+    }
+}
+
 static void hosts_given_check(struct check *check, const struct settings *settings)
 {
     for (uint32_t i = 0; i < settings->tenants.count; i++) {
@@ -264,6 +299,7 @@ err settings_check(const struct settings *settings, struct conf_report *report)
         conf_tenant_check(settings->document, &settings->tenants.items[i], report);
     guarantees_check(&check, settings);
     origins_check(&check, settings);
+    own_listeners_check(&check, settings);
     hosts_given_check(&check, settings);
     TRY(default_check(&check, settings));
     return hosts_check(&check, settings);

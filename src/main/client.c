@@ -424,20 +424,23 @@ static void refusal_token(const struct client_where *where, const struct client_
         ".\nThe server prints the path of its token when it starts; --cache-dir names another directory.\n");
 }
 
-/* What is wrong with a configuration. */
-static void refusal_lines(const json_t *lines)
+/* What is wrong with a configuration; question: NULL, or whose file it may be. */
+static void refusal_lines(const json_t *lines, const struct client_question *question)
 {
     char safe[2048];
+    slice named = slice_str(question != NULL && question->named != NULL ? question->named : "");
     json_t *line;
     size_t i;
 
     json_array_foreach(lines, i, line)
     {
-        fprintf(stderr, "%s\n", log_safe(slice_of(json_string_value(line), json_string_length(line)), safe, sizeof(safe)));
+        slice text = slice_of(json_string_value(line), json_string_length(line));
+        bool is_own = named.len > 0 && slice_starts(text, named);
+        fprintf(stderr, "%s%s\n", is_own ? question->file : "", log_text(is_own ? slice_from(text, named.len) : text, safe, sizeof(safe)));
     }
 }
 
-int client_refusal(const struct client_where *where, const struct client_answer *answer)
+static int refuse(const struct client_where *where, const struct client_question *question, const struct client_answer *answer)
 {
     char safe[512];
     const char *text;
@@ -454,10 +457,15 @@ int client_refusal(const struct client_where *where, const struct client_answer 
     if (text == NULL)
         text = json_string_value(json_object_get(problem, "title"));
     fprintf(stderr, "warp: %s answers %u%s%s\n", admin_of(where), answer->status, text != NULL ? ": " : "",
-            text != NULL ? log_safe(slice_str(text), safe, sizeof(safe)) : "");
-    refusal_lines(json_object_get(problem, "errors"));
+            text != NULL ? log_text(slice_str(text), safe, sizeof(safe)) : "");
+    refusal_lines(json_object_get(problem, "errors"), question);
     json_decref(problem);
     return answer->status == 422 ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int client_refusal(const struct client_where *where, const struct client_answer *answer)
+{
+    return refuse(where, NULL, answer);
 }
 
 /* ---- whole questions
@@ -470,7 +478,7 @@ MUST_USE static int ask_json(const struct client_where *where, const struct clie
     int code = client_ask(where, question, ret_answer);
 
     if (code == EXIT_DONE)
-        code = client_refusal(where, ret_answer);
+        code = refuse(where, question, ret_answer);
     if (code != EXIT_DONE)
         return code;
     *ret_root = json_loadb(ret_answer->body, ret_answer->len, 0, NULL);

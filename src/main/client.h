@@ -85,6 +85,7 @@ struct client_question {
     const char *type; /* of the body; NULL: JSON */
     const char *if_match; /* NULL: whatever is there */
     bool if_none;         /* only where there is nothing yet */
+    const char *named, *file; /* how answers name the body, and how whoever asks knows it; NULL: they do not name it */
 };
 
 struct client_answer {

@@ -3,8 +3,10 @@
 #include "main/commands.h"
 #include "main/plan.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define FILES_MAX  64
 #define MIB(bytes) ((unsigned long long)(((bytes) + (1u << 20) - 1) >> 20))
@@ -32,14 +34,51 @@ static void found_count(struct found *found)
                     plan_memory_bytes(&settings->config), &found->memory);
 }
 
+#define STANDARD_INPUT "standard input"
+
+MUST_USE static err input_read(size_t max, char **ret_bytes, size_t *ret_len)
+{
+    size_t room = 64u << 10, len = 0, n;
+    char *bytes = malloc(room), *grown;
+
+    ENSURE(bytes != NULL, MEMORY);
+    while ((n = fread(bytes + len, 1, room - len - 1, stdin)) > 0) {
+        len += n;
+        if (len + 1 < room)
+            continue;
+        room *= 2;
+        grown = len <= max ? realloc(bytes, room) : NULL;
+        if (grown == NULL) {
+            free(bytes);
+            return len <= max ? ERR(MEMORY) : ERR(LIMIT);
+        }
+        bytes = grown;
+    }
+    if (ferror(stdin) || len > max) {
+        free(bytes);
+        return len > max ? ERR(LIMIT) : ERR_SYS(EIO);
+    }
+    bytes[len] = '\0';
+    *ret_bytes = bytes;
+    *ret_len = len;
+    return ERR_OK;
+}
+
+/* What it includes is looked for from here. */
+static err source_read(const char *path, size_t max, char **ret_bytes, size_t *ret_len)
+{
+    return strcmp(path, STANDARD_INPUT) == 0 ? input_read(max, ret_bytes, ret_len) : command_source.read(path, max, ret_bytes, ret_len);
+}
+
 /* Flags and environment are left out: the file alone is looked at. */
 MUST_USE static err found_read(struct found *found)
 {
     char flag[] = "--config", *argv[] = {flag, (char *)found->path};
+    const struct conf_source source = {.read = source_read, .glob = command_source.glob, .name = command_source.name};
     err result;
 
     TRY(conf_report_new(&found->report));
-    result = settings_read(2, argv, NULL, &command_source, found->report, &found->settings);
+    result = settings_read(2, argv, NULL, &source, found->report, &found->settings);
     if (err_is_ok(result))
         found_count(found);
     return result.code == ERR_INVALID ? ERR_OK : result;
@@ -133,7 +172,7 @@ static json_t *found_json(struct found *found)
 /* json: the array to add to, or NULL. */
 static int file_check(const char *path, json_t *json)
 {
-    struct found found = {.path = path};
+    struct found found = {.path = strcmp(path, "-") == 0 ? STANDARD_INPUT : path};
     err result = found_read(&found);
     int code = found.settings != NULL ? EXIT_DONE : EXIT_USAGE;
 
@@ -181,7 +220,7 @@ int cmd_check(int argc, char **argv)
     if (argc > FILES_MAX)
         return client_usage(&syntax, "at most %d files at a time", FILES_MAX);
     for (int i = 0; i < argc; i++)
-        if (argv[i][0] == '-')
+        if (argv[i][0] == '-' && argv[i][1] != '\0')
             rest[rest_count++] = argv[i];
         else
             paths[count++] = argv[i];

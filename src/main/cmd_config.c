@@ -49,23 +49,11 @@ static int versions_print(const json_t *root)
     return sheet_print(&sheet);
 }
 
-/* A text with lines, of which each is made safe. */
-static void lines_print(const char *text)
-{
-    char safe[4096];
-
-    while (*text != '\0') {
-        size_t len = strcspn(text, "\n");
-        printf("%s\n", log_safe(slice_of(text, len), safe, sizeof(safe)));
-        text += len + (text[len] == '\n');
-    }
-}
-
 static int text_print(const json_t *version)
 {
     const char *text = json_string_value(json_object_get(version, "text"));
 
-    lines_print(text != NULL ? text : "");
+    print_lines(stdout, text != NULL ? text : "");
     return EXIT_DONE;
 }
 
@@ -73,7 +61,7 @@ static int diff_print(const json_t *diff)
 {
     const char *text = json_string_value(json_object_get(diff, "diff"));
 
-    lines_print(text != NULL ? text : "");
+    print_lines(stdout, text != NULL ? text : "");
     if (json_is_true(json_object_get(diff, "cut")))
         fprintf(stderr, "warp: there is more that is different\n");
     return EXIT_DONE;
@@ -161,7 +149,7 @@ static const char *details_text(const json_t *entry, char text[CELL_BYTES])
             continue;
         shown = json_is_string(value) ? strdup(json_string_value(value)) : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
         len += (size_t)snprintf(text + len, CELL_BYTES - len, "%s%s=%s", len > 0 ? " " : "", name,
-                                log_safe(slice_str(shown != NULL ? shown : ""), safe, sizeof(safe)));
+                                log_text(slice_str(shown != NULL ? shown : ""), safe, sizeof(safe)));
         free(shown);
     }
     return text;
@@ -176,8 +164,8 @@ static void entry_row(struct sheet *sheet, const json_t *entry)
               print_text(entry, "what", what, sizeof(what)), details_text(entry, details));
 }
 
-/* All entries behind *since, page by page. */
-static int entries_read(const struct client_where *where, uint64_t since, json_t *all)
+/* All entries behind since, page by page, or until there are enough. */
+static int entries_read(const struct client_where *where, uint64_t since, uint64_t enough, json_t *all)
 {
     char path[sizeof(AUDIT_PATH) + 24];
     size_t before;
@@ -198,8 +186,21 @@ static int entries_read(const struct client_where *where, uint64_t since, json_t
         }
         json_decref(root);
         client_answer_done(&answer);
-    } while (code == EXIT_DONE && json_array_size(all) > before);
+    } while (code == EXIT_DONE && json_array_size(all) > before && json_array_size(all) < enough);
     return code;
+}
+
+/* The first ones behind --since, else the newest. */
+static void entries_cut(json_t *all, uint64_t limit, bool is_first)
+{
+    json_t *some = json_array();
+    size_t count = json_array_size(all), keep = MIN(count, limit);
+
+    for (size_t i = 0; i < keep; i++)
+        json_array_append(some, json_array_get(all, is_first ? i : count - keep + i));
+    json_array_clear(all);
+    json_array_extend(all, some);
+    json_decref(some);
 }
 
 static int entries_print(const json_t *all, bool is_raw)
@@ -222,10 +223,11 @@ static int entries_print(const json_t *all, bool is_raw)
 int cmd_audit(int argc, char **argv)
 {
     struct config_wish wish = {0};
-    const char *since_text = NULL;
-    const struct client_flag flags[] = {{"since", "N", &since_text, NULL, NULL}, {"json", NULL, NULL, &wish.raw, NULL}};
+    const char *since_text = NULL, *limit_text = NULL;
+    const struct client_flag flags[] = {
+        {"since", "N", &since_text, NULL, NULL}, {"limit", "N", &limit_text, NULL, NULL}, {"json", NULL, NULL, &wish.raw, NULL}};
     const struct client_syntax syntax = {.command = "audit", .flags = flags, .flag_count = ARRAY_LEN(flags), .where = &wish.where};
-    uint64_t since = 0;
+    uint64_t since = 0, limit = UINT64_MAX;
     json_t *all;
     int code;
 
@@ -233,8 +235,12 @@ int cmd_audit(int argc, char **argv)
         return code;
     if (since_text != NULL && !slice_to_u64(slice_str(since_text), &since))
         return client_usage(&syntax, "--since is a number of the log");
+    if (limit_text != NULL && (!slice_to_u64(slice_str(limit_text), &limit) || limit == 0))
+        return client_usage(&syntax, "--limit is a number from 1 on");
     all = json_array();
-    code = entries_read(&wish.where, since, all);
+    code = entries_read(&wish.where, since, since_text != NULL ? limit : UINT64_MAX, all);
+    if (code == EXIT_DONE)
+        entries_cut(all, limit, since_text != NULL);
     if (code == EXIT_DONE)
         code = entries_print(all, wish.raw);
     json_decref(all);

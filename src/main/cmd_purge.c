@@ -28,7 +28,7 @@ static bool url_is_valid(const char *url)
     bool valid;
 
     arena_init(&arena, NULL, 0, 0);
-    if (strstr(url, "://") == NULL)
+    if (!slice_starts_nocase(full, SLICE("http://")) && !slice_starts_nocase(full, SLICE("https://")))
         full = arena_printf(&arena, "http://%s", url);
     valid = full.data != NULL && err_is_ok(uri_parse(full, &arena, &uri));
     arena_done(&arena);
@@ -71,6 +71,8 @@ static int wish_check(const struct client_syntax *syntax, const struct purge_wis
         return code;
     if (wish->url != NULL && !url_is_valid(wish->url))
         return client_usage(syntax, "this is no URL; write http://host[:port]/path?query");
+    if (wish->url != NULL && wish->group == NULL && slice_ends(slice_str(wish->url), SLICE("*")))
+        return client_usage(syntax, "a URL is one URL, in which * stands for itself; for all below a path write --prefix http://host/path/");
     if (wish->prefix != NULL &&
         (!url_is_valid(wish->prefix) || !slice_ends(slice_str(wish->prefix), SLICE("/"))))
         return client_usage(syntax,
@@ -140,7 +142,7 @@ static void sample_print(const json_t *sample)
 
     json_array_foreach(sample, index, url)
     {
-        printf("  %s\n", log_safe(slice_of(json_string_value(url), json_string_length(url)), safe, sizeof(safe)));
+        printf("  %s\n", log_text(slice_of(json_string_value(url), json_string_length(url)), safe, sizeof(safe)));
     }
 }
 

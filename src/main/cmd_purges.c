@@ -63,7 +63,7 @@ enum column {
 static void text_of(const json_t *value, const char *otherwise, char cell[CELL_BYTES])
 {
     if (json_is_string(value))
-        log_safe(slice_of(json_string_value(value), json_string_length(value)), cell, CELL_BYTES);
+        log_text(slice_of(json_string_value(value), json_string_length(value)), cell, CELL_BYTES);
     else
         snprintf(cell, CELL_BYTES, "%s", otherwise);
 }

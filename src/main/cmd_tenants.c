@@ -86,7 +86,7 @@ int client_changed(const json_t *changed)
            (unsigned long long)print_number(changed, "version"));
     json_array_foreach(json_object_get(changed, "notes"), i, line)
     {
-        printf("%s\n", log_safe(slice_of(json_string_value(line), json_string_length(line)), note, sizeof(note)));
+        printf("%s\n", log_text(slice_of(json_string_value(line), json_string_length(line)), note, sizeof(note)));
     }
     return EXIT_DONE;
 }
@@ -124,10 +124,14 @@ static int tenant_set(const struct tenants_wish *wish, const char *path)
 {
     struct client_question question = {
         .method = METHOD_PUT, .path = path, .type = "application/yaml", .if_match = wish->if_match, .if_none = wish->create};
-    char *text = file_read(wish->words[2]), *dry_path = NULL;
+    bool is_input = strcmp(wish->words[2], "-") == 0;
+    char *text = file_read(wish->words[2]), *dry_path = NULL, named[CONF_NAME_MAX + 32];
     int code = text != NULL ? EXIT_DONE : EXIT_USAGE;
 
     question.json = text;
+    snprintf(named, sizeof(named), "tenant %s (made by the API)", wish->words[1]); /* main/config_text.c */
+    question.named = named;
+    question.file = is_input ? "standard input" : wish->words[2];
     if (code == EXIT_DONE && wish->dry_run) {
         dry_path = client_path(path, "", "?dry_run=true");
         question.path = dry_path;

@@ -33,7 +33,7 @@ static const char *names_text(const json_t *list, const char *none, char text[LI
     {
         if (len < LIST_BYTES - 1)
             len += (size_t)snprintf(text + len, LIST_BYTES - len, "%s%s", i > 0 ? ", " : "",
-                                    log_safe(slice_of(json_string_value(name), json_string_length(name)), safe, sizeof(safe)));
+                                    log_text(slice_of(json_string_value(name), json_string_length(name)), safe, sizeof(safe)));
     }
     return text;
 }
@@ -42,9 +42,10 @@ static void token_row(struct sheet *sheet, const json_t *token)
 {
     char id[24], name[80], rights[LIST_BYTES], tenants[LIST_BYTES], expires[PRINT_VALUE_BYTES], used[PRINT_VALUE_BYTES];
 
-    sheet_add(sheet, "%s\t%s\t%s\t%s\t%s\t%s", print_text(token, "id", id, sizeof(id)), print_text(token, "name", name, sizeof(name)),
+    sheet_add(sheet, "%s\t%s\t%s\t%s\t%s%s\t%s", print_text(token, "id", id, sizeof(id)), print_text(token, "name", name, sizeof(name)),
               names_text(json_object_get(token, "rights"), "-", rights), names_text(json_object_get(token, "tenants"), "all", tenants),
-              print_time((int64_t)print_number(token, "expires_ms"), expires), print_time((int64_t)print_number(token, "used_ms"), used));
+              print_time((int64_t)print_number(token, "expires_ms"), expires),
+              json_is_true(json_object_get(token, "expired")) ? " expired" : "", print_time((int64_t)print_number(token, "used_ms"), used));
 }
 
 static int tokens_list(const struct tokens_wish *wish)

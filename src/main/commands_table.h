@@ -26,7 +26,7 @@
 #define COMMAND_FORMS(X)                                                                                               \
     X("run", "[OPTION]...", "")                                                                                        \
     X("origin", "[--listen ADDR]", "")                                                                                 \
-    X("check", "[--json] FILE...", "")                                                                                 \
+    X("check", "[--json] FILE...", "- is standard input")                                                                                 \
     X("purge", "URL", "all variants of one URL; without a scheme, http and https both")                                \
     X("purge", "--tag T", "what carries the tag in Surrogate-Key or Cache-Tag")                                        \
     X("purge", "--prefix P", "what begins so: http://host/path/ with the / at its end")                                \
@@ -47,7 +47,7 @@
     X("config", "show [N]", "the text of one; the one in force where none is named")                                   \
     X("config", "diff A [B]", "what is different in B, or in the one in force")                                        \
     X("config", "rollback N", "in force again until the next reload, also after a restart")                            \
-    X("audit", "[--since N]", "")                                                                                      \
+    X("audit", "[--since N] [--limit N]", "all of it, the oldest first; with --limit the newest, or the next behind --since")    \
     X("completion", "bash", "source <(warp completion bash)")                                                          \
     X("completion", "zsh", "source <(warp completion zsh)")                                                            \
     X("completion", "fish", "warp completion fish | source")                                                           \
@@ -86,7 +86,16 @@
     X("reload", "json", NULL, "for scripts")                                                                           \
     X("config", "json", NULL, "for scripts")                                                                           \
     X("audit", "since", "N", "only what came behind this number")                                                      \
+    X("audit", "limit", "N", "how many at most; default: all")                                                         \
     X("audit", "json", NULL, "for scripts: a JSON object a line")
+
+/* command, flag, the words that it knows: for completions */
+#define FLAG_WORDS(X)                                                                                                  \
+    X("run", "io", "auto uring epoll")                                                                                 \
+    X("run", "access-log", "- off")                                                                                    \
+    X("run", "cache-dir", "none")                                                                                      \
+    X("run", "log-level", "error warn info debug")                                                                     \
+    X("tokens", "right", "read purge configure admin")
 
 /* Of every command that asks a running WARP. */
 #define CLIENT_FLAGS(X)                                                                                                \

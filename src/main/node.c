@@ -662,6 +662,7 @@ static err node_open(struct node *node)
     node->admin.token = node->plan->token;
     node->admin.version = WARP_VERSION;
     node->admin.started_ms = node->plan->started_ms;
+    node->admin.node = node->plan->node_id;
     node->admin.workers = node->plan->workers;
     node->admin.notes = node->notes;
     struct os_peer peer = os_peer_of(&node->plan->admin.address);

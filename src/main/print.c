@@ -98,7 +98,7 @@ static void value_text(const json_t *value, char text[VALUE_BYTES])
     switch (json_typeof(value)) {
     case JSON_STRING:
         /* names come from outside: nothing of them may steer the terminal */
-        log_safe(slice_of(json_string_value(value), json_string_length(value)), text, VALUE_BYTES);
+        log_text(slice_of(json_string_value(value), json_string_length(value)), text, VALUE_BYTES);
         break;
     case JSON_INTEGER:
         snprintf(text, VALUE_BYTES, "%" PRId64, (int64_t)json_integer_value(value));
@@ -122,7 +122,7 @@ static void table_member(struct table *table, const char *name, const char *memb
 {
     char path[NAME_BYTES], safe[NAME_BYTES / 2];
 
-    log_safe(slice_str(member), safe, sizeof(safe));
+    log_text(slice_str(member), safe, sizeof(safe));
     snprintf(path, sizeof(path), "%s%s%s", name, name[0] != '\0' ? "." : "", safe);
     table_walk(table, path, value, depth + 1);
 }
@@ -192,11 +192,32 @@ const char *print_time(int64_t ms, char text[PRINT_VALUE_BYTES])
     return text;
 }
 
+void print_lines(FILE *out, const char *text)
+{
+    slice rest = slice_str(text);
+
+    while (rest.len > 0) {
+        size_t plain = log_text_plain(rest);
+        fwrite(rest.data, 1, plain, out);
+        rest = slice_from(rest, plain);
+        if (rest.len == 0)
+            break;
+        /* a line's end of either kind, and a tab, steer nothing */
+        if (rest.data[0] == '\n' || rest.data[0] == '\t' || slice_starts(rest, SLICE("\r\n")))
+            fputc(rest.data[0], out);
+        else
+            fprintf(out, "\\x%02x", (unsigned char)rest.data[0]);
+        rest = slice_from(rest, 1);
+    }
+    if (text[0] != '\0' && text[strlen(text) - 1] != '\n')
+        fputc('\n', out);
+}
+
 const char *print_text(const json_t *object, const char *name, char *text, size_t size)
 {
     const json_t *value = json_object_get(object, name);
 
-    return log_safe(json_is_string(value) ? slice_of(json_string_value(value), json_string_length(value)) : SLICE(""), text, size);
+    return log_text(json_is_string(value) ? slice_of(json_string_value(value), json_string_length(value)) : SLICE(""), text, size);
 }
 
 uint64_t print_number(const json_t *object, const char *name)

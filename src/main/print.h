@@ -6,6 +6,7 @@
 #include "base/base.h"
 
 #include <jansson.h>
+#include <stdio.h>
 
 #define SHEET_COLUMNS_MAX 12u
 #define PRINT_VALUE_BYTES 80u
@@ -23,6 +24,8 @@ void sheet_add(struct sheet *sheet, const char *format, ...) PRINTF(2, 3);
 /* Prints it, and lets go of it. Returns the exit code. */
 int sheet_print(struct sheet *sheet);
 
+/* A text of lines to its last byte, each ended: a configuration can be read again. */
+void print_lines(FILE *out, const char *text);
 /* A line a value; what is inside another is named path.of.it. */
 void print_tree(const json_t *object);
 /* "1.5 MiB", "12 KiB", "7 B". */

@@ -94,6 +94,31 @@ static void print_listeners(const struct node_plan *plan, bool is_tls)
     }
 }
 
+/* What curl is told of an address, with what stands before the URL. */
+static void print_curl(const char *before, const char *scheme, const char *address, const char *behind)
+{
+    if (strncmp(address, "unix:", 5) == 0)
+        printf("  curl %s --unix-socket %s http://localhost%s\n", before, address + 5, behind);
+    else
+        printf("  curl %s %s://%s%s\n", before, scheme, address, behind);
+}
+
+/* Who asks over a unix socket needs no token; over TCP, numbers are open only while there are no tenants. */
+static void print_try(const struct node_plan *plan, const char *listen, const char *admin, const char *admin_scheme)
+{
+    bool is_unix = strncmp(admin, "unix:", 5) == 0;
+    char before[600] = "-s";
+
+    if (!is_unix && plan->token_path[0] != '\0')
+        snprintf(before, sizeof(before), "-s -H \"Authorization: Bearer $(cat %s)\"", plan->token_path);
+    else if (!is_unix && plan->token[0] != '\0')
+        snprintf(before, sizeof(before), "-s -H \"Authorization: Bearer $WARP_TOKEN\"");
+    printf("Try:\n");
+    print_curl("-i", plan->listeners[0].is_tls ? "https" : "http", listen, "/");
+    print_curl(before, admin_scheme, admin, "/stats");
+    print_curl(plan->config.metrics_auth ? before : "-s", admin_scheme, admin, "/metrics | grep warp_requests");
+}
+
 static void print_start(const struct supervisor *supervisor)
 {
     const struct node_plan *plan = &supervisor->plan;
@@ -102,11 +127,12 @@ static void print_start(const struct supervisor *supervisor)
 
     os_address_text(&plan->listeners[0].shards[0].address, listen, sizeof(listen));
     os_address_text(&plan->admin.address, admin, sizeof(admin));
+    bool is_unix = strncmp(admin, "unix:", 5) == 0;
     printf("WARP %s: %u worker%s, %llu MiB of RAM for the cache\n", WARP_VERSION, plan->workers,
            plan->workers == 1 ? "" : "s", (unsigned long long)(plan->memory_bytes >> 20));
     print_listeners(plan, false);
     print_listeners(plan, true);
-    printf("  admin     %s://%s   (token: %s)\n", admin_scheme, admin,
+    printf("  admin     %s%s%s   (token: %s)\n", is_unix ? "" : admin_scheme, is_unix ? "" : "://", admin,
            plan->token_path[0] != '\0' ? plan->token_path : "as given");
     if (plan->has_demo)
         printf("  origin    the built-in demo site (--origin URL for yours)\n");
@@ -114,8 +140,7 @@ static void print_start(const struct supervisor *supervisor)
         printf("  tenants   %u\n", plan->settings->tenants.count);
     else
         printf("  origin    %s%s\n", plan->config.origin.items[0], plan->config.origin.count > 1 ? " and others" : "");
-    printf("Try:\n  curl -i http://%s/\n  curl -s %s://%s/stats\n  curl -s %s://%s/metrics | grep warp_requests\n", listen,
-           admin_scheme, admin, admin_scheme, admin);
+    print_try(plan, listen, admin, admin_scheme);
     fflush(stdout);
 }
 

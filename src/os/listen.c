@@ -10,6 +10,7 @@
 
 #define PATIENT_PAUSE_NS 20000000
 #define PATIENT_TRIES    100u /* two seconds */
+#define UNIX_MODE        0660
 
 MUST_USE static err listen_socket(int family, int *ret_fd)
 {
@@ -40,6 +41,19 @@ MUST_USE static err listen_probe(struct os_address *address)
     return result;
 }
 
+/* A unix socket's file says who may connect, whatever the umask: bind takes its mode from the descriptor's less the umask, so that
+ * it never has more; what the umask took is given back. */
+MUST_USE static bool bind_listening(int fd, const struct os_address *address)
+{
+    bool is_unix = address->any.sa_family == AF_UNIX;
+
+    if (is_unix && fchmod(fd, UNIX_MODE) != 0)
+        return false;
+    if (bind(fd, &address->any, address->len) != 0)
+        return false;
+    return !is_unix || chmod(address->un.sun_path, UNIX_MODE) == 0;
+}
+
 MUST_USE static err listen_one(const struct os_address *address, int backlog,
                                struct os_listener *ret_listener)
 {
@@ -48,7 +62,7 @@ MUST_USE static err listen_one(const struct os_address *address, int backlog,
     TRY(listen_socket(address->any.sa_family, &fd));
     if (address->any.sa_family != AF_UNIX)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-    if (bind(fd, &address->any, address->len) != 0 || listen(fd, backlog) != 0) {
+    if (!bind_listening(fd, address) || listen(fd, backlog) != 0) {
         err failed = ERR_SYS(errno);
         close(fd);
         return failed;

@@ -128,7 +128,7 @@ enum slice_event { SLICE_HIT, SLICE_MISS, SLICE_FETCHED, SLICE_RANGE, SLICE_EVEN
     X(warp_purge_overflows, C, "", "Purges that took all of their tenant because there were too many labels") \
     X(warp_tenant_bytes, G, "tenant,tier", "Bytes stored for a tenant")                                    \
     X(warp_access_log_dropped, C, "", "Access records lost because the log could not keep up")             \
-    X(warp_admin_refusals, C, "reason", "Requests to the admin listener, and PURGE, that were refused for their token") \
+    X(warp_admin_refusals, C, "reason", "Requests to the admin listener, and PURGE, that were refused for who asked") \
     X(warp_build_info, G, "version,io", "Constant 1: the version that runs")                               \
     X(warp_uring_refused, G, "", "Workers on epoll because io_uring was asked for and refused")            \
     X(process_cpu_seconds, C, "", "Total user and system CPU time spent in seconds")                       \

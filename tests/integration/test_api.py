@@ -1,7 +1,9 @@
 """The API: tenants, tokens, versions of the configuration, the audit log. What is asked and answered is held against the
 API's own description by warp.py."""
 import json
+import os
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -366,7 +368,7 @@ def test_tokens_made_listed_revoked(start_api):
     assert made["token"].startswith("warp_") and len(made["token"]) == 53 and made["rights"] == ["read", "purge"]
     assert made["expires_ms"] - made["created_ms"] == 30 * 86400 * 1000 and made["used_ms"] == 0
     listed, = api.get("tokens")["tokens"]
-    assert listed == {k: v for k, v in made.items() if k != "token"}
+    assert listed == {k: v for k, v in made.items() if k != "token"} | {"expired": False}
     file = start_api.state / "tokens.json"
     assert file.stat().st_mode & 0o777 == 0o600 and made["token"] not in file.read_text() and made["token"][5:] not in file.read_text()
     user = api.as_(made["token"])
@@ -436,7 +438,9 @@ def test_each_right_is_by_itself(api):
 def test_a_tenants_token_sees_its_tenant_alone(api, origin):
     put_object(api, origin, "shop.test", "/s")
     put_object(api, origin, "blog.test", "/b")
+    api.put("later", {"hosts": "later.test"}, 201)
     user = api.as_(api.make_token("shop", "read", "configure", "purge", tenants=["shop", "later"]))
+    api.change("DELETE", "tenants/later")
     assert [t["name"] for t in user.get("tenants")["tenants"]] == ["shop"]
     assert [o["url"] for o in user.get("objects")["objects"]] == ["http://shop.test/s"]
     assert {o["tenant"] for o in user.get("origins")["origins"]} == {"shop"}
@@ -498,14 +502,17 @@ def test_a_damaged_file_of_tokens(start_api):
     assert file.read_text() == '{"format": 1, "tokens": [{"id": "x"}]}'
 
 
-def test_over_a_unix_socket_the_file_says_who_may(origin, tmp_path):
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o177])
+def test_over_a_unix_socket_the_file_says_who_may(origin, tmp_path, umask):
+    """The file's mode, whatever the umask."""
     path = str(tmp_path / "admin.sock")
-    warp = Warp(tmp_path, [origin])
+    warp = Warp(tmp_path, [origin], before_exec=lambda: os.umask(umask))
     warp.argv[warp.argv.index("--admin") + 1] = f"unix:{path}"
     warp._is_up = lambda: unix_status(path, "/healthz") == 200
     warp.start()
     assert unix_status(path, "/api/v1/tenants") == 200
     assert unix_status(path, "/api/v1/tokens") == 200
+    assert stat.filemode(os.stat(path).st_mode) == "srw-rw----"
     warp.stop()
 
 

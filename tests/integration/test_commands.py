@@ -6,9 +6,11 @@ import shutil
 import subprocess
 
 import pytest
+import yaml
 
 from test_api import TWO, start_api  # noqa: F401
-from warp import BINARY, ROOT
+from wait import until
+from warp import BINARY, ROOT, Warp
 
 
 def run(*args, stdin=None, **env):
@@ -53,7 +55,11 @@ def test_tenants(cli, tmp_path):
     assert "changed meanwhile" in cli("tenants", "set", "new", file, "--if-match", etag, code=1)
     assert cli("tenants", "set", "new", "-", stdin="{\"hosts\": [\"new.test\", \"more.test\"]}").startswith("nothing has changed")
     wrong = cli("tenants", "set", "new", "-", stdin="hots: new.test\n", code=2)
-    assert "did you mean hosts?" in wrong
+    assert "did you mean hosts?" in wrong and "\nstandard input:1:1: tenants.new.hots" in wrong
+    file.write_text("hosts: new.test\nrate: x\n")
+    wrong = cli("tenants", "set", "new", file, code=2)
+    assert f"\n{file}:2:7: tenants.new.rate" in wrong and "made by the API" not in wrong
+    assert f"\n{file}:2:7: tenants.new.rate" in cli("tenants", "set", "new", file, "--dry-run", code=2)
     assert cli("tenants", "delete", "new").startswith("done")
     assert "there is no such tenant" in cli("tenants", "delete", "new", code=1)
     assert "/nonexistent" in cli("tenants", "set", "new", "/nonexistent", code=2)
@@ -71,6 +77,10 @@ def test_tokens(cli):
     assert "has not the right" in cli("reload", token=token, code=1)
     assert json.loads(cli("tokens", "--json"))["tokens"][0]["name"] == "ci"
     assert "there is a token with the name" in cli("tokens", "create", "--name", "ci", "--right", "read", code=1)
+    assert "there is no tenant sohp; did you mean shop?" in cli("tokens", "create", "--name", "x", "--right", "read", "--tenant", "sohp", code=1)
+    assert "there is no tenant nothing-like; " in cli("tokens", "create", "--name", "x", "--right", "read", "--tenant", "nothing-like", code=1)
+    cli("tokens", "create", "--name", "short", "--right", "read", "--expires", "1ms")
+    until(lambda: {row[1]: row[4].endswith(" expired") for row in rows(cli("tokens"))[1:]} == {"ci": False, "short": True}, "one has expired")
     assert cli("tokens", "revoke", "ci").startswith("revoked ")
     assert "no such token" in cli("tokens", "revoke", "ci", code=1)
     cli("tenants", token=token, code=1)
@@ -101,6 +111,54 @@ def test_reload_and_versions(cli):
     assert len(rows(cli("audit", "--since", audit[1][0]))) == len(audit) - 1
     assert [json.loads(line)["number"] for line in cli("audit", "--json").splitlines()] == [int(row[0]) for row in audit[1:]]
     assert "usage: warp audit" in cli("audit", "--since", "x", code=2)
+    assert len(audit) > 3
+    assert rows(cli("audit", "--limit", "2"))[1:] == audit[-2:] and rows(cli("audit", "--limit", "999")) == audit
+    assert rows(cli("audit", "--limit", "2", "--since", audit[1][0]))[1:] == audit[2:4]
+    for limit in ("x", "0"):
+        assert "usage: warp audit" in cli("audit", "--limit", limit, code=2)
+
+
+def test_check_reads_standard_input(tmp_path):
+    done = run("check", "-", stdin="origin: http://o.test\n" + "# long\n" * 30000 + "memory: 5m\n")
+    assert done.returncode == 0 and done.stdout.startswith("standard input: fine"), done
+    done = run("check", "-", stdin="lissten: x\n")
+    assert done.returncode == 2 and done.stderr.startswith("standard input:1:1: lissten: "), done
+    (tmp_path / "more.yaml").write_text("nonsense: x\n")
+    done = run("check", "--json", "-", stdin=f"include: {tmp_path}/more.yaml\n")
+    assert done.returncode == 2 and json.loads(done.stdout)[0]["problems"][0]["file"] == f"{tmp_path}/more.yaml", done
+    done = run("check", "-", stdin="#" * (16 * 1024 * 1024 + 1))
+    assert done.returncode == 2 and "standard input" in done.stderr, done
+
+
+def tried(warp, tmp_path, env=()):
+    """What the start says to try, tried."""
+    path = tmp_path / "stdout"
+    with path.open("wb") as stdout:
+        warp.start(stdout=stdout)
+    until(lambda: path.read_text().count("  curl ") == 3, "what to try")
+    commands = [line.strip() for line in path.read_text().split("Try:")[1].strip().splitlines()]
+    done = [subprocess.run(["bash", "-c", command], capture_output=True, text=True, env={**warp.env, **dict(env)}) for command in commands]
+    warp.stop()
+    assert done[0].stdout.startswith("HTTP/1.1 "), (commands[0], done[0])
+    assert "hit_ratio" in done[1].stdout, (commands[1], done[1])
+    assert "warp_requests_total" in done[2].stdout, (commands[2], done[2])
+    return path.read_text()
+
+
+@pytest.mark.parametrize("given", ["nothing", "file", "variable", "socket", "sockets", "closed"])
+def test_what_the_start_says_works(origin, tmp_path, given):
+    (tmp_path / "warp.yaml").write_text(f"tenants: {{shop: {{hosts: shop.test, origins: '{origin.url}'}}}}\n")
+    (tmp_path / "token").write_text("sesame\n")
+    args = {"file": ["--admin-token-file", str(tmp_path / "token")], "closed": ["--metrics-auth"]}.get(given, [])
+    warp = Warp(tmp_path, args=["--config", str(tmp_path / "warp.yaml"), *args], env={"WARP_TOKEN": "sesame"} if given == "variable" else {})
+    if given in ("socket", "sockets"):
+        admin = f"{tmp_path}/admin.sock"
+        warp.argv[warp.argv.index("--admin") + 1] = f"unix:{admin}"
+        warp._is_up = lambda: os.path.exists(admin)
+    if given == "sockets":
+        warp.argv[warp.argv.index("--listen") + 1] = f"unix:{tmp_path}/data.sock"
+    shown = tried(warp, tmp_path)
+    assert "http://unix:" not in shown.split("Try:")[1] and "sesame" not in shown
 
 
 def test_stats_of_a_tenant(cli):
@@ -111,8 +169,26 @@ def test_stats_of_a_tenant(cli):
 
 
 def test_what_an_owner_writes_steers_no_terminal(cli, tmp_path):
-    cli("tenants", "set", "new", "-", stdin=json.dumps({"hosts": "new.test", "rules": [{"response-fields": {"set": {"X-A": "caf\u00e9"}}}]}))
-    assert "\x1b" not in cli("tenants", "show", "new") and "\u00e9" not in cli("tenants", "show", "new")
+    """Nor turns a line around; what is harmless is shown as it was written."""
+    cli("tenants", "set", "new", "-", stdin=json.dumps({"hosts": "new.test", "rules": [{"response-fields": {
+        "set": {"X-A": "caf\u00e9", "X-B": "a\u009b31mb", "X-C": "a\u202eb"}}}]}))
+    for shown in (cli("tenants", "show", "new"), cli("config", "show")):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown), shown
+    shown = cli("tenants", "show", "new")
+    assert "caf\u00e9" in shown and "a\\xc2\\x9b31mb" in shown and "a\\xe2\\x80\\xaeb" in shown
+
+
+def test_what_is_shown_can_be_used(cli, tmp_path):
+    """Configurations are the YAML that they were, ETags are ETags."""
+    text = TWO + '  more: {hosts: ["more.test"], rules: [{response-fields: {set: {X: "a\\\\b \\"q\\" \u00e9", Y: "' + "y" * 4000 + '"}}}]}  # a\ttab\r\n'
+    cli.path.write_bytes(text.encode())
+    cli("reload")
+    assert yaml.safe_load(cli("config", "show"))["tenants"] == yaml.safe_load(text)["tenants"]
+    assert '+  more: {hosts: ["more.test"], rules: [{response-fields: {set: {X: "a\\\\b \\"q\\"' in cli("config", "diff", "1", "2")
+    cli("tenants", "set", "new", "-", stdin="hosts: new.test\n")
+    etag = dict(row for row in rows(cli("tenants", "show", "new")) if len(row) == 2)["etag"]
+    assert cli("tenants", "set", "new", "-", "--if-match", etag, stdin="hosts: other.test\n").startswith("done")
+    assert '"x y" is not a host' in cli("tenants", "set", "new", "-", stdin="hosts: x y\n", code=2)
 
 
 def test_the_readme(start_warp, origin, tmp_path):
@@ -171,7 +247,28 @@ def test_bash_completes(tmp_path):
     assert bash_complete("warp", "tokens", "create", "--name", "") == []
     (tmp_path / "some.yaml").touch()
     assert bash_complete("warp", "run", "--config", f"{tmp_path}/so") == [f"{tmp_path}/some.yaml"]
-    assert bash_complete("warp", "check", f"{tmp_path}/so") == [f"{tmp_path}/some.yaml"]
+    some = f"{tmp_path}/so", [f"{tmp_path}/some.yaml"]
+    for words in (("check",), ("check", "x"), ("check", "--json"), ("tenants", "set", "shop"), ("tenants", "--create", "set", "--if-match", "x", "shop"),
+                  ("run", "--config", "="), ("tenants", "--admin-ca")):
+        assert bash_complete("warp", *words, some[0]) == some[1], words
+    for words in (("tenants", "show"), ("tenants", "show", "shop"), ("tenants", "set"), ("tenants", "set", "shop", "file"), ("purge",), ("tokens", "revoke"),
+                  ("reload",), ("config", "show"), ("config", "diff"), ("audit",), ("audit", "--since"), ("run",), ("completion", "bash")):
+        assert bash_complete("warp", *words, some[0]) == [] and bash_complete("warp", *words, "") == [], words
+    assert bash_complete("warp", "tokens", "create", "--right", "") == ["read", "purge", "configure", "admin"]
+    assert bash_complete("warp", "tokens", "create", "--right", "=", "c") == ["configure"]
+    assert bash_complete("warp", "tokens", "create", "--right", "=") == ["read", "purge", "configure", "admin"]
+    assert bash_complete("warp", "run", "--io", "") == ["auto", "uring", "epoll"]
+    assert bash_complete("warp", "run", "--log-level", "d") == ["debug"]
+    assert bash_complete("warp", "run", "--access-log", "of") == ["off"]
+    assert bash_complete("warp", "tokens", "--json", "cr") == ["create"]
+    assert bash_complete("warp", "help", "ten") == ["tenants"]
+
+
+def test_words_of_flags_are_those_it_takes():
+    for flag, words in (("--io", "auto uring epoll"), ("--log-level", "error warn info debug")):
+        assert bash_complete("warp", "run", flag, "") == words.split()
+        for word in words.split():
+            assert "nonsense" in (done := run("run", flag, word, "--nonsense")).stderr and flag[2:] not in done.stderr, done
 
 
 def fish_complete(line):
@@ -181,11 +278,16 @@ def fish_complete(line):
     return [row.split("\t")[0] for row in done.stdout.splitlines()]
 
 
-def test_fish_completes():
+def test_fish_completes(tmp_path):
     assert fish_complete("warp to") == ["tokens"]
     assert {"list", "create", "revoke"} <= set(fish_complete("warp tokens "))
     assert fish_complete("warp tokens create --ri") == ["--right"]
     assert fish_complete("warp purge --so") == ["--soft"]
+    assert fish_complete("warp tokens create --right c") == ["configure"]
+    assert fish_complete("warp tenants show ") == [] and fish_complete("warp purge ") == []
+    (tmp_path / "some.yaml").touch()
+    for words, found in (("check", 1), ("tenants set shop", 1), ("tenants show", 0), ("config show", 0), ("tokens revoke", 0)):
+        assert fish_complete(f"warp {words} {tmp_path}/so") == [f"{tmp_path}/some.yaml"] * found, words
 
 
 # A terminal of zsh's own, in which a key is pressed.
@@ -203,7 +305,10 @@ zpty -d shell
 
 
 @pytest.mark.parametrize("line,completed", [("warp toke", "warp tokens"), ("warp tokens cre", "warp tokens create"),
-                                            ("warp purge --so", "warp purge --soft")])
+                                            ("warp purge --so", "warp purge --soft"), ("warp tokens create --right conf", "warp tokens create --right configure"),
+                                            ("warp check /etc/passw", "warp check /etc/passwd"), ("warp help tena", "warp help tenants"),
+                                            ("warp tenants set shop /etc/passw", "warp tenants set shop /etc/passwd"),
+                                            ("warp tenants show /etc/passw", "warp tenants show /etc/passw\x07 ;")])
 def test_zsh_completes(tmp_path, line, completed):
     script = tmp_path / "warp.zsh"
     script.write_text(run("completion", "zsh").stdout)

@@ -144,7 +144,7 @@ def test_each_kind_is_one_tenants(two, what, one_is_gone, two_is_gone, soft):
     ({"group": "g", "host": "c.test"}, 404, "no tenant has"), ({"group": "g", "url": "::"}, 400, "not a URL"),
     ({"url": "a.test/", "refresh": True}, 400, "goes with \"soft\""), ({"url": "a.test/", "refresh": 1}, 400, "true or false"),
     ({"url": "a.test/", "dry_run": "yes"}, 400, "true or false"), ({"tenant": 1, "everything": True}, 400, "name of a tenant"),
-    ({"url": "a.test/" + "x" * 9000}, 400, "8192"),
+    ({"url": "a.test/" + "x" * 9000}, 400, "8192"), ({"url": "http://a.test/*"}, 400, "--prefix"), ({"url": "a.test/x?tag=*"}, 400, "\"prefix\""),
 ], ids=lambda value: str(value)[:60])
 def test_bad_purges(two, what, status, words):
     put(two, "a.test/x?tag=t", "b.test/x?tag=t")
@@ -152,6 +152,16 @@ def test_bad_purges(two, what, status, words):
     assert said == status and words in detail, detail
     assert is_hit(two, "a.test/x?tag=t") and is_hit(two, "b.test/x?tag=t")
     assert log(two)["purges"] == []
+
+
+def test_scheme_and_host_have_no_case(two):
+    for url in ("HTTP://A.test/x", "A.TEST/x", "hTTp://a.test:80/x"):
+        put(two, "a.test/x")
+        assert command(two, "purge", url).stdout.startswith("purged 1 object"), url
+    put(two, "a.test/x?u=http://b.test/")
+    assert command(two, "purge", "a.test/x?u=http://b.test/").stdout.startswith("purged 1 object")
+    put(two, "a.test/x")
+    assert two.purge(prefix="HTTPS://a.test/")["matched"] == 0 and two.purge(prefix="HTTP://A.test/")["matched"] == 1
 
 
 def test_a_url_goes_through_the_key_rules(two):
@@ -520,7 +530,7 @@ def test_the_command(two, flags, gone):
 
 @pytest.mark.parametrize("flags,words", [
     (["--tag", "t", "--host", "a.test"], "one thing"), (["--group", "g"], "one origin's"), (["--group", "g", "--tag", "t", "--host", "a.test"], "one origin's"),
-    (["--everything", "--refresh"], "--soft"), (["--tag", "t"] * 257, "256 times")], ids=lambda value: str(value)[:40])
+    (["--everything", "--refresh"], "--soft"), (["http://a.test/*"], "--prefix"), (["--tag", "t"] * 257, "256 times")], ids=lambda value: str(value)[:40])
 def test_bad_commands(two, flags, words):
     done = command(two, "purge", *flags)
     assert done.returncode == 2 and words in done.stderr, done
@@ -528,7 +538,7 @@ def test_bad_commands(two, flags, words):
 
 def test_a_purge_that_is_refused(two):
     done = command(two, "purge", "--tag", "t")
-    assert done.returncode == 1 and "name it" in done.stderr, done
+    assert done.returncode == 1 and "--tenant NAME" in done.stderr, done
 
 
 def test_the_command_shows_the_log(two):
@@ -581,6 +591,32 @@ def test_owners_purge_and_see_their_own(two):
     assert status == 200 and [(e["tenant"], e["kind"], e["who"]) for e in page["purges"]] == [("one", "tag", "token tpurge-readone"), (None, "everything", None)]
     assert with_token(two, one, "GET", "/api/v1/purges?since=0")[1]["purges"] == page["purges"]
     assert with_token(two, one, "GET", "/api/v1/purges?tenant=two")[0] == 404
+
+
+def test_a_host_of_another_is_a_host_of_nobody(two):
+    """To the letter: owners cannot find out what hosts are served here."""
+    one = token_of(two, "purge", "read", tenants=["one"])
+    for what in ({"url": "http://%s/x"}, {"prefix": "%s/"}, {"host": "%s"}, {"group": "g", "host": "%s"}, {"url": "%s/", "dry_run": True}):
+        for more in ({}, {"tenant": "one"}, {"tenant": "two"}):
+            answers = []
+            for host in ("b.test", "nobody.test"):
+                wish = {name: value % host if isinstance(value, str) and "%s" in value else value for name, value in {**what, **more}.items()}
+                status, problem = with_token(two, one, "POST", "/api/v1/purge", wish)
+                answers.append((status, json.dumps(problem).replace(host, "HOST")))
+            assert answers[0] == answers[1] and answers[0][0] in (400, 404), (what, more, answers)
+
+
+def test_a_token_of_one_tenant_names_it(two):
+    urls = ["a.test/x?tag=t", "b.test/x?tag=t"]
+    one, both = token_of(two, "purge", "read", tenants=["one"]), token_of(two, "purge", "read", tenants=["one", "two"])
+    put(two, *urls)
+    status, problem = with_token(two, both, "POST", "/api/v1/purge", {"tag": "t"})
+    assert status == 400 and "--tenant NAME" in problem["detail"]
+    assert command(two, "purge", "--tag", "t", WARP_TOKEN=one).stdout.startswith("purged 1 object")
+    assert [is_hit(two, u) for u in urls] == [False, True]
+    assert json.loads(command(two, "stats", "--json", WARP_TOKEN=one).stdout)["tenant"] == "one"
+    done = command(two, "stats", WARP_TOKEN=both)
+    assert done.returncode == 1 and "403" in done.stderr, done
 
 
 def test_rights(two):

@@ -11,8 +11,10 @@ import pytest
 
 from client import Client
 from pki import Authority
-from test_api import put_object, start_api  # noqa: F401: a fixture
+from relay import Relay
+from test_api import TWO, put_object, start_api  # noqa: F401: a fixture
 from wait import until
+from warp import BINARY
 
 # All names of the other tenant that could show anywhere. Each is its own.
 RIVAL = {"name": "zebra", "host": "zebra-host.test", "origin": "127.0.0.77:9", "rule": "zebra-rule"}
@@ -29,7 +31,9 @@ def sites(start_api):
                      "guaranteed": "31%", "rules": [{"name": RIVAL["rule"], "ttl": "1h"}]}
         api.put("shop", api.shop, 201)
         api.put(RIVAL["name"], api.zebra, 201)
+        api.put("later", {"hosts": "later.test"}, 201)
         api.owner = api.as_(api.make_token("owner", "configure", "read", tenants=["shop", "later"]))
+        api.change("DELETE", "tenants/later")
         return api
     start.path = start_api.path
     return start
@@ -387,3 +391,39 @@ def test_the_text_of_a_token_is_nowhere(start_api, origin):
     for path in files:
         for secret in (token, token[5:], wrong, wrong[5:]):
             assert secret not in path.read_text("utf-8", "replace"), path
+
+
+# ---- origins that are WARP's own listeners ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LocalHost.", "0.0.0.0", "[::ffff:127.0.0.1]"])
+def test_no_origin_is_an_own_listener(start_api, origin, host):
+    api = start_api(TWO)
+    path, warp = start_api.path, api.warp
+    for port, name in ((warp.admin_port, "admin"), (warp.port, "listen")):
+        config = {"hosts": "x1.test", "origins": [origin.url, f"http://{host}:{port}"], "origin-host": "localhost"}
+        problem = api.put("x1", config, 422)
+        own = f"http://{host}:{port} is where this WARP itself listens ({name} 127.0.0.1:{port})"
+        assert own in problem["errors"][0] and "tenants.x1.origins" in problem["errors"][0], problem
+        api.put("x1", config | {"origins": f"http://{host}:{port}"}, 422)
+        path.write_text(TWO + f"  x1:\n    hosts: x1.test\n    origins: http://{host}:{port}\n")
+        assert f"{path}:15:14: tenants.x1.origins: {own}" in api.change("POST", "reload", status=422)["errors"][0]
+        path.write_text(f"admin: 127.0.0.1:{warp.admin_port}\nlisten: 127.0.0.1:{warp.port}\norigin:\n- http://o.test\n- http://{host}:{port}\n")
+        done = subprocess.run([BINARY, "check", str(path)], capture_output=True, text=True)
+        assert done.returncode == 2 and f"{path}:5:3: origin: {own}" in done.stdout + done.stderr, done
+
+
+def test_what_this_node_sends_is_not_the_operators(start_api):
+    """Whatever an origin is called: wrong tokens that clients send through it lock nobody out."""
+    with Relay() as relay:
+        api = start_api(TWO + f"  x1: {{hosts: x1.test, origins: 'http://127.0.0.1:{relay.port}', origin-host: localhost}}\n")
+        relay.to = api.warp.admin_port
+        for path in ("/healthz", "/metrics", "/api/v1/tenants", "/nothing"):
+            assert api.warp.get(path, host="x1.test").status == 508
+        for _ in range(11):
+            assert api.warp.get("/api/v1/tenants", {"Authorization": "Bearer wrong"}, host="x1.test").status == 508
+        assert api.warp.metric("warp_admin_refusals_total", reason="loop") == 15
+        assert api.warp.metric("warp_admin_refusals_total", reason="wrong-token") == 0
+        api.get("tenants")
+        other = api.warp.admin("GET", "/healthz", {"CDN-Loop": "warp; node=00000001"})
+        assert other.status == 200, other

@@ -53,6 +53,37 @@ static void test_cut(void **state)
     }
 }
 
+static void expect_text(slice in, size_t size, const char *out)
+{
+    char *buffer = malloc(size);
+
+    assert_ptr_equal(log_text(in, buffer, size), buffer);
+    assert_string_equal(buffer, out);
+    if (in.len + 4 <= size)
+        assert_int_equal(log_text_plain(in) == in.len, slice_eq(in, slice_str(buffer)));
+    free(buffer);
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    expect_text(SLICE_NONE, 8, "");
+    expect_text(SLICE("a: \"b\\c\" 'd'"), 64, "a: \"b\\c\" 'd'");
+    expect_text(SLICE("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x90\x9f"), 64, "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x90\x9f");
+    expect_text(slice_of("\0\t\r\n\x1b[2J\x7f", 9), 64, "\\x00\\x09\\x0d\\x0a\\x1b[2J\\x7f");
+    expect_text(SLICE("\xc2\x9b\x31m\xc2\xa0"), 64, "\\xc2\\x9b1m\xc2\xa0");                 /* CSI in one character */
+    expect_text(SLICE("\xe2\x80\xae\xe2\x81\xa6"), 64, "\\xe2\\x80\\xae\\xe2\\x81\\xa6"); /* right to left */
+    /* not UTF-8: alone, cut, too long, a surrogate, too large */
+    expect_text(SLICE("\x80\xff"), 64, "\\x80\\xff");
+    expect_text(SLICE("\xc3"), 64, "\\xc3");
+    expect_text(SLICE("\xe2\x82" "a"), 64, "\\xe2\\x82a");
+    expect_text(SLICE("\xc0\x9b"), 64, "\\xc0\\x9b");
+    expect_text(SLICE("\xed\xa0\x80"), 64, "\\xed\\xa0\\x80");
+    expect_text(SLICE("\xf4\x90\x80\x80"), 64, "\\xf4\\x90\\x80\\x80");
+    expect_text(SLICE("abc\xc3\xa9" "d"), 10, "abc\xc3\xa9" "d"); /* no character is cut in two */
+    expect_text(SLICE("abcd\xc3\xa9" "efg"), 9, "abcd...");
+}
+
 static void test_level_parse(void **state)
 {
     enum log_level level = LOG_DEBUG;
@@ -138,7 +169,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_safe),  cmocka_unit_test(test_every_byte_becomes_printable),
-        cmocka_unit_test(test_cut),   cmocka_unit_test(test_level_parse),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_texts),   cmocka_unit_test(test_level_parse),
         cmocka_unit_test(test_lines), cmocka_unit_test(test_err_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
