@@ -122,7 +122,7 @@ static bool is_of_many(enum conf_type type)
 
 static void values_section(FILE *out)
 {
-    fputs("\n## Values\n\nA list or a mapping that is written has something in it.\n\n| value | what may be written | entries "
+    fputs("\n## Values\n\nA list or a mapping that is written has something in it; only a tenant may be `{}`.\n\n| value | what may be written | entries "
           "of a list or mapping |\n|---|---|---|\n",
           out);
     for (unsigned i = 0; i < CONF_TYPE_COUNT_; i++) {

@@ -161,7 +161,7 @@ struct conf_status_time { /* "404: 10s", "5xx: 1s" */
     X("rate-burst", ONE, BURST, rate_burst, NULL, "how many may come at once; default: one second's, at least one")    \
     X("client-rate", ONE, RATE, client_rate, NULL, "the same for each client address (IPv6: /64)")                     \
     X("client-rate-burst", ONE, BURST, client_rate_burst, NULL, "how many of them at once")                            \
-    X("guaranteed", ONE, PERCENT, guaranteed_percent, "0", "of RAM and disk, that other tenants cannot take; together at most 70%") \
+    X("guaranteed", ONE, PERCENT, guaranteed_percent, "0%", "of RAM and disk, that other tenants cannot take; together at most 70%") \
     X("memory-soft", ONE, SHARE, memory_soft, NULL, "beyond it, only what is asked for twice is kept in RAM")          \
     X("memory-hard", ONE, SHARE, memory_hard, NULL, "more of RAM it never has")                                        \
     X("disk-soft", ONE, SHARE, disk_soft, NULL, "beyond it, only what is asked for twice is written to disk")          \
