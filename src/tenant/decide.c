@@ -359,9 +359,7 @@ static size_t expand(slice text, const struct placeholder *values, unsigned coun
             from = values[v].value;
             taken = values[v].name.len;
         }
-        if (out != NULL && from.len > 0)
-            memcpy(out + len, from.data, from.len);
-        len += from.len;
+        len += escape(from, out != NULL ? out + len : NULL);
         i += taken;
     }
     return len;
@@ -383,6 +381,31 @@ static slice location_of(const char *text, size_t len, bool has_query)
 static void redirect_decide(struct decision *decision)
 {
     const struct request *request = decision->request;
+/* What a URL does not hold (RFC 3986 2): browsers read "\\" as a slash, and pages that quote it end early. */
+static bool is_escaped(unsigned char c)
+{
+    return c <= 0x20 || c >= 0x7f || strchr("\\<>\"`{}|^", c) != NULL;
+}
+
+/* Returns the length; writes nothing where out is NULL. */
+static size_t escape(slice text, char *out)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if (out != NULL && is_escaped(c)) {
+            out[len] = '%';
+            out[len + 1] = "0123456789ABCDEF"[c >> 4];
+            out[len + 2] = "0123456789ABCDEF"[c & 15];
+        } else if (out != NULL) {
+            out[len] = (char)c;
+        }
+        len += is_escaped(c) ? 3 : 1;
+    }
+    return len;
+}
+
     struct policy *policy = decision->policy;
     slice query = query_of_target(request->target);
     size_t path_len = slice_find(request->target, '?') >= 0 ? (size_t)slice_find(request->target, '?') : request->target.len;

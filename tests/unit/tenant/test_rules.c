@@ -207,7 +207,12 @@ static void test_redirects(void **state)
         {"https://www.{host}{path}", "/", "https://www.shop.example/"},
         {"{path}", "//evil.example/", "/evil.example/"}, /* a path, not another host */
         {"/fixed", "/x?y", "/fixed"},
-        {"/{other}", "/x", "/{other}"},
+        {"/{other}", "/x", "/%7Bother%7D"},
+        {"{path}", "/\\evil.example?x=1", "/%5Cevil.example"}, /* browsers take it for a slash */
+        {"{path}?{query}", "/a<b>\"`{c}|^d?e=\"\\f", "/a%3Cb%3E%22%60%7Bc%7D%7C%5Ed?e=%22%5Cf"},
+        {"{path}", "/a%5Cb%41", "/a%5Cb%41"}, /* what is written so stays */
+        {"/a b\tc", "/", "/a%20b%09c"},
+        {"{path}", "/\xc3\xbc\x7f", "/%C3%BC%7F"},
     };
     (void)state;
 
