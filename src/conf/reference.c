@@ -146,8 +146,9 @@ static void bonds_section(FILE *out)
         fprintf(out, "| %s | `%s` | %s `%s` |\n", conf_type_table((enum conf_type)bond->type)->name, bond->setting,
                 bond->why == NULL ? "needs" : "cannot be with", bond->other);
     }
-    fprintf(out, "\nAll `guaranteed` together are at most %u%%. A host belongs to one tenant. A pattern of a path has at most %u bytes.\n",
-            CONF_GUARANTEED_MAX, CONF_PATTERN_MAX);
+    fprintf(out, "\nAll `guaranteed` together are at most %u%%. A host belongs to one tenant. A pattern of a path has at most %u bytes, "
+            "and one of a path or a value has `*` in at most %u places.\n",
+            CONF_GUARANTEED_MAX, CONF_PATTERN_MAX, CONF_STARS_MAX);
 }
 
 /* The rows that say more than "the operator's". */

@@ -119,6 +119,8 @@ void conf_operators_compare(const struct conf_tenant *before, const struct conf_
 
 /* So many entries a list or map of the type has at most. */
 uint32_t conf_items_max(enum conf_type type);
+/* Runs of * in a pattern. */
+unsigned conf_stars(slice pattern);
 /* The fields that no edit may change, one after the other; NULL behind the last. */
 const char *conf_edit_refused(unsigned i);
 

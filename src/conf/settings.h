@@ -280,6 +280,7 @@ enum conf_tenant_option {
 
 #define CONF_NAME_MAX     64u /* bytes of a tenant's or a rule's */
 #define CONF_PATTERN_MAX  250u /* bytes */
+#define CONF_STARS_MAX    8u   /* runs of * in a pattern */
 #define CONF_TENANTS_MAX  20000u
 #define CONF_LIST_MAX     1000u /* of hosts, rules, certificates of a tenant, of paths, of ranges of addresses */
 #define CONF_FEW_MAX      64u   /* of any other list or map */

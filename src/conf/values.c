@@ -307,6 +307,8 @@ bool conf_entry_parse(enum conf_type type, slice name, struct conf_scalar *scala
     /* An empty value is one: a parameter without, a field with nothing in it. */
     if (scalar->text.len > 0 && !(type == CONF_IS_EDIT_PAIR ? conf_field_value_check(scalar) : text_check(scalar)))
         return false;
+    if (type != CONF_IS_EDIT_PAIR && !conf_stars_check(scalar))
+        return false;
     pair->name = type == CONF_IS_FIELD_PATTERN ? conf_lower(scalar->walk, name) : name;
     pair->value = scalar->text;
     return true;
