@@ -7,6 +7,8 @@
 #include "net/digest.h"
 #include "tenant/limits.h"
 
+#include <stdio.h>
+
 #define FAILURES_PER_MINUTE 10u
 #define NS_PER_S            UINT64_C(1000000000)
 #define CHANGES_PER_MINUTE  10u
@@ -75,18 +77,21 @@ static uint16_t purge_forbidden(struct admin_context *context, enum admin_refusa
 }
 
 uint16_t admin_purge_refused(struct admin_context *context, slice bearer, const struct tenant_client *client,
-                             const struct tenant *tenant, uint32_t *ret_retry_after_s)
+                             const struct tenant *tenant, char ret_who[PURGE_WHO_BYTES + 1], uint32_t *ret_retry_after_s)
 {
     struct token token;
 
+    snprintf(ret_who, PURGE_WHO_BYTES + 1, "admin");
     if (bearer.data == NULL)
         return purge_forbidden(context, ADMIN_REFUSED_NO_TOKEN);
     if (!client->is_local && is_throttled(context, client->address, client->now_ns, ret_retry_after_s))
         return 429;
     if (bearer_is(bearer, slice_str(context->token)))
         return 0;
-    if (token_find(context, bearer, &token))
+    if (token_find(context, bearer, &token)) {
+        snprintf(ret_who, PURGE_WHO_BYTES + 1, "token %s", token.name);
         return token_allows(&token, TOKEN_PURGE, tenant->name) ? 0 : purge_forbidden(context, ADMIN_REFUSED_FORBIDDEN);
+    }
     if (client->is_local)
         return purge_forbidden(context, ADMIN_REFUSED_WRONG_TOKEN);
     failure_count(context, client->address, client->now_ns);

@@ -11,6 +11,7 @@
 #include "stat/access.h"
 #include "stat/metrics.h"
 #include "store/disk/disk.h"
+#include "store/purge_history.h"
 #include "store/storage.h"
 #include "tenant/tenant.h"
 #include "tenant/tokens.h"
@@ -74,9 +75,9 @@ MUST_USE err admin_open(struct admin_context *context);
 MUST_USE err admin_start(struct admin_context *context);
 void admin_close(struct admin_context *context);
 /* PURGE on a data listener: may that client, with that token (data NULL: none), for the tenant? 0: yes; else 403 or 429, with the
- * seconds to wait. Wrong tokens count together with those of the admin listener. Any thread. */
+ * seconds to wait. ret_who: "token NAME" or "admin". Wrong tokens count together with those of the admin listener. Any thread. */
 MUST_USE uint16_t admin_purge_refused(struct admin_context *context, slice bearer, const struct tenant_client *client,
-                                      const struct tenant *tenant, uint32_t *ret_retry_after_s);
+                                      const struct tenant *tenant, char ret_who[PURGE_WHO_BYTES + 1], uint32_t *ret_retry_after_s);
 
 extern const struct server_events admin_events;
 /* Collector for what the store, the origins and the process know. arg: struct admin_context. */

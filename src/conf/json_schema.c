@@ -101,11 +101,11 @@ static void scalar_value(struct writer *writer, enum conf_type type)
         break;
     case CONF_IS_COUNT:
     case CONF_IS_BURST:
-    case CONF_IS_PERCENT:
         scalar(writer, "[\"string\", \"integer\"]", pattern);
         key_number(writer, "minimum", type == CONF_IS_BURST);
-        key_number(writer, "maximum", type == CONF_IS_PERCENT ? 100 : UINT32_MAX);
+        key_number(writer, "maximum", UINT32_MAX);
         break;
+    case CONF_IS_PERCENT:
     case CONF_IS_DURATION:
     case CONF_IS_RATE:
     case CONF_IS_TIMES:
@@ -299,6 +299,8 @@ static void definition(struct writer *writer, enum conf_type type)
         key_text(writer, "type", "object");
         key(writer, "additionalProperties");
         fputs("false", writer->out);
+        if (conf_types[type].kind == CONF_KIND_TABLE)
+            key_number(writer, "minProperties", 1);
         required(writer, table);
         key(writer, "properties");
         begin(writer, '{');

@@ -122,7 +122,7 @@ static bool is_of_many(enum conf_type type)
 
 static void values_section(FILE *out)
 {
-    fputs("\n## Values\n\nA list or a mapping that is written has something in it.\n\n| value | what may be written | entries "
+    fputs("\n## Values\n\nA list or a mapping that is written has something in it; only a tenant may be `{}`.\n\n| value | what may be written | entries "
           "of a list or mapping |\n|---|---|---|\n",
           out);
     for (unsigned i = 0; i < CONF_TYPE_COUNT_; i++) {
@@ -146,8 +146,9 @@ static void bonds_section(FILE *out)
         fprintf(out, "| %s | `%s` | %s `%s` |\n", conf_type_table((enum conf_type)bond->type)->name, bond->setting,
                 bond->why == NULL ? "needs" : "cannot be with", bond->other);
     }
-    fprintf(out, "\nAll `guaranteed` together are at most %u%%. A host belongs to one tenant. A pattern of a path has at most %u bytes.\n",
-            CONF_GUARANTEED_MAX, CONF_PATTERN_MAX);
+    fprintf(out, "\nAll `guaranteed` together are at most %u%%. A host belongs to one tenant. A pattern of a path has at most %u bytes, "
+            "and one of a path or a value has `*` in at most %u places.\n",
+            CONF_GUARANTEED_MAX, CONF_PATTERN_MAX, CONF_STARS_MAX);
 }
 
 /* The rows that say more than "the operator's". */

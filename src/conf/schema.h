@@ -25,7 +25,7 @@ enum conf_shape { CONF_ONE, CONF_LIST_OF, CONF_MAP_OF };
     X(COUNT, SCALAR, "^[0-9]+$", "digits only, from 0 to 4294967295") \
     X(BURST, SCALAR, "^0*[1-9][0-9]*$", "digits only, from 1 to 4294967295") \
     X(REDIRECT_STATUS, SCALAR, "^30[12378]$", "301, 302, 303, 307 or 308") \
-    X(PERCENT, SCALAR, "^0*(100|[0-9]{1,2})%?$", "a percentage: 10%") \
+    X(PERCENT, SCALAR, "^0*(100|[0-9]{1,2})%$", "a percentage: 10%") \
     X(SWITCH, SCALAR, "^(true|false)$", "true or false") \
     X(SHARE, SCALAR, "^([0-9]+[kKmMgGtT]?|0*(100|[1-9][0-9]?)%)$", "a size or a percentage: 2g, 256m, 10%") \
     X(RATE, SCALAR, "^0*[1-9][0-9]*/[smh]$", "requests a second, minute or hour: 100/s, 20/m, 500/h") \
@@ -119,6 +119,8 @@ void conf_operators_compare(const struct conf_tenant *before, const struct conf_
 
 /* So many entries a list or map of the type has at most. */
 uint32_t conf_items_max(enum conf_type type);
+/* Runs of * in a pattern. */
+unsigned conf_stars(slice pattern);
 /* The fields that no edit may change, one after the other; NULL behind the last. */
 const char *conf_edit_refused(unsigned i);
 

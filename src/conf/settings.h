@@ -161,7 +161,7 @@ struct conf_status_time { /* "404: 10s", "5xx: 1s" */
     X("rate-burst", ONE, BURST, rate_burst, NULL, "how many may come at once; default: one second's, at least one")    \
     X("client-rate", ONE, RATE, client_rate, NULL, "the same for each client address (IPv6: /64)")                     \
     X("client-rate-burst", ONE, BURST, client_rate_burst, NULL, "how many of them at once")                            \
-    X("guaranteed", ONE, PERCENT, guaranteed_percent, "0", "of RAM and disk, that other tenants cannot take; together at most 70%") \
+    X("guaranteed", ONE, PERCENT, guaranteed_percent, "0%", "of RAM and disk, that other tenants cannot take; together at most 70%") \
     X("memory-soft", ONE, SHARE, memory_soft, NULL, "beyond it, only what is asked for twice is kept in RAM")          \
     X("memory-hard", ONE, SHARE, memory_hard, NULL, "more of RAM it never has")                                        \
     X("disk-soft", ONE, SHARE, disk_soft, NULL, "beyond it, only what is asked for twice is written to disk")          \
@@ -280,6 +280,7 @@ enum conf_tenant_option {
 
 #define CONF_NAME_MAX     64u /* bytes of a tenant's or a rule's */
 #define CONF_PATTERN_MAX  250u /* bytes */
+#define CONF_STARS_MAX    8u   /* runs of * in a pattern */
 #define CONF_TENANTS_MAX  20000u
 #define CONF_LIST_MAX     1000u /* of hosts, rules, certificates of a tenant, of paths, of ranges of addresses */
 #define CONF_FEW_MAX      64u   /* of any other list or map */

@@ -117,10 +117,9 @@ MUST_USE static bool percent_parse(struct conf_scalar *scalar, uint8_t *ret_perc
 
     if (percent_read(scalar->text, ret_percent))
         return true;
-    if (!slice_to_u64(scalar->text, &number) || number > 100)
-        return conf_not(scalar, "from 0% to 100%", CONF_IS_PERCENT);
-    *ret_percent = (uint8_t)number;
-    return true;
+    if (slice_to_u64(scalar->text, &number) && number <= 100)
+        return conf_because(scalar, "is a number and no percentage; write %u%%", (unsigned)number);
+    return conf_not(scalar, "from 0% to 100%", CONF_IS_PERCENT);
 }
 
 MUST_USE static bool share_parse(struct conf_scalar *scalar, struct conf_share *ret_share)
@@ -307,6 +306,8 @@ bool conf_entry_parse(enum conf_type type, slice name, struct conf_scalar *scala
         return false;
     /* An empty value is one: a parameter without, a field with nothing in it. */
     if (scalar->text.len > 0 && !(type == CONF_IS_EDIT_PAIR ? conf_field_value_check(scalar) : text_check(scalar)))
+        return false;
+    if (type != CONF_IS_EDIT_PAIR && !conf_stars_check(scalar))
         return false;
     pair->name = type == CONF_IS_FIELD_PATTERN ? conf_lower(scalar->walk, name) : name;
     pair->value = scalar->text;

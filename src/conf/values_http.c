@@ -64,6 +64,22 @@ static bool is_visible_escape(slice digits)
     return low >= 0 && high * 16 + low > 0x20 && high * 16 + low < 0x7f;
 }
 
+unsigned conf_stars(slice pattern)
+{
+    unsigned runs = 0;
+
+    for (size_t i = 0; i < pattern.len; i++)
+        runs += pattern.data[i] == '*' && (i == 0 || pattern.data[i - 1] != '*');
+    return runs;
+}
+
+bool conf_stars_check(struct conf_scalar *scalar)
+{
+    unsigned stars = conf_stars(scalar->text);
+
+    return stars <= CONF_STARS_MAX || conf_because(scalar, "has * in %u places; write it in at most %u", stars, CONF_STARS_MAX);
+}
+
 bool conf_path_check(struct conf_scalar *scalar)
 {
     slice text = scalar->text;
@@ -86,7 +102,7 @@ bool conf_path_check(struct conf_scalar *scalar)
                          slice_eq(slice_from(text, i + 1), SLICE(".")) || slice_eq(slice_from(text, i + 1), SLICE(".."))))
             return conf_because(scalar, "has a dot segment, which is resolved before paths are compared; write the path without");
     }
-    return true;
+    return conf_stars_check(scalar);
 }
 
 bool conf_method_check(struct conf_scalar *scalar)

@@ -106,6 +106,10 @@ MUST_USE static bool struct_read(struct conf_walk *walk, enum conf_type type, co
 {
     if (!node_is(walk, node, CONF_MAP, type, path))
         return false;
+    if (node->count == 0 && conf_types[type].kind == CONF_KIND_TABLE) {
+        problem(walk, node->mark, path, "is empty; write %s, or leave the line out", conf_types[type].allowed);
+        return false;
+    }
     conf_walk_table(walk, conf_type_table(type), node, path, ret_value);
     return true;
 }

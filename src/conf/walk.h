@@ -51,6 +51,7 @@ bool conf_host_parse(struct conf_scalar *scalar, slice *ret_host);
 bool conf_origin_check(struct conf_scalar *scalar);
 bool conf_range_parse(struct conf_scalar *scalar, struct conf_range *ret_range);
 bool conf_path_check(struct conf_scalar *scalar);
+MUST_USE bool conf_stars_check(struct conf_scalar *scalar); /* of a pattern */
 bool conf_method_check(struct conf_scalar *scalar);
 bool conf_field_check(struct conf_scalar *scalar, slice name);
 /* Not one that WARP writes itself. */

@@ -393,11 +393,12 @@ static void signals_ready(struct os_watch *watch, uint32_t which)
 /* ---- one thread ---------------------------------------------------------------------------------------------------- */
 
 /* For PURGE on the data listeners. */
-static uint16_t may_purge(void *arg, slice bearer, const struct tenant_client *client, const struct tenant *tenant, uint32_t *ret_retry_after_s)
+static uint16_t may_purge(void *arg, slice bearer, const struct tenant_client *client, const struct tenant *tenant,
+                          char ret_who[PURGE_WHO_BYTES + 1], uint32_t *ret_retry_after_s)
 {
     struct node *node = arg;
 
-    return admin_purge_refused(&node->admin, bearer, client, tenant, ret_retry_after_s);
+    return admin_purge_refused(&node->admin, bearer, client, tenant, ret_who, ret_retry_after_s);
 }
 
 /* A tier keeps whole what is at most an eighth of it; where that is less than a slice, bodies go through a window. Without a

@@ -156,7 +156,12 @@ struct client_request {
     X(H2_WINDOW_UPDATE, "h2_window_update")                                                                  \
     X(H2_WINDOW, "h2_window")                                                                                \
     X(H2_OUTPUT, "h2_output")                                                                                \
-    X(H2_IGNORED, "h2_ignored")
+    X(H2_IGNORED, "h2_ignored")                                                                              \
+    X(RULE_STEPS, "rule_steps")                                                                              \
+    X(ADDRESS, "address")                                                                                    \
+    X(RATE, "rate")                                                                                          \
+    X(CLIENT_RATE, "client_rate")                                                                            \
+    X(REQUESTS, "requests")
 
 enum stream_limit {
 #define X(name, word) STREAM_LIMIT_##name,

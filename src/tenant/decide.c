@@ -16,6 +16,7 @@ struct decision {
     slice path;                    /* as rules see it; data NULL: not made yet */
     const struct conf_key *key;    /* of the last rule that has one */
     const struct conf_redirect *redirect;
+    struct pattern_steps steps;    /* for all rules */
     bool is_counted;               /* against limits */
     bool no_memory;
 };
@@ -49,85 +50,109 @@ static bool matches_path(struct decision *decision, const struct conf_match *mat
     if (decision->path.data == NULL)
         decision->path = path_of_target(decision->arena, decision->request->target);
     decision->no_memory |= decision->path.data == NULL;
-    for (uint32_t i = 0; i < match->paths.count && decision->path.data != NULL; i++)
-        if (path_matches(match->paths.items[i], decision->path))
+    for (uint32_t i = 0; i < match->paths.count && decision->path.data != NULL && !decision->steps.are_over; i++)
+        if (path_matches(match->paths.items[i], decision->path, &decision->steps))
             return true;
     return false;
 }
 
-static bool matches_method(const struct decision *decision, const struct conf_match *match)
+static bool matches_method(struct decision *decision, const struct conf_match *match)
 {
-    for (uint32_t i = 0; i < match->methods.count; i++)
+    for (uint32_t i = 0; i < match->methods.count && pattern_step(&decision->steps, 1); i++)
         if (slice_eq(match->methods.items[i], decision->request->method_name))
             return true;
     return match->methods.count == 0;
 }
 
-static bool matches_client(const struct decision *decision, const struct conf_range *ranges, uint32_t count)
+static bool has_address(const struct tenant_client *client)
 {
-    for (uint32_t i = 0; i < count && !decision->client->is_local; i++)
+    return !client->is_local && !client->is_unknown;
+}
+
+static bool matches_client(struct decision *decision, const struct conf_range *ranges, uint32_t count)
+{
+    for (uint32_t i = 0; i < count && has_address(decision->client) && pattern_step(&decision->steps, 1); i++)
         if (range_holds(&ranges[i], decision->client->address))
             return true;
     return false;
 }
 
 /* Is there a pair of that name whose value matches? */
-static bool list_has(slice list, char separator, const struct conf_pair *wanted)
+static bool list_has(slice list, char separator, const struct conf_pair *wanted, struct pattern_steps *steps)
 {
     slice name, value;
 
-    while (pair_next(&list, separator, &name, &value))
-        if (token_matches(wanted->name, name) && pattern_matches(wanted->value, value))
+    while (!steps->are_over && pair_next(&list, separator, &name, &value))
+        if (pattern_step_bytes(steps, name.len + value.len) && token_matches(wanted->name, name) &&
+            pattern_matches(wanted->value, value, steps))
             return true;
     return false;
 }
 
-static bool matches_query(const struct decision *decision, const struct conf_match *match)
+static bool matches_query(struct decision *decision, const struct conf_match *match)
 {
     slice query = query_of_target(decision->request->target);
 
     for (uint32_t i = 0; i < match->query.count; i++)
-        if (!list_has(query, '&', &match->query.items[i]))
+        if (!list_has(query, '&', &match->query.items[i], &decision->steps))
             return false;
     return true;
 }
 
-static bool cookies_have(const struct fields *fields, const struct conf_pair *wanted)
+static bool cookies_have(struct decision *decision, const struct conf_pair *wanted)
 {
+    const struct fields *fields = &decision->request->fields;
+
+    if (!pattern_step(&decision->steps, 1 + fields->count))
+        return false;
     for (int i = -1; (i = fields_next(fields, F_COOKIE, i + 1)) >= 0;)
-        if (list_has(field_value(fields, (unsigned)i), ';', wanted))
+        if (list_has(field_value(fields, (unsigned)i), ';', wanted, &decision->steps))
             return true;
     return false;
 }
 
-static bool matches_cookies(const struct decision *decision, const struct conf_match *match)
+static bool matches_cookies(struct decision *decision, const struct conf_match *match)
 {
     for (uint32_t i = 0; i < match->cookies.count; i++)
-        if (!cookies_have(&decision->request->fields, &match->cookies.items[i]))
+        if (!cookies_have(decision, &match->cookies.items[i]))
             return false;
     return true;
 }
 
-static bool fields_match(const struct fields *fields, const struct conf_pair *wanted)
+static bool fields_match(struct decision *decision, const struct conf_pair *wanted)
 {
+    const struct fields *fields = &decision->request->fields;
+
+    if (!pattern_step(&decision->steps, 1 + fields->count))
+        return false;
     for (unsigned i = 0; i < fields->count; i++)
-        if (slice_eq_nocase(field_name(fields, i), wanted->name) && pattern_matches(wanted->value, field_value(fields, i)))
+        if (slice_eq_nocase(field_name(fields, i), wanted->name) &&
+            pattern_matches(wanted->value, field_value(fields, i), &decision->steps))
             return true;
     return false;
 }
 
-static bool matches_fields(const struct decision *decision, const struct conf_match *match)
+static bool matches_fields(struct decision *decision, const struct conf_match *match)
 {
     for (uint32_t i = 0; i < match->fields.count; i++)
-        if (!fields_match(&decision->request->fields, &match->fields.items[i]))
+        if (!fields_match(decision, &match->fields.items[i]))
             return false;
     return true;
 }
 
-static bool rule_matches(struct decision *decision, const struct conf_match *match)
+/* Whoever hides where he comes from is held against every rule that shuts somebody out. */
+static bool is_suspect(const struct decision *decision, const struct conf_rule *conf)
 {
+    return decision->client->is_unknown && conf->deny.count + conf->allow.count > 0;
+}
+
+static bool rule_matches(struct decision *decision, const struct conf_rule *conf)
+{
+    const struct conf_match *match = &conf->match;
+
     return matches_method(decision, match) && matches_path(decision, match) &&
-           (match->clients.count == 0 || matches_client(decision, match->clients.items, match->clients.count)) &&
+           (match->clients.count == 0 || is_suspect(decision, conf) ||
+            matches_client(decision, match->clients.items, match->clients.count)) &&
            matches_query(decision, match) && matches_cookies(decision, match) && matches_fields(decision, match);
 }
 
@@ -138,11 +163,21 @@ static int32_t seconds_of(uint64_t ms)
     return (int32_t)MIN(ms / 1000, (uint64_t)INT32_MAX);
 }
 
-static bool is_denied(const struct decision *decision, const struct conf_rule *conf)
+static bool is_denied(struct decision *decision, const struct conf_rule *conf)
 {
-    return matches_client(decision, conf->deny.items, conf->deny.count) ||
+    return is_suspect(decision, conf) || matches_client(decision, conf->deny.items, conf->deny.count) ||
            (conf->allow.count > 0 && !decision->client->is_local &&
             !matches_client(decision, conf->allow.items, conf->allow.count));
+}
+
+/* What is not known is refused: behind a rule that was not looked at may be one that denies. */
+static bool is_too_costly(struct decision *decision, const struct rule *rule)
+{
+    if (!pattern_step(&decision->steps, 1)) {
+        decision->policy->verdict = POLICY_COSTLY;
+        decision->policy->rule = rule->name;
+    }
+    return decision->steps.are_over;
 }
 
 /* What the rule says takes the place of what earlier ones said. */
@@ -179,11 +214,14 @@ static void rules_match(struct decision *decision)
 
     for (unsigned i = 0; i < rules->count; i++) {
         const struct rule *rule = &rules->rules[i];
-        if (!rule_matches(decision, &rule->conf->match))
+        bool matches = rule_matches(decision, rule->conf), denied = matches && is_denied(decision, rule->conf);
+        if (is_too_costly(decision, rule))
+            return;
+        if (!matches)
             continue;
         policy->rules[i / 64] |= (uint64_t)1 << (i % 64);
         policy->rule_count++;
-        if (is_denied(decision, rule->conf)) {
+        if (denied) {
             policy->verdict = POLICY_DENIED;
             policy->rule = rule->name;
             return;
@@ -345,6 +383,31 @@ struct placeholder {
     slice name, value;
 };
 
+/* What a URL does not hold (RFC 3986 2): browsers read "\\" as a slash, and pages that quote it end early. */
+static bool is_escaped(unsigned char c)
+{
+    return c <= 0x20 || c >= 0x7f || strchr("\\<>\"`{}|^", c) != NULL;
+}
+
+/* Returns the length; writes nothing where out is NULL. */
+static size_t escape(slice text, char *out)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if (out != NULL && is_escaped(c)) {
+            out[len] = '%';
+            out[len + 1] = "0123456789ABCDEF"[c >> 4];
+            out[len + 2] = "0123456789ABCDEF"[c & 15];
+        } else if (out != NULL) {
+            out[len] = (char)c;
+        }
+        len += is_escaped(c) ? 3 : 1;
+    }
+    return len;
+}
+
 /* The template with its placeholders replaced; writes nothing where out is NULL. Returns its length. */
 static size_t expand(slice text, const struct placeholder *values, unsigned count, char *out)
 {
@@ -359,9 +422,7 @@ static size_t expand(slice text, const struct placeholder *values, unsigned coun
             from = values[v].value;
             taken = values[v].name.len;
         }
-        if (out != NULL && from.len > 0)
-            memcpy(out + len, from.data, from.len);
-        len += from.len;
+        len += escape(from, out != NULL ? out + len : NULL);
         i += taken;
     }
     return len;
@@ -415,7 +476,7 @@ static const struct policy *decide(struct decision *decision)
     *policy = decision->tenant->policy;
     decision->policy = policy;
     rules_match(decision);
-    if (policy->verdict == POLICY_DENIED || decision->no_memory)
+    if (policy->verdict != POLICY_GO || decision->no_memory)
         return decision->no_memory ? NULL : policy;
     if (decision->is_counted && !rates_take(decision))
         return policy;
@@ -432,7 +493,8 @@ static const struct policy *decide(struct decision *decision)
 const struct policy *tenant_enter(const struct tenant *tenant, const struct request *request, const struct tenant_client *client,
                                   struct arena *arena)
 {
-    struct decision decision = {.tenant = tenant, .request = request, .client = client, .arena = arena, .is_counted = true};
+    struct decision decision = {.tenant = tenant, .request = request, .client = client, .arena = arena,
+                                .steps.left = TENANT_STEPS_MAX, .is_counted = true};
 
     return tenant->rules == NULL ? &tenant->policy : decide(&decision);
 }
@@ -440,7 +502,8 @@ const struct policy *tenant_enter(const struct tenant *tenant, const struct requ
 const struct policy *tenant_explain(const struct tenant *tenant, const struct request *request, const struct tenant_client *client,
                                     struct arena *arena)
 {
-    struct decision decision = {.tenant = tenant, .request = request, .client = client, .arena = arena};
+    struct decision decision = {.tenant = tenant, .request = request, .client = client, .arena = arena,
+                                .steps.left = TENANT_STEPS_MAX};
 
     return tenant->rules == NULL ? &tenant->policy : decide(&decision);
 }

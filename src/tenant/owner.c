@@ -128,21 +128,12 @@ struct cost {
     uint64_t searches, edits, limits, entries;
 };
 
-static unsigned stars(slice pattern)
-{
-    unsigned runs = 0;
-
-    for (size_t i = 0; i < pattern.len; i++)
-        runs += pattern.data[i] == '*' && (i == 0 || pattern.data[i - 1] != '*');
-    return runs;
-}
-
 static uint64_t pairs_cost(const struct conf_pair *pairs, uint32_t count)
 {
     uint64_t searches = count;
 
     for (uint32_t i = 0; i < count; i++)
-        searches += stars(pairs[i].value);
+        searches += conf_stars(pairs[i].value);
     return searches;
 }
 
@@ -160,7 +151,7 @@ static struct cost rules_cost(const struct conf_tenant *tenant)
         const struct conf_match *match = &rule->match;
 
         for (uint32_t i = 0; i < match->paths.count; i++)
-            cost.searches += stars(match->paths.items[i]);
+            cost.searches += conf_stars(match->paths.items[i]);
         cost.searches += pairs_cost(match->query.items, match->query.count) + pairs_cost(match->fields.items, match->fields.count) +
                          pairs_cost(match->cookies.items, match->cookies.count);
         cost.edits += edit_cost(&rule->request_edit) + edit_cost(&rule->response_edit);

@@ -1,10 +1,33 @@
 #include "tenant/pattern.h"
 
-bool pattern_matches(slice pattern, slice text)
+/* A comparison of bytes is one step for each of these: they are compared many at a time. */
+#define STEP_BYTES 64u
+
+bool pattern_step(struct pattern_steps *steps, size_t count)
+{
+    if (steps->left < count) {
+        steps->left = 0;
+        steps->are_over = true;
+    } else {
+        steps->left -= (uint32_t)count;
+    }
+    return !steps->are_over;
+}
+
+bool pattern_step_bytes(struct pattern_steps *steps, size_t bytes)
+{
+    return pattern_step(steps, 1 + bytes / STEP_BYTES);
+}
+
+bool pattern_matches(slice pattern, slice text, struct pattern_steps *steps)
 {
     size_t p = 0, t = 0, star = SIZE_MAX, taken = 0; /* behind the last star; what it takes ends there */
 
+    if (!pattern_step(steps, 1))
+        return false;
     while (t < text.len) {
+        if (!pattern_step(steps, 1))
+            return false;
         if (p < pattern.len && pattern.data[p] == '*') {
             star = ++p;
             taken = t;
@@ -17,6 +40,8 @@ bool pattern_matches(slice pattern, slice text)
         } else {
             return false;
         }
+        if (star == pattern.len)
+            return true; /* it takes all the rest */
     }
     while (p < pattern.len && pattern.data[p] == '*')
         p++;
@@ -66,32 +91,56 @@ static void places_step(const struct places *from, slice pattern, char c, struct
     }
 }
 
-bool path_matches(slice pattern, slice path)
+/* pattern begins with a star and ends with one. */
+static bool places_match(slice pattern, slice path, struct pattern_steps *steps)
 {
-    ptrdiff_t star = slice_find(pattern, '*');
     struct places places[2];
     unsigned now = 0;
 
-    INVARIANT(pattern.len <= CONF_PATTERN_MAX);
-    if (star < 0)
-        return slice_eq(pattern, path);
-    if (!slice_starts(path, slice_of(pattern.data, (size_t)star)))
-        return false;
-    pattern = slice_from(pattern, (size_t)star);
-    path = slice_from(path, (size_t)star);
-    if (slice_eq(pattern, SLICE("**")))
-        return true;
     places[0].count = 0;
     memset(places[0].seen, 0, sizeof(places[0].seen));
     places_add(&places[0], pattern, 0);
     for (size_t t = 0; t < path.len && places[now].count > 0; t++) {
         struct places *next = &places[1 - now];
+        if (!pattern_step(steps, 1 + places[now].count))
+            return false;
         next->count = 0;
         memset(next->seen, 0, sizeof(next->seen));
         places_step(&places[now], pattern, path.data[t], next);
         now = 1 - now;
     }
     return (places[now].seen[pattern.len / 64] >> (pattern.len % 64)) & 1;
+}
+
+static bool is_of_stars(slice pattern)
+{
+    for (size_t i = 0; i < pattern.len; i++)
+        if (pattern.data[i] != '*')
+            return false;
+    return true;
+}
+
+/* What is before the first star and behind the last one decides of nearly all paths. */
+bool path_matches(slice pattern, slice path, struct pattern_steps *steps)
+{
+    ptrdiff_t star = slice_find(pattern, '*');
+    size_t head, tail = 0;
+
+    INVARIANT(pattern.len <= CONF_PATTERN_MAX);
+    if (!pattern_step_bytes(steps, pattern.len))
+        return false;
+    if (star < 0)
+        return slice_eq(pattern, path);
+    head = (size_t)star;
+    while (pattern.data[pattern.len - 1 - tail] != '*')
+        tail++;
+    if (path.len < head + tail || !slice_starts(path, slice_of(pattern.data, head)) || !slice_ends(path, slice_from(pattern, pattern.len - tail)))
+        return false;
+    pattern = slice_of(pattern.data + head, pattern.len - head - tail);
+    path = slice_of(path.data + head, path.len - head - tail);
+    if (!is_of_stars(pattern))
+        return places_match(pattern, path, steps);
+    return pattern.len > 1 || (pattern_step_bytes(steps, path.len) && slice_find(path, '/') < 0);
 }
 
 /* ---- paths as rules see them -------------------------------------------------------------------------------------- */

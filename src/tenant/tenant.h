@@ -21,6 +21,7 @@
 #define TENANT_DEFAULT_NAME "default"
 #define TENANT_STALE_IF_ERROR_S 86400 /* where neither a rule nor the origin says more */
 #define TENANT_IDS_MAX      65535u /* 0 is nobody */
+#define TENANT_STEPS_MAX    500000u /* that a request is held against rules (pattern.h): some milliseconds */
 
 
 struct origin_group; /* origin/origin.h: above this folder */
@@ -31,6 +32,7 @@ struct tenant_usage;
 #define POLICY_VERDICTS(X)                                                                                             \
     X(GO, 0, "go")                                                                                                     \
     X(DENIED, 403, "denied")              /* by address */                                                             \
+    X(COSTLY, 500, "rules-too-costly")    /* not known what the rules say: see TENANT_STEPS_MAX */                     \
     X(RATE, 429, "rate-limit")            /* of the tenant, or a rule */                                               \
     X(CLIENT_RATE, 429, "client-rate-limit")                                                                           \
     X(BUSY, 503, "too-many-requests")     /* of the tenant at a time */                                                \
@@ -89,6 +91,7 @@ struct tenant {
 struct tenant_client {
     uint8_t address[16]; /* IPv4 as mapped IPv6 */
     bool is_local;       /* a unix socket: no address, no limits by address */
+    bool is_unknown;     /* a trusted peer asks for somebody whose address it does not say; address is zero */
     uint64_t now_ns;     /* a steady clock */
 };
 

@@ -30,16 +30,41 @@ static bool hop_before(slice *list, slice *ret_hop)
     return true;
 }
 
+static bool is_port(slice text)
+{
+    uint64_t port;
+
+    return slice_to_u64(text, &port) && port <= UINT16_MAX;
+}
+
+/* 192.0.2.1:443, [2001:db8::1]:443, [2001:db8::1]. More than one colon and no brackets: an address of IPv6 alone. False: what is
+ * behind the address is no port. */
+static bool hop_without_port(slice *hop)
+{
+    ptrdiff_t end = slice_starts(*hop, SLICE("[")) ? slice_find(*hop, ']') : slice_find(*hop, ':');
+    slice rest;
+
+    if (!slice_starts(*hop, SLICE("["))) {
+        if (end < 0 || slice_find(slice_from(*hop, (size_t)end + 1), ':') >= 0)
+            return true;
+        rest = slice_from(*hop, (size_t)end + 1);
+        *hop = slice_of(hop->data, (size_t)end);
+        return is_port(rest);
+    }
+    if (end < 0)
+        return false;
+    rest = slice_from(*hop, (size_t)end + 1);
+    *hop = slice_of(hop->data + 1, (size_t)end - 1);
+    return rest.len == 0 || (rest.data[0] == ':' && is_port(slice_from(rest, 1)));
+}
+
+/* Mapped IPv4 is IPv4: a balancer that listens for both writes ::ffff:192.0.2.1. */
 static bool hop_address(slice hop, uint8_t ret_address[16])
 {
     struct os_address address;
     struct os_peer peer;
 
-    if (hop.len > 2 && hop.data[0] == '[' && hop.data[hop.len - 1] == ']')
-        hop = slice_of(hop.data + 1, hop.len - 2);
-    else if (slice_find(hop, '.') >= 0 && slice_find(hop, ':') >= 0) /* 192.0.2.1:443 */
-        hop.len = (size_t)slice_find(hop, ':');
-    if (!err_is_ok(os_address_from_ip(hop, 0, &address)))
+    if (!hop_without_port(&hop) || !err_is_ok(os_address_from_ip(hop, 0, &address)))
         return false;
     peer = os_peer_of(&address);
     memcpy(ret_address, peer.ip, 16);
@@ -59,8 +84,11 @@ static bool hops_walk(const struct txn *txn, slice line, struct tenant_client *c
     slice hop;
 
     while (hop_before(&line, &hop)) {
-        if (!hop_address(hop, client->address)) {
-            memset(client->address, 0, sizeof(client->address)); /* somebody: on no list of who is allowed */
+        if (hop.len == 0)
+            continue; /* RFC 9110 5.6.1.2 */
+        if (!hop_address(hop, client->address)) { /* also "unknown" and "_hidden" (RFC 7239 6) */
+            memset(client->address, 0, sizeof(client->address));
+            client->is_unknown = true;
             return false;
         }
         if (!tenants_trusts(txn->view->tenants, client->address))

@@ -16,6 +16,10 @@ static void client_text(const struct txn *txn, char *text, size_t size)
 
     if (txn->request.fields.list != NULL && fields_has(&txn->request.fields, F_X_FORWARDED_FOR) && txn_trusts(txn->context, &peer)) {
         client = txn_client(txn);
+        if (client.is_unknown) {
+            snprintf(text, size, "unknown");
+            return;
+        }
         memcpy(peer.ip, client.address, sizeof(peer.ip));
         peer.family = os_peer_is_ipv4(&peer) ? AF_INET : AF_INET6;
     }

@@ -42,6 +42,18 @@ static bool route_is_misdirected(const struct txn *txn)
     return !net_is_for_host(txn->stream->net, host);
 }
 
+/* Every refusal for what comes too often, or too dear, or from the wrong place. */
+static void refusal_count(const struct txn *txn, enum policy_verdict verdict)
+{
+    static const uint8_t limits[POLICY_VERDICT_COUNT] = {
+        [POLICY_DENIED] = STREAM_LIMIT_ADDRESS, [POLICY_COSTLY] = STREAM_LIMIT_RULE_STEPS, [POLICY_RATE] = STREAM_LIMIT_RATE,
+        [POLICY_CLIENT_RATE] = STREAM_LIMIT_CLIENT_RATE, [POLICY_BUSY] = STREAM_LIMIT_REQUESTS,
+    };
+
+    if (verdict != POLICY_GO && verdict != POLICY_REDIRECT)
+        metric_limit(txn->context->metrics, limits[verdict]);
+}
+
 /* What the tenant's rules say of the request before anything is looked up. */
 static enum step_result route_policy(struct txn *txn, const struct tenant *tenant)
 {
@@ -56,6 +68,7 @@ static enum step_result route_policy(struct txn *txn, const struct tenant *tenan
     if (policy == NULL)
         return txn_synth(txn, 503, "no-memory", "The server is short of memory.");
     txn->policy = policy;
+    refusal_count(txn, (enum policy_verdict)policy->verdict);
     switch ((enum policy_verdict)policy->verdict) {
     case POLICY_GO:
         txn->is_entered = true;
@@ -64,6 +77,9 @@ static enum step_result route_policy(struct txn *txn, const struct tenant *tenan
         return txn_goto(txn, STEP_KEY);
     case POLICY_DENIED:
         return txn_synth(txn, 403, policy_verdict_word(POLICY_DENIED), "This site is not open to your address.");
+    case POLICY_COSTLY:
+        return txn_synth(txn, policy_verdict_status(POLICY_COSTLY), policy_verdict_word(POLICY_COSTLY),
+                         "It takes too long to find out what this site's rules say of that request.");
     case POLICY_REDIRECT:
         return txn_synth(txn, policy->redirect_status, policy_verdict_word(POLICY_REDIRECT), "The answer is elsewhere.");
     default:

@@ -22,6 +22,7 @@
 #include "proto/stream.h"
 #include "stat/access.h"
 #include "stat/metrics.h"
+#include "store/purge_history.h"
 #include "store/storage.h"
 #include "tenant/view.h"
 
@@ -36,9 +37,9 @@ struct txn_context {
     struct metrics_block *metrics;
     struct access_log *access; /* NULL: off */
     /* May that client purge for the tenant, with that bearer (data NULL: none was sent)? 0: yes; else the status of the refusal,
-     * 403 or 429, which comes with *ret_retry_after_s. For PURGE; NULL: nobody may. */
+     * 403 or 429, which comes with *ret_retry_after_s. ret_who: whose bearer it is, for the log. For PURGE; NULL: nobody may. */
     uint16_t (*may_purge)(void *arg, slice bearer, const struct tenant_client *client, const struct tenant *tenant,
-                          uint32_t *ret_retry_after_s);
+                          char ret_who[PURGE_WHO_BYTES + 1], uint32_t *ret_retry_after_s);
     void *may_purge_arg;
     const char *acme_dir;      /* answers to ACME challenges; NULL: none */
     uint32_t node;

@@ -470,8 +470,19 @@ def test_purge_of_a_url(two):
     assert said["matched"] == 1 and said["durable"] is True and said["matched_is_exact"] is True
     assert [is_hit(two, u) for u in ("a.test/x", "b.test/x")] == [False, True]
     entry = log(two, f"?since={said['seq'] - 2}")["purges"][0]
-    assert (entry["source"], entry["kind"], entry["tenant"], entry["what"], entry["who"]) == ("method", "url", "one", "http://a.test/x", "127.0.0.1")
-    assert "text/html" in purge_method(two, "a.test/x").headers["Content-Type"]
+    assert (entry["source"], entry["kind"], entry["tenant"], entry["what"], entry["who"]) == ("method", "url", "one", "http://a.test/x", "admin")
+    page = purge_method(two, "a.test/x")
+    assert "text/html" in page.headers["Content-Type"] and b"Purged: 1 object in RAM matched." in page.body
+    assert b"Purged: 0 objects in RAM matched." in purge_method(two, "a.test/x").body
+
+
+def test_the_log_names_the_token_of_a_purge(two):
+    """Behind a balancer addresses say nothing."""
+    made = two.admin("POST", "/api/v1/tokens", token=True, body=json.dumps({"name": "deploy", "rights": ["purge"], "tenants": ["one"]}).encode())
+    token = json.loads(made.body)["token"]
+    for fields in ({}, {"Surrogate-Key": "x"}):
+        assert purge_method(two, "a.test/x", {"Authorization": f"Bearer {token}", **fields}, token=False).status == 200
+    assert {e["who"] for e in log(two)["purges"]} == {"token deploy"}
 
 
 @pytest.mark.parametrize("field", ["Soft-Purge", "Fastly-Soft-Purge"])
@@ -488,6 +499,14 @@ def test_purge_of_tags(two):
     said = json.loads(purge_method(two, "a.test/", {"Surrogate-Key": "x  y", "Accept": "application/json"}).body)
     assert said["matched"] == 2
     assert [is_hit(two, u) for u in urls] == [False, False, True, True]
+    said = json.loads(purge_method(two, "a.test/", {"Cache-Tag": "x, ,y,", "Accept": "application/json"}).body)
+    assert said["matched"] == 2
+    assert [is_hit(two, u) for u in urls] == [False, False, True, True]
+    assert b"Purged: 2 objects in RAM matched." in purge_method(two, "a.test/", {"Cache-Tag": "y", "Surrogate-Key": "x"}).body
+    assert [is_hit(two, u) for u in urls] == [False, False, True, True]
+    for wrong in (" ", ",", " , "):
+        assert purge_method(two, "a.test/", {"Cache-Tag": wrong}).status == 400
+    assert purge_method(two, "a.test/", {"Cache-Tag": ",".join(f"t{n}" for n in range(256)), "Surrogate-Key": "t"}).status == 400
     assert purge_method(two, "a.test/", {"Surrogate-Key": " "}).status == 400
     assert purge_method(two, "a.test/", {"Surrogate-Key": " ".join(f"t{n}" for n in range(257))}).status == 400
 

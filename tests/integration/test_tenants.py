@@ -312,6 +312,44 @@ def test_a_trusted_proxy_says_who_asks(site, teller):
     assert fields["x-forwarded-proto"] == "https" and fields["x-forwarded-for"].startswith("192.0.2.7, ")
 
 
+# What proxies write, and what is meant; None: nobody knows.
+HOPS = [
+    ("127.0.0.2", "127.0.0.2"), ("::ffff:127.0.0.2", "127.0.0.2"), ("::FFFF:7f00:2", "127.0.0.2"), ("[::ffff:127.0.0.2]:4711", "127.0.0.2"),
+    ("[::ffff:127.0.0.2]", "127.0.0.2"), ("127.0.0.2:4711", "127.0.0.2"), ("192.0.2.9, , ,127.0.0.2, ,", "127.0.0.2"),
+    ("::ffff:10.1.1.1", "10.1.1.1"), ("10.1.1.1:1", "10.1.1.1"), ("2001:db8::1", "2001:db8::1"), ("[2001:db8::1]:443", "2001:db8::1"),
+    ("[2001:db8::1]", "2001:db8::1"), ("10.1.1.1, ::ffff:127.0.0.1", "10.1.1.1"), (" , ", "127.0.0.1"),
+    ("garbage", None), ("unknown", None), ("_hidden", None), ("_hidden:80", None), ("10.1.1.1:port", None), ("10.1.1.1:70000", None),
+    ("10.1.1.1:", None), ("[2001:db8::1", None), ("[2001:db8::1]x", None), ("2001:db8::1]:443", None), ("10.1.1", None), ("10.1.1.1, unknown", None),
+    ("unknown, 10.1.1.1", "10.1.1.1"), ("::ffff:10.1.1.1:443", None), ("[]", None), ("[", None), (":", None),
+]
+
+
+def test_addresses_as_proxies_write_them(site, teller, tmp_path):
+    """Who is not known is on no list: nobody lets him in, and whoever denies somebody denies him."""
+    path = tmp_path / "access"
+    rules = [{"match": {"path": "/deny"}, "deny": ["127.0.0.0/8"]}, {"match": {"path": "/allow"}, "allow": ["10.0.0.0/8", "2001:db8::/32"]},
+             {"match": {"path": "/all"}, "allow": ["0.0.0.0/0", "::/0"]}]
+    shop = site({"trusted-proxies": ["127.0.0.1"], "tenants": {"shop": tenant(teller(), "shop.test", rules=rules)}}, args=("--access-log", str(path)))
+    for hop, who in HOPS:
+        def status(path):
+            return shop.get(f"shop.test/{path}", {"X-Forwarded-For": hop}).status
+
+        is_own = who is not None and who.startswith("127.")
+        assert (status("deny") == 403) == (who is None or is_own), hop
+        assert (status("allow") == 200) == (who is not None and not is_own), hop
+        assert (status("all") == 200) == (who is not None), hop
+        assert status("") == 200, hop
+    lines = until(lambda: path.read_text().splitlines() if path.exists() and path.read_text().count("\n") == 4 * len(HOPS) else None, "all lines")
+    assert [json.loads(line)["client"] for line in lines[::4]] == [who or "unknown" for _, who in HOPS]
+
+
+def test_mapped_clients_have_a_rate_each(site, teller):
+    shop = site({"trusted-proxies": ["127.0.0.1"], "tenants": {"shop": tenant(teller(), "shop.test", client_rate="1/m", client_rate_burst=1)}})
+    for hop, status in (("::ffff:192.0.2.1", 200), ("::ffff:192.0.2.2", 200), ("::ffff:192.0.2.1", 429), ("192.0.2.2", 429),
+                        ("unknown", 200), ("_other", 429)): # those that nobody knows share one
+        assert shop.get("shop.test/", {"X-Forwarded-For": hop}).status == status, hop
+
+
 def test_nobody_is_trusted_by_default(site, teller):
     shop = site(one(teller(), {"match": {"path": "/admin"}, "allow": ["192.0.2.0/24"]}))
     assert shop.get("shop.test/admin", {"X-Forwarded-For": "192.0.2.7"}).status == 403
@@ -343,6 +381,49 @@ def test_requests_at_a_time(site, origins):
             assert client.read_response().status == 200
     shop.warp.counted("miss", 2)
     assert shop.get("shop.test/1").status == 200 # places are given back
+
+
+def test_every_refusal_by_a_limit_is_counted(site, origins):
+    origin = origins()
+    rules = [{"match": {"path": "/deny"}, "deny": ["127.0.0.0/8"]}, {"match": {"path": "/allow"}, "allow": ["10.0.0.0/8"]},
+             {"match": {"path": "/slow"}, "rate": "1/h"}, {"match": {"path": "/mine"}, "client-rate": "1/h", "redirect": {"to": "/"}},
+             {"match": {"path": "/moved"}, "redirect": {"to": "/"}}]
+    shop = site(one(origin, *rules, requests=1))
+
+    def hits():
+        return {name: shop.warp.metric("warp_limit_hits_total", limit=name) for name in ("address", "rate", "client_rate", "requests", "rule_steps")}
+
+    with shop.warp.client() as first:
+        first.request("/slow", host="shop.test")
+        slow = origin.expect("/slow")
+        assert hits() == dict.fromkeys(hits(), 0)
+        for path, status, limit, n in (("deny", 403, "address", 1), ("allow", 403, "address", 2), ("slow", 429, "rate", 1),
+                                       ("", 503, "requests", 1), ("moved", 301, "rule_steps", 0)):
+            assert shop.get(f"shop.test/{path}").status == status
+            assert hits()[limit] == n, path
+        slow.answer(200, FRESH, b"x")
+        assert first.read_response().status == 200
+    assert [shop.get("shop.test/mine").status for _ in range(3)] == [301, 429, 429]
+    assert hits() == {"address": 2, "rate": 1, "client_rate": 2, "requests": 1, "rule_steps": 0}
+
+
+def test_no_path_costs_more_than_its_steps(site, teller):
+    """Four rules of a thousand paths, as dear as they may be: refused, and what is behind them is not got around."""
+    pattern = "/**" + ("*" + "a" * 29) * 7 + "N{}*"
+    rules = [{"match": {"path": [pattern.format(f"{r}{n}") for n in range(1000)]}, "ttl": "1m"} for r in range(4)]
+    origin = teller()
+    shop = site(one(origin, *rules, {"match": {"path": "/a*"}, "deny": ["0.0.0.0/0"]}))
+    answer = shop.get("shop.test/" + "a" * 7800)
+    assert answer.status == 500 and "rules-too-costly" in answer.headers["Cache-Status"] and origin.count == 0
+    assert shop.warp.metric("warp_limit_hits_total", limit="rule_steps") == 1
+    assert shop.get("shop.test/abc").status == 403 and shop.get("shop.test/b").status == 200
+
+
+def test_a_redirect_leads_to_no_other_host(site, teller):
+    shop = site(one(teller(), {"match": {"query": {"fb": "1"}}, "redirect": {"to": "{path}?{query}", "status": 302}}))
+    answer = shop.get(r"shop.test/\evil.test?fb=1")
+    assert answer.status == 302 and answer.headers["Location"] == "/%5Cevil.test?fb=1"
+    assert shop.get("shop.test//evil.test?fb=1").headers["Location"] == "/evil.test?fb=1"
 
 
 def test_the_log_names_the_client_and_the_tenant(site, teller, tmp_path):

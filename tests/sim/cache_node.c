@@ -140,9 +140,11 @@ static uint64_t worker_next_ns(void *arg)
     return loop_next_timer_ns(((struct worker *)arg)->loop);
 }
 
-static uint16_t may_purge(void *arg, slice bearer, const struct tenant_client *client, const struct tenant *tenant, uint32_t *ret_retry_after_s)
+static uint16_t may_purge(void *arg, slice bearer, const struct tenant_client *client, const struct tenant *tenant,
+                          char ret_who[PURGE_WHO_BYTES + 1], uint32_t *ret_retry_after_s)
 {
     (void)arg;
+    ret_who[0] = '\0';
     (void)client;
     (void)ret_retry_after_s;
     return tenant->id == TENANT_DEFAULT && bearer_is(bearer, SLICE(CLIENT_TOKEN)) ? 0 : 403;

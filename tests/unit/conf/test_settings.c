@@ -25,7 +25,7 @@ static void test_everything(void **state)
                      "        match: {path: /a/**, method: [GET, HEAD], client: 192.0.2.0/24}\n"
                      "        cache: false\n"
                      "        ttl: 0s\n"
-                     "      - {}\n"
+                     "      - {name: second}\n"
                      "  blog: {hosts: blog.example, rules: {ttl: 1m}}\n";
     assert_read(&test, WORDS("--config=warp.yaml"), NO_WORDS);
     assert_slice(test.settings->default_tenant, "blog");
@@ -54,7 +54,7 @@ static void test_everything(void **state)
     assert_false(CONF_GIVEN(rule->given, CONF_RULE_sie_ms));
     /* what a rule does not say has its default */
     rule = &shop->rules.items[1];
-    assert_int_equal(rule->given, 0);
+    assert_int_equal(rule->given, UINT64_C(1) << CONF_RULE_name);
     assert_true(rule->cache);
     assert_int_equal(rule->sie_ms, 86400000);
     assert_int_equal(rule->redirect.status, 301);

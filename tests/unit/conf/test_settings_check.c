@@ -22,7 +22,7 @@ static void test_guarantees(void **state)
 {
     (void)state;
     assert_file("origin: o\ntenants:\n  a: {hosts: a, guaranteed: 35%}\n  b: {hosts: b, guaranteed: 35%}\n", "");
-    assert_file("origin: o\ntenants:\n  a: {hosts: a, guaranteed: 35%}\n  b: {hosts: b, guaranteed: 36%}\n  c: {hosts: c, guaranteed: 1}\n",
+    assert_file("origin: o\ntenants:\n  a: {hosts: a, guaranteed: 35%}\n  b: {hosts: b, guaranteed: 36%}\n  c: {hosts: c, guaranteed: 1%}\n",
                 "warp.yaml:4:17: tenants.b.guaranteed: all tenants together are guaranteed 72%; write at most 70% in all");
 }
 

@@ -7,7 +7,14 @@ static void test_numbers(void **state)
     assert_int_equal(tenant_with("requests: 4294967295")->requests, UINT32_MAX);
     assert_int_equal(tenant_with("max-object-size: 1T")->max_object_bytes, UINT64_C(1) << 40);
     assert_int_equal(tenant_with("guaranteed: 70%")->guaranteed_percent, 70);
-    assert_int_equal(tenant_with("guaranteed: 7")->guaranteed_percent, 7);
+    assert_int_equal(tenant_with("guaranteed: 7%")->guaranteed_percent, 7);
+    refuse("guaranteed: 30", "guaranteed: \"30\" is a number and no percentage; write 30%");
+    refuse("guaranteed: 0", "write 0%");
+    refuse("rules: [{ttl: 1s}, {}]", "rules[1]: is empty; write ");
+    refuse("rules: {}", "is empty; write ");
+    refuse("rules: {match: {}}", "rules.match: is empty; write ");
+    refuse("rules: {key: {}}", "is empty; write ");
+    refuse("rules: {request-fields: {}}", "is empty; write ");
     assert_true(tenant_with("origin-http1: true")->origin_http1);
     assert_int_equal(rule_with("ttl: 1w")->ttl_ms, 604800000);
     assert_int_equal(rule_with("rate: 5/s, rate-burst: 9")->rate_burst, 9);

@@ -30,6 +30,11 @@ static void test_paths(void **state)
     snprintf(line, sizeof(line), "rules: {match: {path: /%0250u}}", 0);
     refuse(line, "is too long; write at most 250 bytes");
     refuse("rules: {match: {path: []}}", "is empty; write a path");
+    rule_with("match: {path: '/**a*b*c*d*e*f*g**', query: {a: '*b*c*d*e*f*g*h*'}}");
+    refuse("rules: {match: {path: '/**a*b*c*d*e*f*g*h*'}}", "match.path: \"/**a*b*c*d*e*f*g*h*\" has * in 9 places; write it in at most 8");
+    refuse("rules: {match: {query: {a: '*b*c*d*e*f*g*h*i*'}}}", "has * in 9 places");
+    refuse("rules: {match: {cookie: {a: '*b*c*d*e*f*g*h*i*'}}}", "has * in 9 places");
+    refuse("rules: {match: {field: {a: '*b*c*d*e*f*g*h*i*'}}}", "has * in 9 places");
 }
 
 static void test_methods(void **state)

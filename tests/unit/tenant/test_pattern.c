@@ -4,6 +4,20 @@
 #define YES true
 #define NO  false
 
+static struct pattern_steps steps;
+
+static bool value_is_matched(slice pattern, slice text)
+{
+    steps = (struct pattern_steps){.left = 1000000};
+    return pattern_matches(pattern, text, &steps) && !steps.are_over;
+}
+
+static bool path_is_matched(slice pattern, slice path)
+{
+    steps = (struct pattern_steps){.left = 1000000};
+    return path_matches(pattern, path, &steps) && !steps.are_over;
+}
+
 static void test_patterns(void **state)
 {
     static const struct {
@@ -19,7 +33,7 @@ static void test_patterns(void **state)
     (void)state;
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        if (pattern_matches(slice_str(cases[i].pattern), slice_str(cases[i].text)) != cases[i].matches)
+        if (value_is_matched(slice_str(cases[i].pattern), slice_str(cases[i].text)) != cases[i].matches)
             fail_msg("\"%s\" and \"%s\"", cases[i].pattern, cases[i].text);
 }
 
@@ -56,31 +70,77 @@ static void test_paths(void **state)
         {"/**/v*/**/x", "/api/v1/q/r/x", YES},
         {"/**/v*/**/x", "/api/v1/q/r/y", NO},
         {"/a***b", "/a/x/b", YES},
+        {"/ab**ba", "/aba", NO}, /* head and tail do not share bytes */
+        {"/ab*ba", "/abba", YES},
+        {"/ab*ba", "/ab/ba", NO},
+        {"/a*b", "/ab", YES},
     };
     (void)state;
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        if (path_matches(slice_str(cases[i].pattern), slice_str(cases[i].path)) != cases[i].matches)
+        if (path_is_matched(slice_str(cases[i].pattern), slice_str(cases[i].path)) != cases[i].matches)
             fail_msg("\"%s\" and \"%s\"", cases[i].pattern, cases[i].path);
 }
 
-/* The longest pattern against a long path that nearly matches: places are counted, not ways. */
+/* As many stars as a pattern has, against a long path that nearly matches: places are counted, not ways. */
 static void test_a_hostile_path_ends(void **state)
 {
-    char pattern[CONF_PATTERN_MAX + 1], path[8192];
+    char pattern[CONF_PATTERN_MAX + 1] = "/", path[8192];
+    size_t len = 1;
     (void)state;
 
-    pattern[0] = '/';
-    for (unsigned i = 1; i + 3 < CONF_PATTERN_MAX; i += 3)
-        memcpy(pattern + i, "**a", 3);
+    for (unsigned i = 0; i < CONF_STARS_MAX; i++, len += 30)
+        memcpy(pattern + len, "**aaaaaaaaaaaaaaaaaaaaaaaaaaaa", 30);
+    assert_true(len <= CONF_PATTERN_MAX);
+    memcpy(pattern + len - 4, "b**a", 4);
     memset(path, 'a', sizeof(path));
     path[0] = '/';
-    size_t len = 1 + (CONF_PATTERN_MAX - 4) / 3 * 3;
-    pattern[len++] = 'b';
-    assert_true(len <= CONF_PATTERN_MAX);
-    assert_false(path_matches(slice_of(pattern, len), slice_of(path, sizeof(path))));
-    path[sizeof(path) - 1] = 'b';
-    assert_true(path_matches(slice_of(pattern, len), slice_of(path, sizeof(path))));
+    steps = (struct pattern_steps){.left = 10000000};
+    assert_false(path_matches(slice_of(pattern, len), slice_of(path, sizeof(path)), &steps));
+    assert_false(steps.are_over);
+    assert_true(10000000 - steps.left > sizeof(path) && 10000000 - steps.left < sizeof(path) * len);
+    path[sizeof(path) - 2] = 'b';
+    steps = (struct pattern_steps){.left = 10000000};
+    assert_true(path_matches(slice_of(pattern, len), slice_of(path, sizeof(path)), &steps));
+}
+
+/* Whoever runs out of steps knows nothing: that is said, and stays said. */
+static void test_steps_end(void **state)
+{
+    char path[4096];
+    (void)state;
+
+    memset(path, 'a', sizeof(path));
+    path[0] = '/';
+    steps = (struct pattern_steps){.left = 1000};
+    assert_false(path_matches(SLICE("/**a*b**"), slice_of(path, sizeof(path)), &steps));
+    assert_true(steps.are_over && steps.left == 0);
+    assert_false(path_matches(SLICE("/"), SLICE("/"), &steps));
+    assert_true(steps.are_over);
+    steps = (struct pattern_steps){.left = 1000};
+    assert_false(pattern_matches(SLICE("*a*b"), slice_of(path, sizeof(path)), &steps));
+    assert_true(steps.are_over);
+    steps = (struct pattern_steps){.left = 5};
+    assert_true(pattern_step(&steps, 5));
+    assert_false(steps.are_over);
+    assert_false(pattern_step(&steps, 1));
+}
+
+/* What sites write costs a step or a few, however long the path. */
+static void test_what_sites_write_is_cheap(void **state)
+{
+    static const char *const patterns[] = {"/static/**", "/**.css", "/**", "/*.css", "/exact", "/img/*/x.jpg", "/a*b"};
+    char path[4096];
+    (void)state;
+
+    memset(path, 'a', sizeof(path));
+    path[0] = '/';
+    for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
+        steps = (struct pattern_steps){.left = 1000};
+        path_matches(slice_str(patterns[i]), slice_of(path, sizeof(path)), &steps);
+        if (steps.left < 900)
+            fail_msg("%s took %u", patterns[i], 1000 - steps.left);
+    }
 }
 
 static void test_paths_as_rules_see_them(void **state)
@@ -152,6 +212,8 @@ int main(void)
         cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_a_hostile_path_ends),
+        cmocka_unit_test(test_steps_end),
+        cmocka_unit_test(test_what_sites_write_is_cheap),
         cmocka_unit_test(test_paths_as_rules_see_them),
         cmocka_unit_test(test_ranges),
     };

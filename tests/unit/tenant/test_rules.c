@@ -111,6 +111,128 @@ static void test_addresses(void **state)
     site_close(&site);
 }
 
+/* Whose address a trusted proxy does not say: whoever shuts somebody out shuts him out. */
+static void test_an_unknown_address(void **state)
+{
+    struct conf_range ten[] = {{.address = {[10] = 0xff, [11] = 0xff, [12] = 10}, .bits = 104}}, all[] = {{.bits = 0}};
+    static slice denied[] = {TEXT("/deny")}, allowed[] = {TEXT("/allow")}, inner[] = {TEXT("/inner")}, other[] = {TEXT("/other")};
+    struct conf_rule rules[] = {
+        {.name = TEXT("deny"), .match.paths = {denied, 1}, .given = GIVEN(deny), .deny = {ten, 1}},
+        {.name = TEXT("allow"), .match.paths = {allowed, 1}, .given = GIVEN(allow), .allow = {all, 1}},
+        {.name = TEXT("inner"), .match = {.paths = {inner, 1}, .clients = {ten, 1}}, .given = GIVEN(deny), .deny = {ten, 1}},
+        {.name = TEXT("other"), .match = {.paths = {other, 1}, .clients = {all, 1}}, .given = GIVEN(cache), .cache = false},
+    };
+    struct site site = {0};
+    (void)state;
+
+    site_open(&site, rules, ARRAY_LEN(rules));
+    memset(site.client.address, 0, sizeof(site.client.address));
+    site.client.is_unknown = true;
+    assert_int_equal(ask(&site, "/deny")->verdict, POLICY_DENIED);
+    assert_int_equal(ask(&site, "/allow")->verdict, POLICY_DENIED);
+    assert_int_equal(ask(&site, "/inner")->verdict, POLICY_DENIED);
+    assert_int_equal(ask(&site, "/")->verdict, POLICY_GO);
+    assert_true(ask(&site, "/other")->cache); /* no address is none of any list */
+    site_close(&site);
+}
+
+#define COSTLY_PATHS 1000u
+
+/* Nothing is known of what comes behind, which may deny: refused, and no limit is counted against. */
+static void test_what_costs_too_much_is_refused(void **state)
+{
+    static char path[7800];
+    static slice paths[COSTLY_PATHS];
+    struct conf_range all[] = {{.bits = 0}};
+    struct conf_rule rules[] = {
+        {.name = TEXT("many"), .match.paths = {paths, COSTLY_PATHS}},
+        {.name = TEXT("closed"), .given = GIVEN(deny), .deny = {all, 1}},
+    };
+    struct site site = {.conf = {.client_rate = {1, 60}, .client_rate_burst = 1}};
+    const struct policy *policy;
+    (void)state;
+
+    for (unsigned i = 0; i < COSTLY_PATHS; i++)
+        paths[i] = SLICE("/**a*a*a*a*a*aN*");
+    memset(path, 'a', sizeof(path) - 1);
+    path[0] = '/';
+    site_open(&site, rules, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        policy = ask(&site, path);
+        assert_int_equal(policy->verdict, POLICY_COSTLY);
+        assert_true(slice_eq(policy->rule, SLICE("many")));
+        assert_int_equal(policy_verdict_status(POLICY_COSTLY), 500);
+    }
+    assert_int_equal(ask(&site, "/a")->verdict, POLICY_DENIED);
+    site_close(&site);
+}
+
+/* The same where the steps end while addresses are looked at, for queries, cookies and fields, and between rules. */
+static void test_all_that_is_looked_at_costs(void **state)
+{
+    static struct conf_pair pairs[64];
+    static struct conf_range ranges[1000];
+    static struct conf_rule rules[1000];
+    static char query[4000] = "/?";
+    struct arena names;
+    struct site site;
+    (void)state;
+
+    arena_init(&names, NULL, 0, 0);
+    for (unsigned i = 0; i < ARRAY_LEN(pairs); i++)
+        pairs[i] = (struct conf_pair){TEXT("n"), TEXT("*x*"), {0}};
+    for (unsigned i = 0; i < ARRAY_LEN(ranges); i++)
+        ranges[i] = (struct conf_range){.bits = 128};
+    memset(query + 2, '&', sizeof(query) - 3);
+    for (unsigned kind = 0; kind < 5; kind++) {
+        for (unsigned i = 0; i < ARRAY_LEN(rules); i++) {
+            struct conf_rule *rule = &rules[i];
+            *rule = (struct conf_rule){.name = arena_printf(&names, "%u", i)};
+            if (kind == 0)
+                *rule = (struct conf_rule){.name = rule->name, .given = GIVEN(deny), .deny = {ranges, ARRAY_LEN(ranges)}};
+            else if (kind == 1)
+                rule->match.query.items = pairs, rule->match.query.count = 1;
+            else if (kind == 2)
+                rule->match.cookies.items = pairs, rule->match.cookies.count = 1;
+            else if (kind == 3)
+                rule->match.fields.items = pairs, rule->match.fields.count = 1;
+            else
+                rule->match.clients.items = ranges, rule->match.clients.count = ARRAY_LEN(ranges);
+        }
+        site = (struct site){0};
+        site_open(&site, rules, ARRAY_LEN(rules));
+        for (unsigned i = 0; kind == 2 && i < 20; i++)
+            with(&site, "Cookie", "a; b; c; d; e; f; g; h; i; j; k; l; m; o; p; q; r; s; t; u; v; w; x; y; z; A; B; C; D");
+        for (unsigned i = 0; kind == 3 && i < 600; i++)
+            with(&site, "A", "b");
+        if (ask(&site, kind == 1 ? query : "/")->verdict != POLICY_COSTLY)
+            fail_msg("%u", kind);
+        site_close(&site);
+    }
+    arena_done(&names);
+}
+
+/* As many rules as there may be, of the kinds that sites write, and a path longer than theirs. */
+static void test_what_sites_write_is_within_bounds(void **state)
+{
+    static struct conf_rule rules[CONF_LIST_MAX];
+    static slice paths[CONF_LIST_MAX];
+    struct site site = {0};
+    struct arena names;
+    (void)state;
+
+    arena_init(&names, NULL, 0, 0);
+    for (unsigned i = 0; i < CONF_LIST_MAX; i++) {
+        paths[i] = arena_printf(&names, i % 2 == 0 ? "/**/part-%u/**" : "/*/part-%u/*.html", i);
+        rules[i] = (struct conf_rule){.name = arena_printf(&names, "%u", i), .match.paths = {&paths[i], 1}};
+    }
+    site_open(&site, rules, CONF_LIST_MAX);
+    assert_int_equal(ask(&site, "/shop/en/part-998/a-category-of-things/another-one-below-it/and-a-page-whose-name-is-long-as-well/index.html")->verdict,
+                     POLICY_GO);
+    site_close(&site);
+    arena_done(&names);
+}
+
 static void test_rates(void **state)
 {
     struct conf_rule rules[] = {
@@ -207,7 +329,12 @@ static void test_redirects(void **state)
         {"https://www.{host}{path}", "/", "https://www.shop.example/"},
         {"{path}", "//evil.example/", "/evil.example/"}, /* a path, not another host */
         {"/fixed", "/x?y", "/fixed"},
-        {"/{other}", "/x", "/{other}"},
+        {"/{other}", "/x", "/%7Bother%7D"},
+        {"{path}", "/\\evil.example?x=1", "/%5Cevil.example"}, /* browsers take it for a slash */
+        {"{path}?{query}", "/a<b>\"`{c}|^d?e=\"\\f", "/a%3Cb%3E%22%60%7Bc%7D%7C%5Ed?e=%22%5Cf"},
+        {"{path}", "/a%5Cb%41", "/a%5Cb%41"}, /* what is written so stays */
+        {"/a b\tc", "/", "/a%20b%09c"},
+        {"{path}", "/\xc3\xbc\x7f", "/%C3%BC%7F"},
     };
     (void)state;
 
@@ -256,6 +383,10 @@ int main(void)
         cmocka_unit_test(test_matching),
         cmocka_unit_test(test_a_later_rule_replaces_what_it_says),
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_an_unknown_address),
+        cmocka_unit_test(test_what_costs_too_much_is_refused),
+        cmocka_unit_test(test_all_that_is_looked_at_costs),
+        cmocka_unit_test(test_what_sites_write_is_within_bounds),
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_requests_at_a_time),
         cmocka_unit_test(test_keys),
