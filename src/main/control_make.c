@@ -306,6 +306,7 @@ static void text_take(struct node_control *control, struct making *making)
     control->text = making->text;
     control_restart_note(&control->config.plan->config, &making->settings->config, control->restart_note,
                          sizeof(control->restart_note));
+    control->lost_note[0] = '\0'; /* all files were read for this */
     pthread_mutex_unlock(&control->lock);
     making->text = before;
     if (control->restart_note[0] != '\0')
