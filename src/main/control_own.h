@@ -57,7 +57,7 @@ struct node_control {
     struct list gone; /* sets of tenants whose last user has ended */
     struct config_text text; /* in force; only the thread changes it */
     char restart_note[CONTROL_NOTE_BYTES], debt_note[STATE_PROBLEM_BYTES + 80]; /* "": none */
-    char lost_note[NODE_MESSAGE_BYTES];
+    char lost_note[NODE_MESSAGE_BYTES], left_out_note[NODE_MESSAGE_BYTES];
     /* the thread's own */
     struct supervisor_door door;
     struct keep_debt debt;

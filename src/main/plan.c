@@ -67,11 +67,12 @@ static int plan_settings_again(struct node_plan *plan)
 {
     struct settings *settings = NULL;
     struct conf_report *report;
+    char left_out[NODE_MESSAGE_BYTES];
     err read;
 
     if (!err_is_ok(conf_report_new(&report)))
         return 1;
-    read = config_text_settings(&plan->text, &plan->start, report, &settings);
+    read = config_text_fit(&plan->text, &plan->start, &report, &settings);
     if (read.code == ERR_INVALID)
         command_problems_print(report);
     else if (!err_is_ok(read))
@@ -79,6 +80,8 @@ static int plan_settings_again(struct node_plan *plan)
     conf_report_free(report);
     if (!err_is_ok(read))
         return USAGE;
+    if (config_text_left_out(&plan->text, left_out, sizeof(left_out)))
+        log_warn("%s", left_out);
     plan->settings = settings;
     plan->config = settings->config;
     return 0;
@@ -366,7 +369,10 @@ int plan_make(struct node_plan *plan, int argc, char **argv, struct os_listener 
 /* text: taken over. */
 MUST_USE static err plan_restore_text(struct node_plan *plan, struct config_text text)
 {
+    const struct config_text before = plan->text;
+
     plan->text = text;
+    TRY(config_text_keep_left_out(&plan->text, &before, &plan->state));
     ENSURE(plan_settings_again(plan) == 0, INVALID);
     plan->registry = NULL;
     plan->tenants = NULL;

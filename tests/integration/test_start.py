@@ -79,6 +79,8 @@ def held(tmp_path):
     yield start
     for warp in made:
         warp.process.stdout.close()
+        for pid in warp.children() if warp.process.poll() is None else []:
+            os.kill(pid, signal.SIGKILL)
         warp.process.kill()
         warp.process.wait()
 
