@@ -11,6 +11,8 @@
 struct config_build;
 struct conf_document;
 
+/* What os_address_parse takes. */
+MUST_USE bool listen_text_is_address(slice text);
 bool listen_texts_clash(slice a, slice b);
 /* All addresses that an instance listens on, with each other. Problems are in the report. */
 void listen_check(const struct config_build *build, const struct conf_document *document);
