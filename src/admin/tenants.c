@@ -364,12 +364,24 @@ void admin_tenant_put(struct admin_request *request)
         tenant_change(request);
 }
 
+/* In force, or made by the API and left out of what is. */
+MUST_USE static bool tenant_is_known(struct admin_request *request, slice name)
+{
+    char *text = NULL;
+    size_t len;
+    bool is_known = tenants_named(request->context->tenants, name) != NULL ||
+                    err_is_ok(request->context->control->tenant_text(request->context->control_arg, name, &text, &len));
+
+    free(text);
+    return is_known;
+}
+
 void admin_tenant_delete(struct admin_request *request)
 {
     if (!may_change(request, request->captures[0]) || !admin_has_control(request) ||
         !admin_owner_may_change_now(request, request->captures[0]))
         return;
-    if (tenants_named(request->context->tenants, request->captures[0]) == NULL)
+    if (!tenant_is_known(request, request->captures[0]))
         admin_problem(request, 404, "there is no such tenant");
     else
         tenant_change(request);

@@ -85,6 +85,11 @@ static inline bool config_is_given(const struct config *config, enum config_inde
     return (config->given[option / 32] >> (option % 32)) & 1;
 }
 
+static inline bool config_has_access_log(const struct config *config)
+{
+    return config->access_log != NULL && strcmp(config->access_log, "off") != 0;
+}
+
 /* "512", "64k", "256m", "2g", "1t": binary multiples, either case. */
 MUST_USE bool config_parse_size(slice text, uint64_t *ret_bytes);
 /* "250ms", "30s", "5m", "2h", "7d", "1w", up to CONFIG_DURATION_MS_MAX. The unit is always written. */

@@ -66,7 +66,7 @@ MUST_USE err config_read_defaults(struct config_build *build);
 void config_done(struct config *config);
 
 /* What a value's text means: nothing for a string or a list's item. Else why: "is wrong; what is allowed". */
-#define CONFIG_WHY_BYTES 192u
+#define CONFIG_WHY_BYTES 256u
 MUST_USE bool config_value_parse(enum config_index option, slice text, char why[CONFIG_WHY_BYTES],
                                  uint64_t *ret_number);
 

@@ -1,4 +1,6 @@
 #include "conf/config_internal.h"
+#include "conf/listen_clash.h"
+#include "conf/walk.h"
 
 #include <stdio.h>
 
@@ -99,6 +101,23 @@ MUST_USE static bool size_parse(enum config_index option, slice text, char *why,
     return true;
 }
 
+MUST_USE static bool text_check(enum config_index option, slice text, char *why)
+{
+    struct conf_scalar scalar = {.text = text};
+
+    switch (option) {
+    case CONFIG_listen:
+    case CONFIG_listen_tls:
+    case CONFIG_admin:
+        return listen_text_is_address(text) ||
+               because(why, "is not an address; write 127.0.0.1:8000, [::1]:8000, :8000 or unix:/path");
+    case CONFIG_origin:
+        return conf_origin_check(&scalar) || because(why, scalar.why);
+    default:
+        return true;
+    }
+}
+
 MUST_USE static bool kind_parse(enum config_index option, slice text, char *why, uint64_t *ret_number)
 {
     static const char *const switches[] = {"false", "true"};
@@ -108,7 +127,7 @@ MUST_USE static bool kind_parse(enum config_index option, slice text, char *why,
     switch (config_options[option].kind) {
     case KIND_STRING:
     case KIND_LIST:
-        return true;
+        return text_check(option, text, why);
     case KIND_SIZE:
         return size_parse(option, text, why, ret_number);
     case KIND_DURATION:

@@ -314,12 +314,12 @@ static void definition(struct writer *writer, enum conf_type type)
 
 /* ---- the options of config.h ---------------------------------------------------------------------------------- */
 
-static void flag_list(struct writer *writer, unsigned max)
+static void flag_list(struct writer *writer, const char *type, unsigned max)
 {
-    fputs("{\"anyOf\": [{\"$ref\": \"#/$defs/TEXT\"}, {\"type\": \"array\", \"items\": {\"$ref\": \"#/$defs/TEXT\"}, "
-          "\"minItems\": 1, \"maxItems\": ",
-          writer->out);
-    fprintf(writer->out, "%u}]}", max);
+    fprintf(writer->out,
+            "{\"anyOf\": [{\"$ref\": \"#/$defs/%s\"}, {\"type\": \"array\", \"items\": {\"$ref\": \"#/$defs/%s\"}, "
+            "\"minItems\": 1, \"maxItems\": %u}]}",
+            type, type, max);
 }
 
 static void flag_value(struct writer *writer, enum config_index option)
@@ -331,7 +331,7 @@ static void flag_value(struct writer *writer, enum config_index option)
         fputs("{\"$ref\": \"#/$defs/TEXT\"}", writer->out);
         break;
     case KIND_LIST:
-        flag_list(writer, option == CONFIG_cache_dir ? CONFIG_CACHE_DIRS_MAX : CONFIG_LIST_MAX);
+        flag_list(writer, option == CONFIG_origin ? "ORIGIN" : "TEXT", option == CONFIG_cache_dir ? CONFIG_CACHE_DIRS_MAX : CONFIG_LIST_MAX);
         break;
     case KIND_SIZE:
         fputs("{\"$ref\": \"#/$defs/SIZE\"}", writer->out);

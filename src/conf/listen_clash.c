@@ -69,6 +69,18 @@ static bool holds(const struct address *a, const struct address *b)
     return memcmp(a->ip, b->ip, 16) == 0 || memcmp(a->ip, any, 16) == 0 || (memcmp(a->ip, mapped, 16) == 0 && is_ipv4(b));
 }
 
+/* sun_path */
+#define UNIX_PATH_BYTES_MAX 107u
+
+bool listen_text_is_address(slice text)
+{
+    struct address address;
+
+    if (!address_parse(text, &address))
+        return false;
+    return address.path.data == NULL || (address.path.len > 0 && address.path.len <= UNIX_PATH_BYTES_MAX);
+}
+
 bool listen_texts_clash(slice a, slice b)
 {
     struct address one, other;

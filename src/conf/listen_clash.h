@@ -12,6 +12,8 @@ struct config;
 struct config_build;
 struct conf_document;
 
+/* What os_address_parse takes. */
+MUST_USE bool listen_text_is_address(slice text);
 bool listen_texts_clash(slice a, slice b);
 /* Does the origin lead to that listener, as far as its text says it: an address, or a name that is always this machine's? */
 bool listen_text_reached(slice listen, slice origin);

@@ -10,11 +10,17 @@
 #define SUFFIX      ".json"
 #define PATH_BYTES  1024u
 
+static void tenant_done(struct api_tenant *tenant)
+{
+    free(tenant->text);
+    free(tenant->left_out);
+}
+
 void config_text_done(struct config_text *text)
 {
     free(text->base);
     for (unsigned i = 0; i < text->tenant_count; i++)
-        free(text->tenants[i].text);
+        tenant_done(&text->tenants[i]);
     free(text->tenants);
     *text = (struct config_text){0};
 }
@@ -31,13 +37,42 @@ MUST_USE static err bytes_copy(const char *bytes, size_t len, char **ret_copy)
     return ERR_OK;
 }
 
+/* Where it is, or belongs. */
+static unsigned tenant_at(const struct config_text *text, slice name, bool *ret_found)
+{
+    unsigned at = 0;
+
+    *ret_found = false;
+    for (; at < text->tenant_count; at++) {
+        slice other = slice_str(text->tenants[at].name);
+        int order = memcmp(other.data, name.data, MIN(other.len, name.len));
+        if (order == 0 && other.len == name.len) {
+            *ret_found = true;
+            break;
+        }
+        if (order > 0 || (order == 0 && other.len > name.len))
+            break;
+    }
+    return at;
+}
+
+MUST_USE static err tenant_copy(const struct api_tenant *tenant, struct config_text *copy)
+{
+    bool found;
+
+    TRY(config_text_put(copy, slice_str(tenant->name), slice_of(tenant->text, tenant->len)));
+    if (tenant->left_out == NULL)
+        return ERR_OK;
+    return bytes_copy(tenant->left_out, strlen(tenant->left_out), &copy->tenants[tenant_at(copy, slice_str(tenant->name), &found)].left_out);
+}
+
 MUST_USE static err copy_fill(const struct config_text *text, struct config_text *copy)
 {
     if (text->base != NULL)
         TRY(bytes_copy(text->base, text->base_len, &copy->base));
     copy->base_len = text->base_len;
     for (unsigned i = 0; i < text->tenant_count; i++)
-        TRY(config_text_put(copy, slice_str(text->tenants[i].name), slice_of(text->tenants[i].text, text->tenants[i].len)));
+        TRY(tenant_copy(&text->tenants[i], copy));
     return ERR_OK;
 }
 
@@ -77,25 +112,6 @@ err config_text_read_files(struct config_text *text, const char *path, struct co
 
 /* ---- the API's tenants ---------------------------------------------------------------------------------------------- */
 
-/* Where it is, or belongs. */
-static unsigned tenant_at(const struct config_text *text, slice name, bool *ret_found)
-{
-    unsigned at = 0;
-
-    *ret_found = false;
-    for (; at < text->tenant_count; at++) {
-        slice other = slice_str(text->tenants[at].name);
-        int order = memcmp(other.data, name.data, MIN(other.len, name.len));
-        if (order == 0 && other.len == name.len) {
-            *ret_found = true;
-            break;
-        }
-        if (order > 0 || (order == 0 && other.len > name.len))
-            break;
-    }
-    return at;
-}
-
 err config_text_put(struct config_text *text, slice name, slice tenant)
 {
     bool found;
@@ -106,7 +122,8 @@ err config_text_put(struct config_text *text, slice name, slice tenant)
     ENSURE(name.len > 0 && name.len <= CONF_NAME_MAX, INVALID);
     TRY(bytes_copy(tenant.data, tenant.len, &copy));
     if (found) {
-        free(text->tenants[at].text);
+        tenant_done(&text->tenants[at]);
+        text->tenants[at].left_out = NULL;
     } else {
         grown = realloc(text->tenants, (text->tenant_count + 1) * sizeof(*grown));
         if (grown == NULL) {
@@ -131,7 +148,7 @@ bool config_text_remove(struct config_text *text, slice name)
 
     if (!found)
         return false;
-    free(text->tenants[at].text);
+    tenant_done(&text->tenants[at]);
     text->tenant_count--;
     memmove(&text->tenants[at], &text->tenants[at + 1], (text->tenant_count - at) * sizeof(text->tenants[0]));
     return true;
@@ -206,6 +223,12 @@ err config_text_keep(const struct config_text *text, const struct config_text *b
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------ */
 
+/* What problems call its text. */
+static void tenant_path(const struct api_tenant *tenant, char path[PATH_BYTES])
+{
+    snprintf(path, PATH_BYTES, "tenant %s (made by the API)", tenant->name);
+}
+
 MUST_USE static err document_base(const struct config_text *text, struct conf_report *report, struct conf_document **ret_document)
 {
     if (text->base != NULL)
@@ -222,7 +245,9 @@ MUST_USE static err document_make(const struct config_text *text, struct conf_re
     for (unsigned i = 0; i < text->tenant_count && err_is_ok(made); i++) {
         const struct api_tenant *tenant = &text->tenants[i];
         char path[PATH_BYTES];
-        snprintf(path, sizeof(path), "tenant %s (made by the API)", tenant->name);
+        if (tenant->left_out != NULL)
+            continue;
+        tenant_path(tenant, path);
         made = conf_document_add_tenant(document, slice_str(tenant->name), path, slice_of(tenant->text, tenant->len), report);
     }
     if (err_is_ok(made))
@@ -239,6 +264,115 @@ err config_text_settings(const struct config_text *text, const struct config_sta
 
     TRY(document_make(text, report, &document));
     return settings_of_document(start->argc, start->argv, start->environment, document, report, ret_settings);
+}
+
+/* ---- tenants that there is no room for --------------------------------------------------------------------------------- */
+
+static const struct conf_problem *tenant_problem(const struct api_tenant *tenant, const struct conf_report *report)
+{
+    char path[PATH_BYTES];
+
+    tenant_path(tenant, path);
+    for (unsigned i = 0; i < report->count; i++)
+        if (strcmp(report->problems[i].path, path) == 0)
+            return &report->problems[i];
+    return NULL;
+}
+
+/* Those that something is wrong with are left out. ERR_INVALID: none is the API's. */
+MUST_USE static err leave_out(struct config_text *text, const struct conf_report *report)
+{
+    bool is_any = false;
+
+    for (unsigned i = 0; i < text->tenant_count; i++) {
+        struct api_tenant *tenant = &text->tenants[i];
+        const struct conf_problem *problem = tenant->left_out == NULL ? tenant_problem(tenant, report) : NULL;
+        if (problem == NULL)
+            continue;
+        if (asprintf(&tenant->left_out, "%s: %s", problem->where, problem->what) < 0) {
+            tenant->left_out = NULL;
+            return ERR(MEMORY);
+        }
+        is_any = true;
+    }
+    return is_any ? ERR_OK : ERR(INVALID);
+}
+
+err config_text_fit(struct config_text *text, const struct config_start *start, struct conf_report **report,
+                    struct settings **ret_settings)
+{
+    for (;;) {
+        err read = config_text_settings(text, start, *report, ret_settings);
+        if (read.code != ERR_INVALID)
+            return read;
+        TRY(leave_out(text, *report));
+        *report = conf_report_free(*report);
+        TRY(conf_report_new(report));
+    }
+}
+
+err config_text_refit(struct config_text *text, const struct config_start *start, struct settings **settings)
+{
+    struct conf_report *report = NULL;
+    struct config_text all = {0};
+    struct settings *fitting = NULL;
+    err read;
+
+    if (!config_text_left_out(text, NULL, 0))
+        return ERR_OK;
+    TRY(config_text_copy(text, &all));
+    for (unsigned i = 0; i < all.tenant_count; i++) {
+        free(all.tenants[i].left_out);
+        all.tenants[i].left_out = NULL;
+    }
+    read = conf_report_new(&report);
+    if (err_is_ok(read))
+        read = config_text_settings(&all, start, report, &fitting);
+    conf_report_free(report);
+    if (err_is_ok(read)) {
+        settings_free(*settings);
+        *settings = fitting;
+        config_text_done(text);
+        *text = all;
+        return ERR_OK;
+    }
+    config_text_done(&all);
+    return read.code == ERR_INVALID ? ERR_OK : read;
+}
+
+err config_text_keep_left_out(struct config_text *text, const struct config_text *before, const struct state *state)
+{
+    struct config_text kept = {0};
+    err result = config_text_read_state(&kept, state);
+
+    for (unsigned i = 0; i < before->tenant_count && err_is_ok(result); i++) {
+        const struct api_tenant *tenant = &before->tenants[i];
+        if (tenant->left_out != NULL && config_text_tenant(text, slice_str(tenant->name)) == NULL &&
+            is_same(tenant, config_text_tenant(&kept, slice_str(tenant->name))))
+            result = tenant_copy(tenant, text);
+    }
+    config_text_done(&kept);
+    return result;
+}
+
+bool config_text_left_out(const struct config_text *text, char *buffer, size_t size)
+{
+    const struct api_tenant *first = NULL;
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < text->tenant_count; i++) {
+        if (text->tenants[i].left_out == NULL)
+            continue;
+        first = count++ == 0 ? &text->tenants[i] : first;
+    }
+    if (count == 0 || buffer == NULL)
+        return count > 0;
+    int len = snprintf(buffer, size, "tenant %s, made by the API, is left out, and kept: ", first->name);
+    if (count > 1 && len > 0 && (size_t)len < size)
+        len += snprintf(buffer + len, size - (size_t)len, "(and %u more) ", count - 1);
+    if (len > 0 && (size_t)len < size)
+        snprintf(buffer + len, size - (size_t)len, "%s", first->left_out);
+    return true;
 }
 
 err config_text_write(const struct settings *settings, char **ret_bytes, size_t *ret_len)

@@ -12,6 +12,7 @@ struct api_tenant {
     char name[CONF_NAME_MAX + 1];
     char *text; /* the value of tenants.NAME */
     size_t len;
+    char *left_out; /* why: the files leave no room for it; NULL: it is in the configuration */
 };
 
 struct config_text {
@@ -44,6 +45,16 @@ struct config_start {
 /* Reads it all. ERR_INVALID: report says what is wrong. */
 MUST_USE err config_text_settings(const struct config_text *text, const struct config_start *start, struct conf_report *report,
                                   struct settings **ret_settings);
+/* The same at the start: tenants of the API that the others leave no room for are left out of it, and kept. *report is one of its own
+ * each time it is read. */
+MUST_USE err config_text_fit(struct config_text *text, const struct config_start *start, struct conf_report **report,
+                             struct settings **ret_settings);
+/* Of those that are left out, whether all would fit now; then they are in it, and *settings is of all. */
+MUST_USE err config_text_refit(struct config_text *text, const struct config_start *start, struct settings **settings);
+/* Those that were left out and are in the state directory as they were, of a text that a version was made of. */
+MUST_USE err config_text_keep_left_out(struct config_text *text, const struct config_text *before, const struct state *state);
+/* A sentence of those that are left out; false: none is. */
+bool config_text_left_out(const struct config_text *text, char *buffer, size_t size);
 /* As one text, and back. free() it. */
 MUST_USE err config_text_write(const struct settings *settings, char **ret_bytes, size_t *ret_len);
 MUST_USE err config_text_of(slice bytes, struct conf_report *report, struct config_text *ret_text);

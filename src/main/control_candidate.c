@@ -15,8 +15,12 @@ static enum control_result candidate_of_version(struct node_control *control, st
     if (!err_is_ok(read))
         return control_job_say(job, CONTROL_FAILED, "version %llu cannot be read: %s", (unsigned long long)job->version,
                                err_text(read));
-    config_text_done(candidate);
+    struct config_text before = *candidate;
+    *candidate = (struct config_text){0};
     read = config_text_of(bundle, report, candidate);
+    if (err_is_ok(read))
+        read = config_text_keep_left_out(candidate, &before, &control->state);
+    config_text_done(&before);
     free(text);
     return err_is_ok(read)
                ? CONTROL_DONE

@@ -83,6 +83,7 @@ static bool is_unchanged(const struct config_text *a, const struct config_text *
 
     for (unsigned i = 0; same && i < a->tenant_count; i++)
         same = strcmp(a->tenants[i].name, b->tenants[i].name) == 0 &&
+               (a->tenants[i].left_out == NULL) == (b->tenants[i].left_out == NULL) &&
                slice_eq(slice_of(a->tenants[i].text, a->tenants[i].len), slice_of(b->tenants[i].text, b->tenants[i].len));
     return same;
 }
@@ -117,6 +118,9 @@ static enum control_result making_prepare(struct node_control *control, struct c
     made = config_text_settings(&making->text, &control->config.plan->start, report, &making->settings);
     if (!err_is_ok(made))
         return made.code == ERR_INVALID ? CONTROL_INVALID : control_job_say(job, CONTROL_FAILED, "%s", err_text(made));
+    made = config_text_refit(&making->text, &control->config.plan->start, &making->settings);
+    if (!err_is_ok(made))
+        return control_job_say(job, CONTROL_FAILED, "%s", err_text(made));
     making->is_unchanged = is_unchanged(&control->text, &making->text);
     result = tenants_make(control, job, making);
     return result == CONTROL_DONE ? identities_make(job, making) : result;
@@ -308,6 +312,9 @@ static void text_take(struct node_control *control, struct making *making)
     control->text = making->text;
     control_restart_note(&control->config.plan->config, &making->settings->config, control->restart_note,
                          sizeof(control->restart_note));
+    if (!config_text_left_out(&control->text, control->left_out_note, sizeof(control->left_out_note)))
+        control->left_out_note[0] = '\0';
+    control->lost_note[0] = '\0'; /* all files were read for this */
     pthread_mutex_unlock(&control->lock);
     making->text = before;
     if (control->restart_note[0] != '\0')

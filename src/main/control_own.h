@@ -18,7 +18,7 @@
 
 #define CONTROL_NOTE_BYTES  512u
 #define CONTROL_WHAT_BYTES  128u
-#define CONTROL_REASONS_MAX 3u
+#define CONTROL_REASONS_MAX 5u
 
 struct control_job {
     struct list link;
@@ -58,6 +58,7 @@ struct node_control {
     struct list gone; /* sets of tenants whose last user has ended */
     struct config_text text; /* in force; only the thread changes it */
     char restart_note[CONTROL_NOTE_BYTES], debt_note[STATE_PROBLEM_BYTES + 80]; /* "": none */
+    char lost_note[NODE_MESSAGE_BYTES], left_out_note[NODE_MESSAGE_BYTES];
     /* the thread's own */
     struct supervisor_door door;
     struct keep_debt debt;

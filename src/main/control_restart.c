@@ -70,6 +70,28 @@ static bool option_differs(unsigned i, const struct config *a, const struct conf
     return false;
 }
 
+static size_t field_size(enum config_kind kind)
+{
+    static const size_t sizes[] = {
+        [KIND_STRING] = sizeof(const char *), [KIND_LIST] = sizeof(struct config_list), [KIND_SIZE] = sizeof(uint64_t),
+        [KIND_DURATION] = sizeof(uint64_t),   [KIND_COUNT] = sizeof(uint32_t),          [KIND_SWITCH] = sizeof(bool),
+        [KIND_IO] = sizeof(enum config_io),   [KIND_LEVEL] = sizeof(enum log_level)};
+
+    return sizes[kind];
+}
+
+void control_restart_keep(const struct config *started, struct config *config)
+{
+    for (unsigned i = 0; i < CONFIG_OPTION_COUNT; i++) {
+        uint32_t bit = UINT32_C(1) << (i % 32);
+        size_t at = config_options[i].offset;
+        if (is_changed_at_run_time(i))
+            continue;
+        memcpy((char *)config + at, (const char *)started + at, field_size(config_options[i].kind));
+        config->given[i / 32] = (config->given[i / 32] & ~bit) | (started->given[i / 32] & bit);
+    }
+}
+
 void control_restart_note(const struct config *started, const struct config *now, char *note, size_t size)
 {
     size_t len = 0;

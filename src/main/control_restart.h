@@ -8,5 +8,8 @@
 
 /* "" where there is nothing of the kind. started: what the process was started with. */
 void control_restart_note(const struct config *started, const struct config *now, char *note, size_t size);
+/* Of what only a restart brings, config gets what the process was started with: a worker process that takes the place of one
+ * that crashed is no restart. Strings stay those of started. */
+void control_restart_keep(const struct config *started, struct config *config);
 
 #endif

@@ -5,6 +5,7 @@
 #include "main/node_store.h"
 #include "main/node_tenants.h"
 #include "main/node_tls.h"
+#include "main/supervisor_door.h"
 
 #include "base/log.h"
 #include "os/process.h"
@@ -79,7 +80,8 @@ struct node {
     struct refresher refresher; /* worker 0 */
     struct worker *workers;
     struct os_watch signals;
-    const char *notes[8];
+    const char *notes[1];
+    char access_note[NODE_MESSAGE_BYTES];
     bool stopping;
 };
 
@@ -109,6 +111,8 @@ static void admin_accepted(struct os_acceptor *acceptor, int fd, const struct os
 
     if (tls != NULL)
         server_accept_tls(worker->admin_server, tls, fd, peer);
+    else if (node_tls_admin_is_lost(worker->node->tls))
+        os_accepted_close(fd); /* tokens do not go in the clear because a file is gone */
     else
         server_accept(worker->admin_server, fd, peer);
 }
@@ -592,6 +596,19 @@ static void access_close(struct node *node)
     os_event_free(node->access_event);
 }
 
+/* After a crash: serving without a log is better than not serving. At the first start it is said instead. */
+static err access_failed(struct node *node, const char *path, err why)
+{
+    snprintf(node->access_note, sizeof(node->access_note), "access-log: %s: %s%s", path, err_file_text(why),
+             node->plan->is_restarted ? "; there is no access log until a restart" : "");
+    log_error("%s", node->access_note);
+    node->access_event = os_event_free(node->access_event);
+    if (!node->plan->is_restarted)
+        return why;
+    node->notes[node->admin.note_count++] = node->access_note;
+    return ERR_OK;
+}
+
 static err node_open_access_log(struct node *node)
 {
     const char *path = node->plan->config.access_log;
@@ -603,12 +620,14 @@ static err node_open_access_log(struct node *node)
         .tenant_arg = node,
     };
 
-    if (path == NULL || strcmp(path, "off") == 0)
+    if (!config_has_access_log(&node->plan->config))
         return ERR_OK;
     node->access_event = os_event_new();
     ENSURE(node->access_event != NULL, MEMORY);
     config.door.event = node->access_event;
-    TRY(access_log_new(&config, &node->access));
+    err opened = access_log_new(&config, &node->access);
+    if (!err_is_ok(opened))
+        return access_failed(node, path, opened);
     return os_thread_start("warp-log", access_run, node, &node->access_thread);
 }
 
@@ -723,7 +742,7 @@ static err node_start(struct node *node)
         TRY(os_thread_start(name, worker_run, &node->workers[i], &node->workers[i].thread));
     }
     node->admin.readiness = ADMIN_READY;
-    return ERR_OK;
+    return supervisor_tell_ready(node->plan->channel);
 }
 
 static void node_close(struct node *node)

@@ -59,6 +59,7 @@ struct node_plan {
     uint64_t version; /* of the configuration that a worker process before this one had in force; 0: none was told */
     bool is_restarted;
     bool is_rolled_back; /* `text` is a version that was rolled back to */
+    char lost[NODE_MESSAGE_BYTES]; /* certificates that a worker process after a crash goes without; "": none */
 };
 
 /* Runs a worker process to its end; returns its exit code. */

@@ -2,6 +2,7 @@
 #include "main/control_own.h"
 
 #include "base/log.h"
+#include "main/control_restart.h"
 #include "main/node_owner.h"
 
 #include <stdio.h>
@@ -209,6 +210,8 @@ static void reasons_collect(struct node_control *control)
     pthread_mutex_lock(&control->lock);
     reason_add(control, control->restart_note);
     reason_add(control, control->debt_note);
+    reason_add(control, control->lost_note);
+    reason_add(control, control->left_out_note);
     pthread_mutex_unlock(&control->lock);
     if (control_audit_reason(control->audit, audit, sizeof(audit)))
         reason_add(control, audit);
@@ -378,6 +381,9 @@ static err control_init(struct node_control *control)
     control->listeners = plan->config;
     control->tenants = tenants_ref(control->config.tenants);
     control->is_rolled_back = plan->is_rolled_back;
+    control_restart_note(&plan->config, &plan->settings->config, control->restart_note, sizeof(control->restart_note));
+    (void)config_text_left_out(&control->text, control->left_out_note, sizeof(control->left_out_note)); /* "": none */
+    memcpy(control->lost_note, plan->lost, sizeof(control->lost_note));
     control_begin(control);
     control_debt_note(control);
     return ERR_OK;

@@ -9,6 +9,7 @@
 struct tls_next {
     struct net_acceptor *acceptor, *admin_acceptor;
     struct net_identity *identity, *admin_identity; /* for worker 0's metrics */
+    bool is_admin_lost;                             /* worker 0 */
 };
 
 struct tls_worker {
@@ -26,6 +27,7 @@ struct node_tls {
     struct net_tickets *tickets, *admin_tickets;
     struct tls_worker *workers;
     unsigned worker_count;
+    bool is_admin_lost; /* at the start */
 };
 
 /* ---- settings and files ------------------------------------------------------------------------------------------- */
@@ -131,6 +133,89 @@ err node_identity_read(const struct settings *settings, char *message, size_t me
     return ERR_OK;
 }
 
+/* ---- what is left after a crash ---------------------------------------------------------------------------------------- */
+
+/* What was found while others were left out. */
+struct saving {
+    struct node_plan *plan;
+    unsigned lost;
+};
+
+static void lost_add(struct saving *saving, const char *message)
+{
+    char *note = saving->plan->lost;
+
+    log_error("%s: left out until it can be read by a reload", message);
+    if (saving->lost++ == 0)
+        snprintf(note, sizeof(saving->plan->lost), "%s: left out until it can be read by a reload", message);
+}
+
+MUST_USE static bool can_be_read(struct saving *saving, const struct net_identity_options *options)
+{
+    char message[NODE_TLS_MESSAGE_BYTES] = "out of memory";
+    struct net_identity *identity = NULL;
+    bool is_read = err_is_ok(net_identity_new(options, message, sizeof(message), &identity));
+
+    net_identity_unref(identity);
+    if (!is_read)
+        lost_add(saving, message);
+    return is_read;
+}
+
+/* Leaves in options only what can be read; false: that is nothing. */
+MUST_USE static bool readable_keep(struct saving *saving, struct net_identity_options *options, struct net_identity_file *files)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < options->file_count; i++)
+        if (can_be_read(saving, &(struct net_identity_options){.files = &files[i], .file_count = 1, .h2 = true}))
+            files[count++] = files[i];
+    options->file_count = count;
+    if (options->cert_file != NULL &&
+        !can_be_read(saving, &(struct net_identity_options){.cert_file = options->cert_file, .key_file = options->key_file, .h2 = true}))
+        options->cert_file = options->key_file = NULL;
+    if (options->cert_dir != NULL && !can_be_read(saving, &(struct net_identity_options){.cert_dir = options->cert_dir, .h2 = true}))
+        options->cert_dir = NULL;
+    return count > 0 || options->cert_file != NULL || options->cert_dir != NULL;
+}
+
+static void data_identity_save(struct saving *saving)
+{
+    const struct config *config = &saving->plan->settings->config;
+    unsigned count = tenant_files_count(saving->plan->settings);
+    struct net_identity_file *files = calloc(count + 1u, sizeof(*files));
+    struct net_identity_options options = {.files = files,
+                                           .file_count = count,
+                                           .cert_file = config->cert,
+                                           .key_file = config->key,
+                                           .cert_dir = config->cert_dir,
+                                           .h2 = true};
+    char message[NODE_TLS_MESSAGE_BYTES] = "out of memory";
+
+    if (files != NULL && config->listen_tls.count > 0) {
+        tenant_files(saving->plan->settings, files);
+        if (readable_keep(saving, &options, files) &&
+            !err_is_ok(net_identity_new(&options, message, sizeof(message), &saving->plan->identity)))
+            lost_add(saving, message);
+    }
+    free(files);
+}
+
+/* After a crash: what was in force, without what has become unreadable since. */
+static void identities_save(struct node_plan *plan)
+{
+    struct saving saving = {.plan = plan};
+    char message[NODE_TLS_MESSAGE_BYTES] = "out of memory";
+    size_t len;
+
+    data_identity_save(&saving);
+    if (!err_is_ok(admin_identity_read(&plan->settings->config, message, sizeof(message), &plan->admin_identity)))
+        lost_add(&saving, message);
+    len = strlen(plan->lost);
+    if (saving.lost > 1)
+        snprintf(plan->lost + len, sizeof(plan->lost) - len, " (and %u more)", saving.lost - 1);
+}
+
 /* ---- acceptors ------------------------------------------------------------------------------------------------------ */
 
 static struct tls_next *next_done(struct tls_next *next)
@@ -188,7 +273,9 @@ err node_tls_enter(struct node_tls *tls, unsigned worker, struct loop *loop)
     own->tls = tls;
     own->loop = loop;
     own->mail.run = worker_take;
-    return next_init(tls, worker, tls->identity, tls->admin_identity, &own->now);
+    TRY(next_init(tls, worker, tls->identity, tls->admin_identity, &own->now));
+    own->now.is_admin_lost = tls->is_admin_lost;
+    return ERR_OK;
 }
 
 void node_tls_leave(struct node_tls *tls, unsigned worker)
@@ -210,6 +297,11 @@ struct net_acceptor *node_tls_acceptor(struct node_tls *tls, unsigned worker)
 struct net_acceptor *node_tls_admin_acceptor(struct node_tls *tls)
 {
     return tls->workers[0].now.admin_acceptor;
+}
+
+bool node_tls_admin_is_lost(struct node_tls *tls)
+{
+    return tls->workers[0].now.is_admin_lost;
 }
 
 /* ---- new ones -------------------------------------------------------------------------------------------------- */
@@ -330,6 +422,10 @@ MUST_USE static err identities_take(struct node_plan *plan, struct net_identity 
 
     if (plan->identity == NULL && plan->admin_identity == NULL)
         result = node_identity_read(plan->settings, message, sizeof(message), &plan->identity, &plan->admin_identity);
+    if (!err_is_ok(result) && plan->is_restarted) {
+        identities_save(plan);
+        result = ERR_OK;
+    }
     if (!err_is_ok(result))
         log_error("%s", message);
     *ret_identity = plan->identity;
@@ -355,6 +451,7 @@ err node_tls_new(struct node_plan *plan, struct node_tls **ret_tls)
     }
     tls->identity = identity;
     tls->admin_identity = admin;
+    tls->is_admin_lost = admin == NULL && plan->settings->config.admin_cert != NULL;
     *ret_tls = tls;
     return ERR_OK;
 }

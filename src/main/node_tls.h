@@ -15,7 +15,7 @@ MUST_USE err node_identity_read(const struct settings *settings, char *message, 
                                 struct net_identity **ret_identity, struct net_identity **ret_admin);
 
 struct node_tls;
-/* Takes over the plan's identities, or reads them. */
+/* Takes over the plan's identities, or reads them. After a crash what cannot be read any more is left out, and said in plan->lost. */
 MUST_USE err node_tls_new(struct node_plan *plan, struct node_tls **ret_tls);
 struct node_tls *node_tls_free(struct node_tls *tls); /* after every worker's node_tls_leave */
 
@@ -33,6 +33,9 @@ void node_tls_settle(struct node_tls *tls); /* all workers have it: those before
 /* For the call they are given to; on the worker's thread. Admin: worker 0; NULL: without TLS. */
 struct net_acceptor *node_tls_acceptor(struct node_tls *tls, unsigned worker);
 struct net_acceptor *node_tls_admin_acceptor(struct node_tls *tls);
+
+/* Its certificate is configured and could not be read: nothing is served there. Worker 0. */
+bool node_tls_admin_is_lost(struct node_tls *tls);
 
 /* Expiry of certificates. On worker 0's thread. arg: struct node_tls. */
 void node_tls_collect(void *arg, enum metric metric, struct metrics_writer *writer);

@@ -1,5 +1,6 @@
 /* What a process is to be, from its settings: read, opened and made before anything runs. */
 #include "main/commands.h"
+#include "main/control_restart.h"
 #include "main/control_versions.h"
 #include "main/node_tenants.h"
 #include "main/node_tls.h"
@@ -66,11 +67,12 @@ static int plan_settings_again(struct node_plan *plan)
 {
     struct settings *settings = NULL;
     struct conf_report *report;
+    char left_out[NODE_MESSAGE_BYTES];
     err read;
 
     if (!err_is_ok(conf_report_new(&report)))
         return 1;
-    read = config_text_settings(&plan->text, &plan->start, report, &settings);
+    read = config_text_fit(&plan->text, &plan->start, &report, &settings);
     if (read.code == ERR_INVALID)
         command_problems_print(report);
     else if (!err_is_ok(read))
@@ -78,6 +80,8 @@ static int plan_settings_again(struct node_plan *plan)
     conf_report_free(report);
     if (!err_is_ok(read))
         return USAGE;
+    if (config_text_left_out(&plan->text, left_out, sizeof(left_out)))
+        log_warn("%s", left_out);
     plan->settings = settings;
     plan->config = settings->config;
     return 0;
@@ -303,6 +307,14 @@ static void warn_of_acme_dir(const char *path)
         log_warn("--acme-dir: %s: %s; until it is there challenges are passed to the origin", path, err_file_text(found));
 }
 
+/* As the worker process opens it. */
+static int check_access_log(const struct config *config)
+{
+    err opened = config_has_access_log(config) ? os_append_check(config->access_log) : ERR_OK;
+
+    return err_is_ok(opened) ? 0 : usage_error("access-log: %s: %s", config->access_log, err_file_text(opened));
+}
+
 /* Asked for by name: better no start than another one than was meant. */
 static int check_io(const struct config *config)
 {
@@ -333,6 +345,8 @@ int plan_make(struct node_plan *plan, int argc, char **argv, struct os_listener 
     plan->descriptors = os_descriptor_limit_raise();
     code = check_io(&plan->config);
     if (code == 0)
+        code = check_access_log(&plan->config);
+    if (code == 0)
         code = plan_identities(plan);
     if (code == 0)
         code = plan_listeners(plan);
@@ -355,7 +369,10 @@ int plan_make(struct node_plan *plan, int argc, char **argv, struct os_listener 
 /* text: taken over. */
 MUST_USE static err plan_restore_text(struct node_plan *plan, struct config_text text)
 {
+    const struct config_text before = plan->text;
+
     plan->text = text;
+    TRY(config_text_keep_left_out(&plan->text, &before, &plan->state));
     ENSURE(plan_settings_again(plan) == 0, INVALID);
     plan->registry = NULL;
     plan->tenants = NULL;
@@ -390,25 +407,32 @@ MUST_USE static err plan_restore_files(struct node_plan *plan)
     return read;
 }
 
-/* The process is a copy of the supervisor: what it does not use of that goes with it. */
-void plan_restore(struct node_plan *plan)
+MUST_USE static err restore(struct node_plan *plan)
 {
     struct node_plan before = *plan;
     err restored;
 
-    before.is_restarted = plan->is_restarted = true;
-    before.is_rolled_back = plan->is_rolled_back = version_rolled_back_to(plan) != 0;
-    if (plan->version == 0)
-        return;
     restored = plan_restore_version(plan);
     if (err_is_ok(restored))
-        return;
+        return ERR_OK;
     log_error("version %llu of the configuration, which was in force, cannot be taken again (%s): the files are read again",
               (unsigned long long)plan->version, err_text(restored));
     *plan = before;
     restored = plan_restore_files(plan);
     if (err_is_ok(restored))
-        return;
+        return ERR_OK;
     log_error("they cannot be taken either (%s): what WARP was started with is in force", err_text(restored));
     *plan = before;
+    return restored;
+}
+
+/* The process is a copy of the supervisor: what it does not use of that goes with it. */
+void plan_restore(struct node_plan *plan)
+{
+    const struct config started = plan->config;
+
+    plan->is_restarted = true;
+    plan->is_rolled_back = version_rolled_back_to(plan) != 0;
+    if (plan->version != 0 && err_is_ok(restore(plan)))
+        control_restart_keep(&started, &plan->config);
 }

@@ -17,6 +17,8 @@
 #define BACKLOG           4096
 #define RESPAWN_QUIET_MS  1000 /* a worker process that lived shorter is started again with a pause */
 #define RESPAWN_PAUSE_MS  500
+#define TURN_MS           1000
+#define NS_PER_MS         UINT64_C(1000000)
 
 struct supervisor {
     struct node_plan plan;
@@ -25,6 +27,10 @@ struct supervisor {
     int signals;
     int channel; /* to the worker process; -1: none */
     int64_t worker_started_ms;
+    uint64_t respawn_ns; /* where there is no worker process: when the next is started */
+    bool is_ready;       /* the worker process */
+    bool was_ready;      /* any has been: what the process was started with can be served */
+    bool has_reload;     /* asked for while there was none */
     bool stopping;
 };
 
@@ -69,6 +75,7 @@ static int start_worker(struct supervisor *supervisor)
     os_channel_close(supervisor->channel);
     supervisor->channel = ends[0];
     supervisor->worker = child;
+    supervisor->is_ready = false;
     /* The next one reads what the files hold then; and keys stay in as few processes as need them. */
     supervisor->plan.identity = net_identity_unref(supervisor->plan.identity);
     supervisor->plan.admin_identity = net_identity_unref(supervisor->plan.admin_identity);
@@ -221,7 +228,9 @@ static void supervisor_serve(struct supervisor *supervisor)
         listener_close(&supervisor->plan, &ask);
     if (ask.kind == ASK_VERSION)
         supervisor->plan.version = ask.version;
-    if (ask.kind != ASK_OPEN)
+    if (ask.kind == ASK_READY)
+        supervisor->is_ready = supervisor->was_ready = true;
+    if (ask.kind != ASK_OPEN || supervisor->worker == 0)
         return;
     struct supervisor_answer answer = {.number = ask.number, .result = listener_open(supervisor, &ask)};
     if (!err_is_ok(answer.result))
@@ -239,44 +248,87 @@ static void close_listeners(struct node_plan *plan)
     os_listener_close(&plan->admin);
 }
 
+/* One that hangs before it is ready heeds no signal: the second one ends it. */
+static int stop_signal(const struct supervisor *supervisor)
+{
+    return supervisor->stopping && !supervisor->is_ready ? SIGKILL : SIGTERM;
+}
+
 static void pass_signal(struct supervisor *supervisor, int signal)
 {
     if (signal == SIGTERM || signal == SIGINT) {
+        signal = stop_signal(supervisor);
         if (supervisor->stopping && supervisor->demo > 0)
             os_process_kill(supervisor->demo, SIGKILL);
         supervisor->stopping = true;
         close_listeners(&supervisor->plan);
-        signal = SIGTERM;
     }
     if (supervisor->worker > 0)
         os_process_kill(supervisor->worker, signal);
+    else if (signal == SIGHUP)
+        supervisor->has_reload = true;
+}
+
+/* Returns the exit code where it has ended for good, else -1. */
+static int worker_ended(struct supervisor *supervisor, int code)
+{
+    bool was_short = os_wall_ms() - supervisor->worker_started_ms < RESPAWN_QUIET_MS;
+
+    supervisor->worker = 0;
+    while (supervisor->channel >= 0) /* what it said last */
+        supervisor_serve(supervisor);
+    if (supervisor->stopping || code == 0) /* 0: it was told to end directly */
+        return code;
+    if (!supervisor->was_ready) {
+        log_error("the worker process ended with code %d before it was ready", code);
+        return code;
+    }
+    log_error("the worker process ended with code %d; starting another", code);
+    supervisor->respawn_ns = os_clock_ns() + (was_short ? RESPAWN_PAUSE_MS * NS_PER_MS : 0);
+    return -1;
 }
 
 /* Returns the exit code once the worker process has ended for good, else -1. */
 static int reap(struct supervisor *supervisor)
 {
-    int code;
+    int code, end = -1;
     pid_t child;
 
-    while ((child = os_process_reap(&code)) > 0) {
+    while (end < 0 && (child = os_process_reap(&code)) > 0) {
         if (child == supervisor->demo) {
             supervisor->demo = 0;
             if (!supervisor->stopping)
                 start_demo(supervisor);
         }
-        if (child != supervisor->worker)
-            continue;
-        supervisor->worker = 0;
-        if (supervisor->stopping)
-            return code;
-        if (code == 0)
-            return 0; /* it was told to end directly */
-        log_error("the worker process ended with code %d; starting another", code);
-        if (os_wall_ms() - supervisor->worker_started_ms < RESPAWN_QUIET_MS)
-            os_signals_wait(supervisor->signals, RESPAWN_PAUSE_MS);
-        if (start_worker(supervisor) != 0)
-            return 1;
+        if (child == supervisor->worker)
+            end = worker_ended(supervisor, code);
     }
+    return end;
+}
+
+static int respawn_wait_ms(const struct supervisor *supervisor)
+{
+    uint64_t now_ns = os_clock_ns();
+
+    if (supervisor->worker > 0)
+        return TURN_MS;
+    return supervisor->respawn_ns > now_ns ? (int)((supervisor->respawn_ns - now_ns) / NS_PER_MS) + 1 : 0;
+}
+
+/* Returns an exit code, or -1: there is a worker process, or will be. */
+static int respawn(struct supervisor *supervisor)
+{
+    if (supervisor->worker > 0)
+        return -1;
+    if (supervisor->stopping)
+        return 0;
+    if (os_clock_ns() < supervisor->respawn_ns)
+        return -1;
+    if (start_worker(supervisor) != 0)
+        return 1;
+    if (supervisor->has_reload)
+        os_process_kill(supervisor->worker, SIGHUP); /* held until it listens to signals */
+    supervisor->has_reload = false;
     return -1;
 }
 
@@ -286,13 +338,15 @@ static int supervise(struct supervisor *supervisor)
 
     while (code < 0) {
         bool is_asked;
-        int signal = os_signals_wait_or(supervisor->signals, supervisor->channel, 1000, &is_asked);
+        int signal = os_signals_wait_or(supervisor->signals, supervisor->channel, respawn_wait_ms(supervisor), &is_asked);
 
         if (is_asked)
             supervisor_serve(supervisor);
         if (signal != 0 && signal != SIGCHLD)
             pass_signal(supervisor, signal);
         code = reap(supervisor);
+        if (code < 0)
+            code = respawn(supervisor);
     }
     if (supervisor->demo > 0)
         os_process_kill(supervisor->demo, SIGKILL);

@@ -135,6 +135,13 @@ err supervisor_tell_version(struct supervisor_door *door, uint64_t version)
     return ask_send(door, &ask, "");
 }
 
+err supervisor_tell_ready(int channel)
+{
+    struct supervisor_ask ask = {.kind = ASK_READY};
+
+    return os_channel_send(channel, slice_of(&ask, sizeof(ask)), NULL, 0);
+}
+
 void supervisor_door_turn(struct supervisor_door *door)
 {
     struct received received;

@@ -18,7 +18,7 @@
 
 /* ---- messages ------------------------------------------------------------------------------------------------------- */
 
-enum supervisor_ask_kind { ASK_OPEN, ASK_CLOSE, ASK_VERSION };
+enum supervisor_ask_kind { ASK_OPEN, ASK_CLOSE, ASK_VERSION, ASK_READY };
 struct supervisor_ask {
     uint64_t number; /* of OPEN, which alone is answered */
     uint32_t kind;   /* enum supervisor_ask_kind */
@@ -50,6 +50,8 @@ MUST_USE err supervisor_open(struct supervisor_door *door, const char *text, boo
 MUST_USE err supervisor_close(struct supervisor_door *door, const char *text, bool is_tls);
 /* What a worker process that is started after a crash begins with. Not answered. */
 MUST_USE err supervisor_tell_version(struct supervisor_door *door, uint64_t version);
+/* It serves: one that ends from here on is started again. Not answered. Any thread. */
+MUST_USE err supervisor_tell_ready(int channel);
 /* Drops what has come too late meanwhile: a listener in the channel takes connections that nobody accepts. */
 void supervisor_door_turn(struct supervisor_door *door);
 

@@ -283,6 +283,37 @@ err os_append_open(const char *path, int *ret_fd)
     return ERR_OK;
 }
 
+/* The directory that a file would be made in: it is there, and files can be made in it. */
+MUST_USE static err parent_check(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = slash == NULL ? strdup(".") : strndup(path, MAX((size_t)(slash - path), (size_t)1));
+    struct stat stat;
+    err result = ERR_OK;
+
+    ENSURE(parent != NULL, MEMORY);
+    if (lstat(path, &stat) == 0) /* a link that leads nowhere yet */
+        result = ERR_OK;
+    else if (access(parent, W_OK | X_OK) != 0)
+        result = ERR_SYS(errno);
+    free(parent);
+    return result;
+}
+
+/* A pipe that nobody reads yet (ENXIO) is waited for by who opens it. */
+err os_append_check(const char *path)
+{
+    int fd = strcmp(path, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+                                    : open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+    if (fd < 0 && errno == ENOENT)
+        return parent_check(path);
+    if (fd < 0)
+        return errno == ENXIO ? ERR_OK : ERR_SYS(errno);
+    close(fd);
+    return ERR_OK;
+}
+
 /* O_APPEND: the end is where the bytes come, whatever was cut before. */
 err os_append_whole(int fd, slice bytes)
 {

@@ -302,6 +302,8 @@ void *os_file_memory(size_t size);
 
 /* An append-only file of records (the access log): any one thread of its own. path "-" is stdout. */
 MUST_USE err os_append_open(const char *path, int *ret_fd);
+/* Whether it could be opened so; nothing is made. */
+MUST_USE err os_append_check(const char *path);
 MUST_USE err os_append_write(int fd, slice bytes); /* blocks; all or an error */
 MUST_USE err os_append_whole(int fd, slice bytes); /* the same of a file of one writer: on an error it ends where it did */
 void os_append_close(int fd);

@@ -231,6 +231,46 @@ def test_a_default_tenant_of_the_api(start_api, origin):  # noqa: F811
     assert ended.returncode == 2 and "did you mean made?" in ended.stderr, ended.stderr
 
 
+@pytest.mark.parametrize("mend", ["api", "delete", "file"])
+def test_a_tenant_of_the_api_that_the_files_leave_no_room_for(start_api, origin, mend):  # noqa: F811
+    """It is left out at the start, and kept, until it is mended."""
+    origin.serve(lambda seen: seen.answer(200, FRESH, b"made"))
+    api = start_api(FILE)
+    api.put("n", tenant(origin, "n.test"), 201)
+    api.put("m", tenant(origin, "m.test"), 201)
+    clash = "tenants: {inn: {hosts: inn.test}, c: {hosts: [c.test, n.test]}}\n"
+    start_api.path.write_text(clash)
+    api.change("POST", "reload", status=422)
+    api.warp.stop()
+    api = start_api()
+    said = reasons(api)
+    assert len(said) == 1 and said[0].startswith('tenant n, made by the API, is left out, and kept: tenants.n.hosts: "n.test" belongs to tenant c')
+    assert said[0] in api.warp.stderr() and (start_api.state / "tenants/n.json").exists()
+    assert status(api, "m.test") == 200 and api.get("tenants/n", 404)
+
+    api.warp.may_lose_workers = True
+    old = api.warp.worker_pid()
+    os.kill(old, signal.SIGKILL)
+    until(lambda: old not in api.warp.children() and len(api.warp.children()) == 1, "another worker process")
+    until(api.warp._is_up, "healthy again")
+    assert reasons(api) == said
+
+    api.put("m", tenant(origin, "m.test", "mm.test")) # of something else: it stays as it is
+    assert reasons(api) == said and (start_api.state / "tenants/n.json").exists()
+    api.put("n", tenant(origin, "n.test"), 422)
+    if mend == "api":
+        api.put("n", tenant(origin, "nn.test"), 201)
+        assert status(api, "nn.test") == 200
+    elif mend == "delete":
+        api.change("DELETE", "tenants/n")
+        assert not (start_api.state / "tenants/n.json").exists()
+    else:
+        start_api.path.write_text(FILE)
+        assert api.change("POST", "reload")["changed"]
+        assert status(api, "n.test") == 200
+    assert reasons(api) == []
+
+
 # ---- tokens -------------------------------------------------------------------------------------------------------------
 
 

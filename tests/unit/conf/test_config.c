@@ -1,6 +1,8 @@
 /* Flags, environment, defaults, and which of them counts. */
 #include "conf_test.h"
 
+#include <stdio.h>
+
 static void test_defaults(void **state)
 {
     struct conf_test test = {0};
@@ -59,9 +61,9 @@ static void test_flags(void **state)
     assert_false(test.config.origin_http1);
 
     /* the last one counts; a switch can be taken back */
-    assert_read(&test, WORDS("--admin", "a", "--admin", "b", "--no-websocket", "--no-websocket=false"),
+    assert_read(&test, WORDS("--admin", ":1", "--admin", ":2", "--no-websocket", "--no-websocket=false"),
                 NO_WORDS);
-    assert_string_equal(test.config.admin, "b");
+    assert_string_equal(test.config.admin, ":2");
     assert_false(test.config.no_websocket);
     assert_true(config_is_given(&test.config, CONFIG_no_websocket));
     conf_test_done(&test);
@@ -70,14 +72,14 @@ static void test_flags(void **state)
 static void test_precedence(void **state)
 {
     struct conf_test test = {0};
-    char *const *environment = WORDS("WARP_ADMIN=environment:1", "WARP_LISTEN=e:1, e:2",
+    char *const *environment = WORDS("WARP_ADMIN=:7", "WARP_LISTEN=:11, :12",
                                      "WARP_LOG_LEVEL=warn", "WARP_CONFIG=warp.yaml");
     (void)state;
 
-    conf_test_file = "admin: file:1\nlisten: [f:1, f:2, f:3]\nlog-level: error\nworkers: 7\norigin: f:9\n";
-    assert_read(&test, WORDS("--admin", "flag:1", "--listen", "x:1"), environment);
-    assert_string_equal(test.config.admin, "flag:1");
-    assert_list(test.config.listen, "x:1");
+    conf_test_file = "admin: ':9'\nlisten: [':1', ':2', ':3']\nlog-level: error\nworkers: 7\norigin: f:9\n";
+    assert_read(&test, WORDS("--admin", ":8", "--listen", ":13"), environment);
+    assert_string_equal(test.config.admin, ":8");
+    assert_list(test.config.listen, ":13");
     assert_int_equal(test.config.log_level, LOG_WARN);
     assert_int_equal(test.config.workers, 7);
     assert_list(test.config.origin, "f:9");
@@ -85,12 +87,12 @@ static void test_precedence(void **state)
     assert_string_equal(test.config.config_file, "warp.yaml");
 
     assert_read(&test, NO_WORDS, environment);
-    assert_string_equal(test.config.admin, "environment:1");
-    assert_list(test.config.listen, "e:1", "e:2");
+    assert_string_equal(test.config.admin, ":7");
+    assert_list(test.config.listen, ":11", ":12");
 
     assert_read(&test, WORDS("--config", "warp.yaml"), NO_WORDS);
-    assert_string_equal(test.config.admin, "file:1");
-    assert_list(test.config.listen, "f:1", "f:2", "f:3");
+    assert_string_equal(test.config.admin, ":9");
+    assert_list(test.config.listen, ":1", ":2", ":3");
     assert_int_equal(test.config.log_level, LOG_ERROR);
     conf_test_done(&test);
 }
@@ -131,7 +133,7 @@ static void test_refused_flags(void **state)
     assert_refused(WORDS("--no-websocket", "false"), NO_WORDS,
                    "false: unknown setting; warp help lists them");
     assert_refused(WORDS("--listen"), NO_WORDS, "--listen: has no value; write --listen ADDR");
-    assert_refused(WORDS("--listen", "--admin", "x"), NO_WORDS,
+    assert_refused(WORDS("--listen", "--admin", ":1"), NO_WORDS,
                    "--listen: has no value; write --listen ADDR");
     assert_refused(WORDS("--listen="), NO_WORDS,
                    "--listen: \"\" is no value; write ADDR, or leave the setting out for its default");
@@ -157,6 +159,24 @@ static void test_refused_flags(void **state)
     assert_refused(WORDS("--max-connections-per-ip", "4294967296"), NO_WORDS,
                    "--max-connections-per-ip: \"4294967296\" is not such a number; "
                    "write digits only, from 0 to 4294967295");
+}
+
+static void test_addresses_and_origins(void **state)
+{
+    static const char *const bad[] = {"foo", ":99999", "x:80", "[::1:80", "unix:"};
+    char where[96], expected[192];
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        snprintf(where, sizeof(where), "--listen-tls=%s", bad[i]);
+        snprintf(expected, sizeof(expected),
+                 "--listen-tls: \"%s\" is not an address; write 127.0.0.1:8000, [::1]:8000, :8000 or unix:/path", bad[i]);
+        assert_refused(WORDS(where), NO_WORDS, expected);
+    }
+    assert_refused(WORDS("--admin", "nonsense"), NO_WORDS,
+                   "--admin: \"nonsense\" is not an address; write 127.0.0.1:8000, [::1]:8000, :8000 or unix:/path");
+    assert_refused(WORDS("--origin", "ftp://x"), NO_WORDS,
+                   "--origin: \"ftp://x\" is not an origin; write http://host:port, https://host, h2c://host:port or host:port");
 }
 
 static void test_environment(void **state)
@@ -190,7 +210,7 @@ static void test_unknown_variable(void **state)
     conf_test_file = "";
     assert_read(
         &test, NO_WORDS,
-        WORDS("WARP_TOKEN=secret", "WARP_ADMIN=x", "WARP_CONFIG=warp.yaml", "WARP_CACHE_DIR=/x", "WARPED=1"));
+        WORDS("WARP_TOKEN=secret", "WARP_ADMIN=:1", "WARP_CONFIG=warp.yaml", "WARP_CACHE_DIR=/x", "WARPED=1"));
     assert_null(test.unknown);
     assert_read(&test, NO_WORDS, WORDS("WARP_LISTE=:80", "WARP_OTHER=1"));
     assert_string_equal(test.unknown, "WARP_LISTE"); /* the name only: the value may be a secret */
@@ -205,7 +225,7 @@ static void test_unknown_variable(void **state)
 static void test_list_is_bounded(void **state)
 {
     struct conf_test test = {0};
-    char one[] = "--listen=a:1", *argv[CONFIG_LIST_MAX + 2] = {0};
+    char one[] = "--listen=:0", *argv[CONFIG_LIST_MAX + 2] = {0};
     (void)state;
 
     for (unsigned i = 0; i < CONFIG_LIST_MAX; i++)
@@ -251,7 +271,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),           cmocka_unit_test(test_flags),
         cmocka_unit_test(test_precedence),         cmocka_unit_test(test_overruled_is_checked),
-        cmocka_unit_test(test_refused_flags),      cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_refused_flags),      cmocka_unit_test(test_addresses_and_origins),
+        cmocka_unit_test(test_environment),
         cmocka_unit_test(test_unknown_variable),   cmocka_unit_test(test_list_is_bounded),
         cmocka_unit_test(test_all_at_once),        cmocka_unit_test(test_file_of_flags),
     };

@@ -74,7 +74,7 @@ static void test_values(void **state)
           "warp.yaml:3:12: workers: \"many\" is not such a number; write digits only, from 1 to 1024");
     check("listen:\n  - :80\n  - \"\"\n",
           "warp.yaml:3:5: listen[1]: \"\" is no value; write ADDR, or leave the setting out for its default");
-    check("listen: [a:1, [b:2]]\n", "warp.yaml:1:15: listen[1]: is a list; write one value");
+    check("listen: [':1', [b:2]]\n", "warp.yaml:1:16: listen[1]: is a list; write one value");
     check("listen: {a: b}\n", "warp.yaml:1:9: listen: is a mapping; write one value or a list of them");
     check("memory:\n  size: 1g\n", "warp.yaml:2:3: memory: is a mapping; write one value");
     check("memory: [1g]\n", "warp.yaml:1:9: memory: is a list; write one value");
@@ -107,7 +107,7 @@ static void test_more_than_it_shows(void **state)
 {
     (void)state;
     check("admin: &a x\n", "warp.yaml:1:8: admin: anchors (&name) are not allowed; write the value alone");
-    check("listen: &a [x]\n", "warp.yaml:1:9: listen: anchors (&name) are not allowed; write the value alone");
+    check("listen: &a [':1']\n", "warp.yaml:1:9: listen: anchors (&name) are not allowed; write the value alone");
     check("admin: *a\n", "warp.yaml:1:8: admin: aliases (*name) are not allowed; write the value again");
     check("<<: *a\n",
           "warp.yaml:1:1: <<: unknown setting; there are the flags that warp help lists, include, default-tenant, trusted-proxies and tenants\n"
@@ -120,10 +120,10 @@ static void test_syntax(void **state)
     (void)state;
     check("listen: [a\nmemory: 1g\n", "warp.yaml:2:7: yaml: did not find expected ',' or ']' "
                                       "(while parsing a flow sequence that begins in line 1); check quotes, brackets and the indentation");
-    check("admin: x\n\tmemory: 1g\n", "warp.yaml:2:1: yaml: a tab; indent with spaces");
-    check("admin: x\nio: a\xff\n", "warp.yaml:2:6: yaml: invalid leading UTF-8 octet; "
+    check("admin: :1\n\tmemory: 1g\n", "warp.yaml:2:1: yaml: a tab; indent with spaces");
+    check("admin: :1\nio: a\xff\n", "warp.yaml:2:6: yaml: invalid leading UTF-8 octet; "
                                    "write plain text in UTF-8");
-    check("admin: x\nio: a\x01\n", "warp.yaml:2:6: yaml: control characters are not allowed; "
+    check("admin: :1\nio: a\x01\n", "warp.yaml:2:6: yaml: control characters are not allowed; "
                                    "write plain text in UTF-8");
 }
 
