@@ -37,6 +37,27 @@ enum config_index config_option_find(slice flag)
     return CONFIG_OPTION_COUNT;
 }
 
+const char *config_flag(enum config_index option)
+{
+    return config_options[option].flag;
+}
+
+const char *config_name_of(enum config_index option, enum config_source source, char name[CONFIG_NAME_BYTES])
+{
+    const char *flag = config_options[option].flag;
+    size_t len = 0;
+
+    if (source == FROM_ENVIRONMENT) {
+        len = (size_t)snprintf(name, CONFIG_NAME_BYTES, "%s", VARIABLE_PREFIX);
+        for (; *flag != '\0' && len < CONFIG_NAME_BYTES - 1; flag++)
+            name[len++] = *flag == '-' ? '_' : (char)(*flag - (*flag >= 'a' && *flag <= 'z' ? 'a' - 'A' : 0));
+        name[len] = '\0';
+    } else {
+        snprintf(name, CONFIG_NAME_BYTES, "%s%s%s", source == FROM_FLAG ? "--" : "", flag, source == FROM_DEFAULT ? ", by default," : "");
+    }
+    return name;
+}
+
 static void *option_field(struct config_build *build, enum config_index option)
 {
     return (char *)&build->config + config_options[option].offset;

@@ -90,6 +90,8 @@ static inline bool config_has_access_log(const struct config *config)
     return config->access_log != NULL && strcmp(config->access_log, "off") != 0;
 }
 
+const char *config_flag(enum config_index option); /* without dashes */
+
 /* "512", "64k", "256m", "2g", "1t": binary multiples, either case. */
 MUST_USE bool config_parse_size(slice text, uint64_t *ret_bytes);
 /* "250ms", "30s", "5m", "2h", "7d", "1w", up to CONFIG_DURATION_MS_MAX. The unit is always written. */

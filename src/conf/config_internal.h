@@ -54,6 +54,9 @@ struct config_place {
 
 /* The option of that name, or CONFIG_OPTION_COUNT. */
 enum config_index config_option_find(slice flag);
+/* As whoever wrote it knows it: "--listen", "WARP_LISTEN", "listen". */
+#define CONFIG_NAME_BYTES 48u
+const char *config_name_of(enum config_index option, enum config_source source, char name[CONFIG_NAME_BYTES]);
 /* One value (of a list: one item). ERR_INVALID: it is not one, which is in the report. */
 MUST_USE err config_set(struct config_build *build, enum config_index option, enum config_source source, slice value,
                         const struct config_place *place);

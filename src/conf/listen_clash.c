@@ -206,21 +206,9 @@ const char *listen_of_origin(const struct config *config, slice origin, const ch
 }
 
 /* As whoever wrote it knows it. */
-static const char *name_of(const struct config_build *build, const struct listen *listen, char name[48])
+static const char *name_of(const struct config_build *build, const struct listen *listen, char name[CONFIG_NAME_BYTES])
 {
-    const char *flag = config_options[listen->option].flag;
-    enum config_source source = (enum config_source)build->set_by[listen->option];
-    size_t len = 0;
-
-    if (source == FROM_ENVIRONMENT) {
-        len = (size_t)snprintf(name, 48, "WARP_");
-        for (; *flag != '\0' && len < 47; flag++)
-            name[len++] = *flag == '-' ? '_' : (char)(*flag - (*flag >= 'a' && *flag <= 'z' ? 'a' - 'A' : 0));
-        name[len] = '\0';
-    } else {
-        snprintf(name, 48, "%s%s%s", source == FROM_FLAG ? "--" : "", flag, source == FROM_DEFAULT ? ", by default," : "");
-    }
-    return name;
+    return config_name_of(listen->option, (enum config_source)build->set_by[listen->option], name);
 }
 
 static struct conf_mark mark_of(const struct config_build *build, const struct conf_document *document, const struct listen *listen)
@@ -244,7 +232,7 @@ static void clash_report(const struct config_build *build, const struct conf_doc
     bool is_default = build->set_by[other->option] == FROM_DEFAULT;
     const struct listen *at = is_default ? one : other, *with = is_default ? other : one;
     bool is_of_file = build->set_by[at->option] == FROM_FILE;
-    char where[48], name[48];
+    char where[CONFIG_NAME_BYTES], name[CONFIG_NAME_BYTES];
 
     conf_report_add(
         build->report, is_of_file ? document : NULL, mark_of(build, document, at), name_of(build, at, where),

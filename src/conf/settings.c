@@ -173,6 +173,7 @@ MUST_USE static err settings_make(struct config_build *build, struct conf_docume
     result = settings_fill(settings, build);
     settings->config = build->config;
     settings->unknown_variable = build->unknown_variable;
+    memcpy(settings->set_by, build->set_by, sizeof(settings->set_by));
     /* What a cut text lacks would be missed here. */
     if (err_is_ok(result) && !document->is_cut) {
         listen_check(build, document);

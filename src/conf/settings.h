@@ -292,6 +292,7 @@ struct settings {
     struct conf_document *document; /* what it was read from; owned, holds the memory of all that is above */
     bool is_lacking;                /* a part (conf_source) that is no whole: settings_check has something to say */
     const char *unknown_variable;   /* a WARP_... of the environment that is no setting, or NULL */
+    uint8_t set_by[CONFIG_OPTION_COUNT]; /* enum config_source */
 };
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
@@ -316,6 +317,18 @@ MUST_USE err settings_tenant_read(slice name, const char *path, slice text, stru
                                   struct conf_document **ret_document, struct conf_tenant **ret_tenant);
 /* What only the whole can show: a host of two tenants, guarantees above 70 %, a default tenant that is not there. */
 MUST_USE err settings_check(const struct settings *settings, struct conf_report *report);
+/* What others find wrong with a value, such as a file that cannot be opened: told where it was written, which is looked for only
+ * then. */
+struct settings_places {
+    const struct settings *settings;
+    struct conf_report *report;
+    struct conf_document *document; /* read again with the first problem; NULL: not yet, or no memory */
+};
+void settings_places_done(struct settings_places *places);
+void settings_option_problem(struct settings_places *places, enum config_index option, const char *what);
+/* part, with index: of an item of a list of tables, as certificates[2].cert; NULL: the setting itself. */
+void settings_tenant_problem(struct settings_places *places, const struct conf_tenant *tenant, const char *setting, uint32_t index,
+                             const char *part, const char *what);
 struct settings *settings_free(struct settings *settings);
 /* An upper bound of what a process with these settings takes, in bytes (docs/security: RAM tier, index, connections). */
 struct settings_memory {

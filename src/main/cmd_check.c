@@ -79,6 +79,11 @@ MUST_USE static err found_read(struct found *found)
 
     TRY(conf_report_new(&found->report));
     result = settings_read(2, argv, NULL, &source, found->report, &found->settings);
+    if (err_is_ok(result)) {
+        result = plan_check(found->settings, PLAN_CHECK_ALL, found->report);
+        if (!err_is_ok(result))
+            found->settings = settings_free(found->settings);
+    }
     if (err_is_ok(result))
         found_count(found);
     return result.code == ERR_INVALID ? ERR_OK : result;

@@ -13,6 +13,7 @@
 #include "main/control_restart.h"
 #include "main/node_owner.h"
 #include "main/node_tenants.h"
+#include "main/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +53,17 @@ static void settings_release(void *settings)
     settings_free(settings);
 }
 
-static enum control_result tenants_make(struct node_control *control, struct control_job *job, struct making *making)
+/* Why, at its place; message: where none is found. */
+static enum control_result settings_refused(struct control_job *job, const struct making *making, unsigned what,
+                                            struct conf_report *report, const char *message)
+{
+    if (!err_is_ok(plan_check(making->settings, what, report)))
+        return CONTROL_INVALID;
+    return control_job_say(job, CONTROL_INVALID, "%s", message);
+}
+
+static enum control_result tenants_make(struct node_control *control, struct control_job *job, struct conf_report *report,
+                                        struct making *making)
 {
     const struct node_plan *plan = control->config.plan;
     struct node_tenants_config config = {.settings = making->settings,
@@ -66,15 +77,17 @@ static enum control_result tenants_make(struct node_control *control, struct con
 
     if (err_is_ok(made))
         return CONTROL_DONE;
-    return control_job_say(job, made.code == ERR_MEMORY ? CONTROL_FAILED : CONTROL_INVALID, "%s", message);
+    if (made.code == ERR_MEMORY)
+        return control_job_say(job, CONTROL_FAILED, "%s", message);
+    return settings_refused(job, making, PLAN_CHECK_TENANTS, report, message);
 }
 
-static enum control_result identities_make(struct control_job *job, struct making *making)
+static enum control_result identities_make(struct control_job *job, struct conf_report *report, struct making *making)
 {
     char message[NODE_TLS_MESSAGE_BYTES];
     err read = node_identity_read(making->settings, message, sizeof(message), &making->identity, &making->admin_identity);
 
-    return err_is_ok(read) ? CONTROL_DONE : control_job_say(job, CONTROL_INVALID, "%s", message);
+    return err_is_ok(read) ? CONTROL_DONE : settings_refused(job, making, PLAN_CHECK_CERTIFICATES, report, message);
 }
 
 static bool is_unchanged(const struct config_text *a, const struct config_text *b)
@@ -122,8 +135,10 @@ static enum control_result making_prepare(struct node_control *control, struct c
     if (!err_is_ok(made))
         return control_job_say(job, CONTROL_FAILED, "%s", err_text(made));
     making->is_unchanged = is_unchanged(&control->text, &making->text);
-    result = tenants_make(control, job, making);
-    return result == CONTROL_DONE ? identities_make(job, making) : result;
+    if (job->kind == CONTROL_RELOAD && !err_is_ok(plan_check(making->settings, PLAN_CHECK_REST, report)))
+        return CONTROL_INVALID;
+    result = tenants_make(control, job, report, making);
+    return result == CONTROL_DONE ? identities_make(job, report, making) : result;
 }
 
 /* ---- opened: what may fail of what workers take --------------------------------------------------------------------- */

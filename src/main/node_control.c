@@ -74,8 +74,21 @@ static void job_hush(struct control_job *job)
         job->result = control_job_say(job, job->result, "%s", job->result == CONTROL_UNKEPT ? NODE_OWNER_UNKEPT : NODE_OWNER_HUSHED);
 }
 
+/* What of it who asked may not expect. was_for_all: before it every host was served. */
+static void job_note(struct node_control *control, struct control_job *job, bool was_for_all)
+{
+    if (job->kind == CONTROL_CHECK || job->is_owner || (job->result != CONTROL_DONE && job->result != CONTROL_UNCHANGED))
+        return;
+    if (was_for_all && !tenants_is_default_only(control->tenants) && tenants_settings(control->tenants)->default_tenant.len == 0)
+        job_add(job, "there are tenants by name now: requests for hosts that none of them has get 421; default-tenant in a file names who "
+                     "has them");
+    if ((job->kind == CONTROL_RELOAD || job->kind == CONTROL_ROLL_BACK) && control->restart_note[0] != '\0')
+        job_add(job, control->restart_note);
+}
+
 static void job_run(struct node_control *control, struct control_job *job)
 {
+    bool was_for_all = tenants_is_default_only(control->tenants);
     struct conf_report *report = NULL;
 
     job->result = CONTROL_FAILED;
@@ -84,6 +97,7 @@ static void job_run(struct node_control *control, struct control_job *job)
     if (job->report == NULL && report != NULL && report->count > 0)
         job->report = strdup(conf_report_text(report));
     conf_report_free(report);
+    job_note(control, job, was_for_all);
     job->in_force = control_versions_in_force(control->versions);
     job_tell(control, job);
     job_audit(control, job);

@@ -159,7 +159,7 @@ MUST_USE static err tls_of(struct making *making, const struct origin_settings *
 {
     *ret_tls = NULL;
     TRY(tls_pair_check(making, origins));
-    if (!is_any_https(origins))
+    if (!is_any_https(origins) && origins->ca.len == 0 && origins->cert.len == 0) /* a file that is named is read: it can be wrong */
         return ERR_OK;
     for (unsigned i = 0; i < making->shared_count; i++) {
         if (making->shared[i].settings == hash) {
@@ -218,6 +218,63 @@ MUST_USE static err all_origins(struct making *making, struct tenants *tenants)
         return made;
     }
     return ERR_OK;
+}
+
+/* ---- which of them is wrong ----------------------------------------------------------------------------------------------- */
+
+/* The setting that the message is about. */
+static const char *wrong_setting(struct making *making, const struct origin_settings *origins)
+{
+    struct net_tls_options options = {.ca_file = text_of(origins->ca), .verify = true, .h2 = true};
+    struct net_tls_config *tls = NULL;
+
+    if (!err_is_ok(tls_pair_check(making, origins)))
+        return origins->cert.len > 0 ? "origin-cert" : "origin-key";
+    if (origins->ca.len > 0 && !err_is_ok(net_tls_config_new(&options, making->message, making->message_size, &tls)))
+        return "origin-ca";
+    net_tls_config_unref(tls);
+    return origins->cert.len > 0 ? "origin-cert" : "origins";
+}
+
+static enum config_index option_of(const char *setting)
+{
+    if (strcmp(setting, "origin-ca") == 0)
+        return CONFIG_origin_ca;
+    if (strcmp(setting, "origin-cert") == 0)
+        return CONFIG_origin_cert;
+    return strcmp(setting, "origin-key") == 0 ? CONFIG_origin_key : CONFIG_origin;
+}
+
+/* tenant NULL: the options. False: something is wrong, and in the report. */
+static bool origins_check(struct making *making, const struct conf_tenant *tenant, struct settings_places *places)
+{
+    struct origin_settings origins = tenant != NULL ? settings_of_tenant(making, tenant) : settings_of_options(making);
+    struct net_tls_config *tls;
+    const char *setting;
+
+    if (err_is_ok(tls_of(making, &origins, tls_hash(&origins), &tls)))
+        return true;
+    setting = wrong_setting(making, &origins);
+    if (origins.is_option)
+        settings_option_problem(places, option_of(setting), making->message);
+    else
+        settings_tenant_problem(places, tenant, setting, 0, NULL, making->message);
+    return false;
+}
+
+void node_tenants_check(const struct settings *settings, struct settings_places *places)
+{
+    const struct node_tenants_config config = {.settings = settings};
+    char message[NODE_TENANTS_MESSAGE_BYTES] = "out of memory";
+    struct making making = {.config = &config, .message = message, .message_size = sizeof(message)};
+    bool is_fine = origins_check(&making, NULL, places);
+
+    for (uint32_t i = 0; i < settings->tenants.count; i++)
+        if (is_fine || settings->tenants.items[i].origins.count > 0) /* the options' are told once */
+            (void)origins_check(&making, &settings->tenants.items[i], places);
+    for (unsigned i = 0; i < making.shared_count; i++)
+        net_tls_config_unref(making.shared[i].tls);
+    free(making.shared);
 }
 
 /* ---- the set -------------------------------------------------------------------------------------------------------- */

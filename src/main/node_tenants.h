@@ -25,6 +25,8 @@ struct node_tenants_config {
 /* On error message says which setting is wrong, and how. */
 MUST_USE err node_tenants_new(const struct node_tenants_config *config, char *message, size_t message_size,
                               struct tenants **ret_tenants);
+/* Each setting of origins that is wrong, at its place. */
+void node_tenants_check(const struct settings *settings, struct settings_places *places);
 /* What each tenant may have of each tier, and of its origins at a time, as its settings say: in force before a request can be
  * the set's. Any thread; cannot fail. */
 void node_tenants_limit(struct tenants *tenants, struct storage *storage);

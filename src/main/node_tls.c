@@ -41,26 +41,33 @@ static unsigned tenant_files_count(const struct settings *settings)
     return count;
 }
 
-static const char *settings_problem(const struct settings *settings)
+struct tls_problem {
+    enum config_index option;
+    const char *what; /* NULL: none */
+};
+
+static struct tls_problem settings_problem(const struct settings *settings)
 {
     const struct config *config = &settings->config;
     bool has_any = config->cert != NULL || config->cert_dir != NULL;
 
     if (config->cert != NULL && config->key == NULL)
-        return "--cert needs --key FILE, its private key";
+        return (struct tls_problem){CONFIG_cert, "needs --key FILE, its private key"};
     if (config->key != NULL && config->cert == NULL)
-        return "--key needs --cert FILE, the certificate that it belongs to";
+        return (struct tls_problem){CONFIG_key, "needs --cert FILE, the certificate that it belongs to"};
     if (config->listen_tls.count > 0 && !has_any && tenant_files_count(settings) == 0)
-        return "--listen-tls needs a certificate: --cert FILE with --key FILE, --cert-dir DIR, or certificates of tenants";
+        return (struct tls_problem){CONFIG_listen_tls,
+                                    "needs a certificate: --cert FILE with --key FILE, --cert-dir DIR, or certificates of tenants"};
     if (config->listen_tls.count == 0 && has_any)
-        return "--cert and --cert-dir are for --listen-tls ADDR, which is not given";
+        return (struct tls_problem){config->cert != NULL ? CONFIG_cert : CONFIG_cert_dir, "is for --listen-tls ADDR, which is not given"};
     if (config->admin_cert != NULL && config->admin_key == NULL)
-        return "--admin-cert needs --admin-key FILE, its private key";
+        return (struct tls_problem){CONFIG_admin_cert, "needs --admin-key FILE, its private key"};
     if (config->admin_key != NULL && config->admin_cert == NULL)
-        return "--admin-key needs --admin-cert FILE, the certificate that it belongs to";
+        return (struct tls_problem){CONFIG_admin_key, "needs --admin-cert FILE, the certificate that it belongs to"};
     if (config->admin_client_ca != NULL && config->admin_cert == NULL)
-        return "--admin-client-ca needs TLS on the admin listener: --admin-cert FILE and --admin-key FILE";
-    return NULL;
+        return (struct tls_problem){CONFIG_admin_client_ca,
+                                    "needs TLS on the admin listener: --admin-cert FILE and --admin-key FILE"};
+    return (struct tls_problem){0};
 }
 
 /* Each tenant's for its own hosts. */
@@ -114,11 +121,11 @@ err node_identity_read(const struct settings *settings, char *message, size_t me
 {
     const struct config *config = &settings->config;
     struct net_identity *identity = NULL, *admin = NULL;
-    const char *problem = settings_problem(settings);
+    const struct tls_problem problem = settings_problem(settings);
     err result;
 
-    if (problem != NULL) {
-        snprintf(message, message_size, "%s", problem);
+    if (problem.what != NULL) {
+        snprintf(message, message_size, "--%s %s", config_flag(problem.option), problem.what);
         return ERR(INVALID);
     }
     result = data_identity_read(settings, message, message_size, &identity);
@@ -131,6 +138,62 @@ err node_identity_read(const struct settings *settings, char *message, size_t me
     *ret_identity = identity;
     *ret_admin = admin;
     return ERR_OK;
+}
+
+/* ---- which of them is wrong ---------------------------------------------------------------------------------------------- */
+
+MUST_USE static bool is_readable(const struct net_identity_options *options, char *message, size_t size)
+{
+    struct net_identity *identity = NULL;
+    bool is_read = err_is_ok(net_identity_new(options, message, size, &identity));
+
+    net_identity_unref(identity);
+    return is_read;
+}
+
+static void options_check(const struct config *config, struct settings_places *places)
+{
+    const struct {
+        enum config_index option;
+        struct net_identity_options options;
+    } all[] = {{CONFIG_cert, {.cert_file = config->cert, .key_file = config->key, .h2 = true}},
+               {CONFIG_cert_dir, {.cert_dir = config->cert_dir, .h2 = true}}};
+    char message[NODE_TLS_MESSAGE_BYTES] = "out of memory";
+    struct net_identity *admin = NULL;
+
+    for (size_t i = 0; i < ARRAY_LEN(all) && config->listen_tls.count > 0; i++)
+        if ((all[i].options.cert_file != NULL || all[i].options.cert_dir != NULL) && !is_readable(&all[i].options, message, sizeof(message)))
+            settings_option_problem(places, all[i].option, message);
+    if (!err_is_ok(admin_identity_read(config, message, sizeof(message), &admin)))
+        settings_option_problem(places, CONFIG_admin_cert, message);
+    net_identity_unref(admin);
+}
+
+static void tenant_check(const struct conf_tenant *tenant, struct settings_places *places)
+{
+    char message[NODE_TLS_MESSAGE_BYTES] = "out of memory";
+
+    for (uint32_t i = 0; i < tenant->certificates.count; i++) {
+        const struct net_identity_file file = {.cert_file = tenant->certificates.items[i].cert.data,
+                                               .key_file = tenant->certificates.items[i].key.data,
+                                               .hosts = tenant->hosts.items,
+                                               .host_count = tenant->hosts.count};
+        if (!is_readable(&(struct net_identity_options){.files = &file, .file_count = 1, .h2 = true}, message, sizeof(message)))
+            settings_tenant_problem(places, tenant, "certificates", i, "cert", message);
+    }
+}
+
+void node_identity_check(const struct settings *settings, struct settings_places *places)
+{
+    const struct tls_problem problem = settings_problem(settings);
+
+    if (problem.what != NULL) {
+        settings_option_problem(places, problem.option, problem.what);
+        return;
+    }
+    options_check(&settings->config, places);
+    for (uint32_t i = 0; i < settings->tenants.count && settings->config.listen_tls.count > 0; i++)
+        tenant_check(&settings->tenants.items[i], places);
 }
 
 /* ---- what is left after a crash ---------------------------------------------------------------------------------------- */
@@ -153,10 +216,8 @@ static void lost_add(struct saving *saving, const char *message)
 MUST_USE static bool can_be_read(struct saving *saving, const struct net_identity_options *options)
 {
     char message[NODE_TLS_MESSAGE_BYTES] = "out of memory";
-    struct net_identity *identity = NULL;
-    bool is_read = err_is_ok(net_identity_new(options, message, sizeof(message), &identity));
+    bool is_read = is_readable(options, message, sizeof(message));
 
-    net_identity_unref(identity);
     if (!is_read)
         lost_add(saving, message);
     return is_read;

@@ -14,6 +14,9 @@
 MUST_USE err node_identity_read(const struct settings *settings, char *message, size_t message_size,
                                 struct net_identity **ret_identity, struct net_identity **ret_admin);
 
+/* Where that failed: each setting that is wrong, at its place. */
+void node_identity_check(const struct settings *settings, struct settings_places *places);
+
 struct node_tls;
 /* Takes over the plan's identities, or reads them. After a crash what cannot be read any more is left out, and said in plan->lost. */
 MUST_USE err node_tls_new(struct node_plan *plan, struct node_tls **ret_tls);

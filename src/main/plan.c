@@ -183,8 +183,6 @@ static int plan_listeners(struct node_plan *plan)
     const struct config *config = &plan->config;
     int code;
 
-    if (config->listen.count + config->listen_tls.count > NODE_LISTENERS_MAX)
-        return usage_error("--listen, --listen-tls: at most 16 addresses%s%s", "", "");
     code = plan_list(plan, &config->listen, false);
     if (code == 0)
         code = plan_list(plan, &config->listen_tls, true);
@@ -193,6 +191,35 @@ static int plan_listeners(struct node_plan *plan)
 
 /* ---- certificates, tenants ------------------------------------------------------------------------------------------ */
 
+/* What is wrong is said at its place; message: where none is found. */
+static int settings_refused(const struct node_plan *plan, unsigned what, const char *message)
+{
+    struct conf_report *report;
+
+    if (!err_is_ok(conf_report_new(&report)))
+        return 1;
+    if (!err_is_ok(plan_check(plan->settings, what, report)))
+        command_problems_print(report);
+    else
+        fprintf(stderr, "warp: %s\n", message);
+    conf_report_free(report);
+    return USAGE;
+}
+
+/* What costs nothing to look at. */
+static int plan_rest(const struct node_plan *plan)
+{
+    struct conf_report *report;
+    err checked = conf_report_new(&report);
+
+    if (!err_is_ok(checked))
+        return 1;
+    checked = plan_check(plan->settings, PLAN_CHECK_REST, report);
+    command_problems_print(report);
+    conf_report_free(report);
+    return err_is_ok(checked) ? 0 : USAGE;
+}
+
 /* Certificates are read by the supervisor for the first worker process: what is wrong is said before anything runs. */
 static int plan_identities(struct node_plan *plan)
 {
@@ -200,7 +227,7 @@ static int plan_identities(struct node_plan *plan)
 
     if (err_is_ok(node_identity_read(plan->settings, message, sizeof(message), &plan->identity, &plan->admin_identity)))
         return 0;
-    return usage_error("%s%s", message, "");
+    return settings_refused(plan, PLAN_CHECK_CERTIFICATES, message);
 }
 
 /* Ids that were given out are never given out again. */
@@ -248,7 +275,7 @@ static int plan_tenants(struct node_plan *plan)
         return 1;
     config.registry = plan->registry;
     if (!err_is_ok(node_tenants_new(&config, message, sizeof(message), &plan->tenants)))
-        return usage_error("%s%s", message, "");
+        return settings_refused(plan, PLAN_CHECK_TENANTS, message);
     plan_registry_keep(plan);
     if (plan->config.origin_insecure)
         log_warn("--origin-insecure: certificates of https origins are NOT verified: anybody between here and there can "
@@ -307,14 +334,6 @@ static void warn_of_acme_dir(const char *path)
         log_warn("--acme-dir: %s: %s; until it is there challenges are passed to the origin", path, err_file_text(found));
 }
 
-/* As the worker process opens it. */
-static int check_access_log(const struct config *config)
-{
-    err opened = config_has_access_log(config) ? os_append_check(config->access_log) : ERR_OK;
-
-    return err_is_ok(opened) ? 0 : usage_error("access-log: %s: %s", config->access_log, err_file_text(opened));
-}
-
 /* Asked for by name: better no start than another one than was meant. */
 static int check_io(const struct config *config)
 {
@@ -345,7 +364,7 @@ int plan_make(struct node_plan *plan, int argc, char **argv, struct os_listener 
     plan->descriptors = os_descriptor_limit_raise();
     code = check_io(&plan->config);
     if (code == 0)
-        code = check_access_log(&plan->config);
+        code = plan_rest(plan);
     if (code == 0)
         code = plan_identities(plan);
     if (code == 0)

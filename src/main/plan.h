@@ -13,6 +13,10 @@ void plan_restore(struct node_plan *plan);
 struct node_listener *plan_listener_add(struct node_plan *plan, const char *text, bool is_tls);
 void plan_listener_done(struct node_listener *listener); /* its shards are closed */
 
+/* What is wrong with settings on this machine, each at its place: ERR_INVALID. Files are opened, addresses are not. */
+enum plan_check { PLAN_CHECK_REST = 1, PLAN_CHECK_TENANTS = 2, PLAN_CHECK_CERTIFICATES = 4, PLAN_CHECK_ALL = 7 };
+MUST_USE err plan_check(const struct settings *settings, unsigned what, struct conf_report *report);
+
 /* What the options are on this machine. */
 unsigned plan_workers(const struct config *config);
 uint64_t plan_memory_bytes(const struct config *config);

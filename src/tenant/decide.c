@@ -83,7 +83,7 @@ static bool list_has(slice list, char separator, const struct conf_pair *wanted,
     slice name, value;
 
     while (!steps->are_over && pair_next(&list, separator, &name, &value))
-        if (pattern_step_bytes(steps, name.len + value.len) && token_matches(wanted->name, name) &&
+        if (pattern_step_bytes(steps, 2 * (name.len + value.len)) && token_matches(wanted->name, name) &&
             pattern_matches(wanted->value, value, steps))
             return true;
     return false;

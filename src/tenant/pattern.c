@@ -16,7 +16,7 @@ bool pattern_step(struct pattern_steps *steps, size_t count)
 
 bool pattern_step_bytes(struct pattern_steps *steps, size_t bytes)
 {
-    return pattern_step(steps, 1 + bytes / STEP_BYTES);
+    return pattern_step(steps, 2 + bytes / STEP_BYTES);
 }
 
 bool pattern_matches(slice pattern, slice text, struct pattern_steps *steps)

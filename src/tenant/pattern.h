@@ -14,7 +14,7 @@ struct pattern_steps {
 };
 /* False: they are over. */
 bool pattern_step(struct pattern_steps *steps, size_t count);
-bool pattern_step_bytes(struct pattern_steps *steps, size_t bytes); /* compared, or searched */
+bool pattern_step_bytes(struct pattern_steps *steps, size_t bytes); /* compared, or searched: two steps and one for each 64 */
 
 /* "*": any run of bytes, also none. False as well when the steps are over: ask are_over. */
 bool pattern_matches(slice pattern, slice text, struct pattern_steps *steps);

@@ -21,7 +21,7 @@
 #define TENANT_DEFAULT_NAME "default"
 #define TENANT_STALE_IF_ERROR_S 86400 /* where neither a rule nor the origin says more */
 #define TENANT_IDS_MAX      65535u /* 0 is nobody */
-#define TENANT_STEPS_MAX    500000u /* that a request is held against rules (pattern.h): some milliseconds */
+#define TENANT_STEPS_MAX    1000000u /* that a request is held against rules (pattern.h): some milliseconds */
 
 
 struct origin_group; /* origin/origin.h: above this folder */

@@ -149,7 +149,7 @@ enum step_result txn_purge(struct txn *txn, const struct tenant *tenant)
 static const char *matched_text(struct txn *txn)
 {
     const struct purge_batch_result *result = &txn->purge.result;
-    slice text = arena_printf(&txn->arena, "Purged: %s%llu %s in RAM matched.", result->matched_is_exact ? "" : "about ",
+    slice text = arena_printf(&txn->arena, "Purged: %s%llu %s in RAM matched.", result->matched_is_exact ? "" : result->matched_is_least ? "at least " : "about ",
                               (unsigned long long)result->matched, result->matched == 1 ? "object" : "objects");
 
     return text.data != NULL ? text.data : "Purged.";

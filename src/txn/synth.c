@@ -36,9 +36,9 @@ static slice purge_body(struct txn *txn)
 {
     const struct purge_batch_result *result = &txn->purge.result;
 
-    return arena_printf(&txn->arena, "{\"seq\":%llu,\"matched\":%llu,\"matched_is_exact\":%s,\"durable\":%s}\n",
+    return arena_printf(&txn->arena, "{\"seq\":%llu,\"matched\":%llu,\"matched_is_exact\":%s,\"matched_is_least\":%s,\"durable\":%s}\n",
                         (unsigned long long)result->seq, (unsigned long long)result->matched,
-                        result->matched_is_exact ? "true" : "false", result->durable ? "true" : "false");
+                        result->matched_is_exact ? "true" : "false", result->matched_is_least ? "true" : "false", result->durable ? "true" : "false");
 }
 
 static slice synth_body(struct txn *txn, bool as_json)

@@ -14,7 +14,7 @@ import pytest
 
 from client import Client
 from wait import until
-from warp import Warp
+from warp import BINARY, Warp
 
 FRESH = {"Cache-Control": "max-age=3600"}
 
@@ -341,6 +341,28 @@ def test_a_bad_reload_is_refused_with_its_lines(start_api):
     assert response.status == 422 and any(f"{start_api.path}:14:5: tenants.blgo.hots" in line for line in problem["errors"]), problem
     assert api.get("config")["version"] == version
     assert api.warp.get("/x", host="none.test").status == 421
+
+
+def test_what_only_a_restart_brings_is_in_the_answer_of_a_reload(start_api):
+    api = start_api(TWO)
+    start_api.path.write_text("memory: 64m\n" + TWO)
+    note = "memory: changed in the configuration, in force after a restart"
+    answer = api.change("POST", "reload")
+    assert answer["changed"] and answer["notes"] == [note]
+    printed = subprocess.run([BINARY, "reload", "--admin", f"127.0.0.1:{api.warp.admin_port}"], env={"WARP_TOKEN": "sesame"},
+                             capture_output=True, text=True, timeout=20)
+    assert printed.returncode == 0 and note in printed.stdout.splitlines(), printed
+    start_api.path.write_text(TWO)
+    assert api.change("POST", "reload")["notes"] == []
+
+
+def test_the_first_tenant_of_all_is_noted(start_api, origin):
+    """From then on hosts that nobody has are nobody's."""
+    api = start_api()
+    first = api.put("one", {"hosts": ["one.test"]}, 201)
+    assert len(first["notes"]) == 1 and "get 421" in first["notes"][0]
+    assert api.warp.get("/", host="other.test").status == 421
+    assert api.put("two", {"hosts": ["two.test"]}, 201)["notes"] == []
 
 
 def test_flags_alone_are_no_version(start_api):

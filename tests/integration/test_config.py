@@ -1,12 +1,15 @@
 """The configuration: what `warp check` says of files, the examples, the JSON Schema for editors, the pages of the manual."""
 import json
 import pathlib
+import re
+import shutil
 import subprocess
 
 import jsonschema
 import pytest
 import yaml
 
+import pki
 from warp import BINARY, ROOT, free_port
 
 EXAMPLES = sorted((ROOT / "docs/examples").glob("*.yaml"))
@@ -46,16 +49,39 @@ def schema_errors(text):
     return [error.message for error in validator.iter_errors(keys_as_text(yaml.safe_load(text)))]
 
 
-def test_examples_are_fine():
+@pytest.fixture
+def installed(tmp_path):
+    """The examples on a machine that has the files they name; returns where they are."""
+    examples, machine, authority = tmp_path / "examples", tmp_path / "machine", pki.Authority()
+    shutil.copytree(ROOT / "docs/examples", examples)
+    machine.mkdir()
+    authority.write(examples / "internal-ca.pem")
+    for path in examples.rglob("*.yaml"):
+        text = path.read_text().replace("/etc/warp/", f"{machine}/").replace("/var/log/warp/", f"{machine}/")
+        path.write_text(text)
+        for certificate in re.findall(rf"{machine}/\S+\.crt", text):
+            authority.issue(pathlib.Path(certificate).stem).write(certificate)
+    return examples
+
+
+def test_examples_are_fine(installed):
     assert len(EXAMPLES) == 5 and len(INCLUDED) == 2
     for path in EXAMPLES:
+        path = installed / path.name
         done = check(path)
         assert (done.returncode, done.stderr) == (0, ""), path
         assert done.stdout.startswith(f"{path}: fine\n")
 
 
-def test_examples_from_anywhere(tmp_path):
-    done = check("--json", ROOT / "docs/examples/many-tenants.yaml", cwd=tmp_path)
+def test_examples_without_their_files():
+    """Nothing else is wrong with them."""
+    for path in EXAMPLES:
+        for line in check(path).stderr.splitlines():
+            assert "No such file or directory" in line or "is not there" in line, line
+
+
+def test_examples_from_anywhere(installed, tmp_path):
+    done = check("--json", installed / "many-tenants.yaml", cwd=tmp_path)
     found, = json.loads(done.stdout)
     assert found["fine"] and found["problems"] == [] and found["tenants"] == 3 and found["files"] == 3
     assert found["hosts"] == 4 and found["rules"] == 8
@@ -220,6 +246,46 @@ def test_several_files_and_none(write):
     assert check(good).returncode == 0
     assert check().returncode == 2
     assert "--json" in check("--jsn", good).stderr
+
+
+TENANT = "tenants:\n  shop:\n    hosts: a.test\n    origins: %s\n"
+
+
+@pytest.mark.parametrize("text, said", [
+    ("origin: ftp://x\n", '1:9: origin: "ftp://x" is not an origin; write http://host:port'),
+    ("admin: nonsense\n", '1:8: admin: "nonsense" is not an address; write 127.0.0.1:8000'),
+    ("listen: foo\n", '1:9: listen: "foo" is not an address'),
+    ("listen: [':1', ':99999']\n", '1:16: listen[1]: ":99999" is not an address'),
+    ("listen-tls: ':0'\n", "1:13: listen-tls: needs a certificate"),
+    ("memory: 1g\ncert: one.crt\n", "2:7: cert: needs --key FILE"),
+    ("key: one.key\n", "1:6: key: needs --cert FILE"),
+    ("listen-tls: ':0'\ncert: /nowhere/one.crt\nkey: /nowhere/one.key\n", "2:7: cert: "),
+    ("admin-cert: /nowhere/one.crt\nadmin-key: /nowhere/one.key\n", "1:13: admin-cert: "),
+    ("listen-tls: ':0'\n" + TENANT % "http://x" + "    certificates:\n      - key: /nowhere/a.key\n        cert: /nowhere/a.crt\n",
+     "8:15: tenants.shop.certificates[0].cert: "),
+    (TENANT % "https://x" + "    origin-ca: /nowhere/ca.pem\n", "5:16: tenants.shop.origin-ca: "),
+    (TENANT % "http://x" + "    origin-ca: /nowhere/ca.pem\n", "5:16: tenants.shop.origin-ca: "),
+    ("origin-ca: /nowhere/ca.pem\n", "1:12: origin-ca: "),
+    ("access-log: /nowhere/log\n", "1:13: access-log: /nowhere/log: No such file or directory"),
+    ("memory: 1g\n" + TENANT % "http://x" + "    guaranteed: 30%\n    memory-hard: 100m\n",
+     "7:18: tenants.shop.memory-hard: is below what is guaranteed (30% of memory: 322122540 bytes)"),
+    ("listen: [" + ", ".join(f"':{n}'" for n in range(1, 18)) + "]\n", "1:9: listen: listen, listen-tls: at most 16 addresses"),
+])
+def test_what_run_refuses_check_refuses_with_the_place(write, text, said):
+    path = write(text)
+    checked = check(path)
+    assert checked.returncode == 2 and f"{path}:{said}" in checked.stderr, checked.stderr
+    ran = warp("run", "--config", path)
+    assert ran.returncode == 2 and f"{path}:{said}" in ran.stderr, ran.stderr
+
+
+def test_a_key_of_another_certificate(write, tmp_path):
+    authority = pki.Authority()
+    one, other = (authority.issue(name).write(tmp_path / f"{name}.crt") for name in ("a.test", "b.test"))
+    path = write(f"listen-tls: ':0'\ncert: {one}\nkey: {other.with_suffix('.key')}\n")
+    checked = check(path)
+    assert checked.returncode == 2 and f"{path}:2:7: cert: " in checked.stderr, checked.stderr
+    assert check(write(f"listen-tls: ':0'\ncert: {one}\nkey: {one.with_suffix('.key')}\n")).returncode == 0
 
 
 def test_run_says_the_same(write):

@@ -679,7 +679,7 @@ BAD_SETTINGS = {
     "no-key": (["--origin", "https://a.test", "--origin-cert", "/x"], "--origin-cert is given without --origin-key"),
     "no-cert": (["--origin", "https://a.test", "--origin-key", "/x"], "--origin-key is given without --origin-cert"),
     "bad-cert": (["--origin", "https://a.test", "--origin-cert", "/nowhere", "--origin-key", "/x"], "/nowhere: no certificate"),
-    "bad-origin": (["--origin", "ftp://a.test"], "--origin ftp://a.test: write http://host:port"),
+    "bad-origin": (["--origin", "ftp://a.test"], '--origin: "ftp://a.test" is not an origin; write http://host:port'),
 }
 
 

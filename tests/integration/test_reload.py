@@ -63,6 +63,21 @@ def test_whatever_is_wrong_changes_nothing(site, kept, config, reason):
     assert shop.get("a.test/").is_hit
 
 
+@pytest.mark.parametrize("config, said", [
+    ("admin: nonsense\n", '1:8: admin: "nonsense" is not an address'),
+    ("origin-ca: /nope\n", "1:12: origin-ca: "),
+    ("access-log: /nope/log\n", "1:13: access-log: /nope/log: No such file or directory"),
+    ("tenants:\n  a: {hosts: a.test, origins: 'https://x', origin-ca: /nope}\n", "2:55: tenants.a.origin-ca: "),
+    ("listen-tls: ':0'\n", "1:13: listen-tls: needs a certificate"),
+])
+def test_files_and_values_are_refused_at_their_place(site, config, said):
+    shop = site("")
+    assert shop.get("a.test/").status == 200
+    shop.reload(config, result="failure")
+    assert f"{shop.path}:{said}" in shop.warp.stderr()
+    assert shop.get("a.test/").status == 200
+
+
 def test_the_file_is_gone(site, kept):
     shop = site(with_hosts(kept, "a.test"))
     shop.path.unlink()

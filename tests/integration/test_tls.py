@@ -562,14 +562,14 @@ def ends_with(tmp_path, *args):
 def test_settings_that_do_not_fit(tmp_path):
     tls = ("--listen-tls", "127.0.0.1:0")
     for args, words in [
-            (tls, "--listen-tls needs a certificate"),
-            ((*tls, "--cert", "x"), "--cert needs --key"),
-            ((*tls, "--key", "x"), "--key needs --cert"),
-            (("--cert", "x", "--key", "x"), "are for --listen-tls"),
-            (("--cert-dir", "x"), "are for --listen-tls"),
-            (("--admin-cert", "x"), "--admin-cert needs --admin-key"),
-            (("--admin-key", "x"), "--admin-key needs --admin-cert"),
-            (("--admin-client-ca", "x"), "--admin-client-ca needs TLS"),
+            (tls, "--listen-tls: needs a certificate"),
+            ((*tls, "--cert", "x"), "--cert: needs --key"),
+            ((*tls, "--key", "x"), "--key: needs --cert"),
+            (("--cert", "x", "--key", "x"), "is for --listen-tls"),
+            (("--cert-dir", "x"), "is for --listen-tls"),
+            (("--admin-cert", "x"), "--admin-cert: needs --admin-key"),
+            (("--admin-key", "x"), "--admin-key: needs --admin-cert"),
+            (("--admin-client-ca", "x"), "--admin-client-ca: needs TLS"),
             ((*tls, "--cert", "/nowhere/a", "--key", "/nowhere/b"), "/nowhere/a: cannot be read: is not there"),
             ((*tls, "--cert-dir", "/nowhere"), "/nowhere: the directory of certificates cannot be read")]:
         assert words in ends_with(tmp_path, *args), args

@@ -203,7 +203,7 @@ static void test_all_that_is_looked_at_costs(void **state)
         site_open(&site, rules, ARRAY_LEN(rules));
         for (unsigned i = 0; kind == 2 && i < 20; i++)
             with(&site, "Cookie", "a; b; c; d; e; f; g; h; i; j; k; l; m; o; p; q; r; s; t; u; v; w; x; y; z; A; B; C; D");
-        for (unsigned i = 0; kind == 3 && i < 600; i++)
+        for (unsigned i = 0; kind == 3 && i < 1100; i++)
             with(&site, "A", "b");
         if (ask(&site, kind == 1 ? query : "/")->verdict != POLICY_COSTLY)
             fail_msg("%u", kind);
