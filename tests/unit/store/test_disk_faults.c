@@ -1,36 +1,8 @@
 /* The disk tier under RAM, on simulated disks: what happens when a device fails in one place. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "disk_node.h"
 
-#include <cmocka.h>
-
-#include "base/log.h"
-#include "os/sim/sim.h"
-#include "store/disk/disk_own.h"
-#include "store/storage_ops.h"
-#include "store/tiered.h"
-
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#define MIB       (1024u * 1024)
-#define NS_S      UINT64_C(1000000000)
-#define KEEPERS   3u
 #define BODY_SIZE 3000u
 
-static struct {
-    struct loop *loop, *keeper_loops[KEEPERS];
-    struct sim_thread threads[KEEPERS + 1];
-    unsigned thread_count;
-    struct purge_log *purges;
-    struct disk *disk;
-    struct storage *storage;
-} node;
-
-static unsigned devices; /* of the store */
-static const char *const dirs[KEEPERS] = {"/a", "/b", "/c"};
 static const char *const files[KEEPERS] = {"/a/warp.store", "/b/warp.store", "/c/warp.store"};
 
 /* ---- memory that ends ------------------------------------------------------------------------------------------- */
@@ -84,49 +56,9 @@ void *__wrap_realloc(void *memory, size_t size)
 
 /* ---- the node ----------------------------------------------------------------------------------------------------- */
 
-static bool loop_turn_one(void *arg)
-{
-    return loop_turn(arg, 0);
-}
-
-static uint64_t loop_next_one(void *arg)
-{
-    return loop_next_timer_ns(arg);
-}
-
-static struct loop *thread_new(unsigned index)
-{
-    struct loop_config config = {.index = index};
-    struct loop *loop;
-
-    assert_true(err_is_ok(loop_new(&config, &loop)));
-    node.threads[node.thread_count++] = (struct sim_thread){loop_turn_one, loop_next_one, loop};
-    return loop;
-}
-
-/* What the store says of itself. */
 static err node_open_err(void)
 {
-    struct disk_config config = {.path_count = devices, .size_bytes = devices * 16ull * MIB, .segment_bytes = 512 * 1024, .snapshot_ns = 3600 * NS_S};
-    struct store_ram_config ram = {.max_bytes = 64 * MIB, .shards = 4, .slab_from_bytes = UINT64_MAX};
-    struct storage *ram_tier;
-
-    memset(&node, 0, sizeof(node));
-    node.purges = purge_log_new(0);
-    assert_non_null(node.purges);
-    for (unsigned i = 0; i < devices; i++)
-        config.paths[i] = dirs[i];
-    config.purges = ram.purges = node.purges;
-    err e = disk_open(&config, &node.disk);
-    ram.secret = err_is_ok(e) ? disk_secret(node.disk) : NULL;
-    assert_true(err_is_ok(store_ram_new(&ram, &ram_tier)));
-    assert_true(err_is_ok(store_tiered_new(ram_tier, node.disk, false, &node.storage)));
-    node.loop = thread_new(0);
-    for (unsigned i = 0; i < disk_device_count(node.disk); i++) {
-        node.keeper_loops[i] = thread_new(1 + i);
-        disk_keeper_begin(node.disk, i, node.keeper_loops[i]);
-    }
-    return e;
+    return node_open_with(64 * MIB);
 }
 
 static void node_open(void)
@@ -137,64 +69,6 @@ static void node_open(void)
 static void node_run(uint64_t ns)
 {
     (void)sim_run(node.threads, node.thread_count, os_clock_ns() + ns, NULL, NULL);
-}
-
-static struct disk_stats stats(void)
-{
-    struct disk_stats now;
-
-    disk_stats(node.disk, &now);
-    return now;
-}
-
-static bool is_recovered(void *arg)
-{
-    (void)arg;
-    return stats().recovering == 0;
-}
-
-static void node_recover(void)
-{
-    assert_true(sim_run(node.threads, node.thread_count, os_clock_ns() + 60 * NS_S, is_recovered, NULL));
-}
-
-static void node_free(void)
-{
-    unsigned keepers = disk_device_count(node.disk);
-
-    for (unsigned i = 0; i < keepers; i++)
-        disk_commits_fail(&node.disk->devices[i]);
-    while (loop_turn(node.loop, 0))
-        continue;
-    storage_free(node.storage);
-    disk_free(node.disk);
-    loop_free(node.loop);
-    for (unsigned i = 0; i < keepers; i++)
-        loop_free(node.keeper_loops[i]);
-    purge_log_free(node.purges);
-}
-
-static void node_kill(void)
-{
-    sim_disk_crash(SIM_CRASH_KILL);
-    node_free();
-}
-
-static bool are_ended(void *arg)
-{
-    (void)arg;
-    for (unsigned i = 0; i < disk_device_count(node.disk); i++)
-        if (!disk_keeper_is_ended(node.disk, i))
-            return false;
-    return true;
-}
-
-static void node_close(void)
-{
-    for (unsigned i = 0; i < disk_device_count(node.disk); i++)
-        disk_keeper_end(node.disk, i);
-    assert_true(sim_run(node.threads, node.thread_count, os_clock_ns() + 60 * NS_S, are_ended, NULL));
-    node_free();
 }
 
 /* ---- objects -------------------------------------------------------------------------------------------------------- */
@@ -339,13 +213,13 @@ static void test_one_superblock_cannot_be_read(void **state)
 
     (void)state;
     node_open();
-    node_recover();
+    node_recovered();
     fill_all(20);
     node_close();
     for (unsigned i = 0; i < ARRAY_LEN(places); i++) {
         sim_disk_set_bad(sim_disk_at(files[0]), places[i], DISK_BLOCK, SIM_DISK_READS);
         node_open();
-        node_recover();
+        node_recovered();
         assert_int_equal(hits(20), 20);
         assert_null(disk_note(node.disk, 0));
         node_close();
@@ -356,7 +230,7 @@ static void test_no_superblock_can_be_read(void **state)
 {
     (void)state;
     node_open();
-    node_recover();
+    node_recovered();
     fill_all(20);
     node_close();
     sim_disk_set_bad(sim_disk_at(files[0]), 0, DISK_SUPER_B + DISK_BLOCK, SIM_DISK_READS);
@@ -365,7 +239,7 @@ static void test_no_superblock_can_be_read(void **state)
     node_close();
     sim_disk_set_bad(sim_disk_at(files[0]), 0, 0, 0);
     node_open();
-    node_recover();
+    node_recovered();
     assert_int_equal(hits(20), 20);
     node_close();
 }
@@ -376,7 +250,7 @@ static void test_no_superblock_can_be_read(void **state)
 static void node_begin(void)
 {
     node_open();
-    node_recover();
+    node_recovered();
     fill_all(20);
     assert_true(purge(3));
     node_close();
@@ -384,7 +258,7 @@ static void node_begin(void)
 
 static void node_check(void)
 {
-    node_recover();
+    node_recovered();
     assert_int_equal(hits(20), 19);
     assert_false(look_up(3));
 }
@@ -424,7 +298,7 @@ static void test_no_journal_can_be_read(void **state)
     struct disk_super super = super_of(0);
     sim_disk_set_bad(sim_disk_at(files[0]), super.journal_at, super.journal_bytes, SIM_DISK_READS);
     node_open();
-    node_recover();
+    node_recovered();
     assert_int_equal(stats().errors[DISK_ERROR_FORMATTED], 1);
     assert_int_equal(hits(20), 0);
     fill_all(20);
@@ -452,7 +326,7 @@ static void test_a_journal_cannot_be_begun(void **state)
     struct disk_super super = super_of(1);
     sim_disk_set_bad(sim_disk_at(files[1]), super.journal_at, super.journal_bytes, SIM_DISK_WRITES);
     node_open();
-    node_recover();
+    node_recovered();
     assert_true(tells(files[1], "purge journal"));
     assert_int_equal(stats().devices_offline, 1);
     assert_false(stats().is_off);
@@ -463,7 +337,7 @@ static void test_a_journal_cannot_be_begun(void **state)
     node_kill();
     sim_disk_set_bad(sim_disk_at(files[1]), 0, 0, 0);
     node_open();
-    node_recover();
+    node_recovered();
     assert_int_equal(stats().errors[DISK_ERROR_FORMATTED], 1);
     for (unsigned n = 10; n < 15; n++)
         assert_false(look_up(n));
@@ -490,7 +364,7 @@ static void test_no_journal_can_be_begun(void **state)
 static void lost_while_purging(bool is_journal)
 {
     node_open();
-    node_recover();
+    node_recovered();
     fill_all(20);
     struct disk_super super = super_of(1);
     if (is_journal)
@@ -507,7 +381,7 @@ static void lost_while_purging(bool is_journal)
     sim_disk_set_bad(sim_disk_at(files[1]), 0, 0, 0);
     sim_disk_vanish(sim_disk_at(files[1]), 0);
     node_open();
-    node_recover();
+    node_recovered();
     assert_int_equal(stats().errors[DISK_ERROR_FORMATTED], 1);
     assert_int_equal(hits(10), 0);
     assert_true(hits(20) > 0);
@@ -532,7 +406,7 @@ static void purge_in_that_moment(void)
     struct store_purge asked;
 
     node_open();
-    node_recover();
+    node_recovered();
     fill_all(20);
     while (stats().devices_offline == 0)
         disk_failed(&node.disk->devices[1], DISK_ERROR_READ, "reading for a test", ERR_SYS(EIO));
@@ -559,7 +433,7 @@ static void test_all_journals_fail(void **state)
 {
     (void)state;
     node_open();
-    node_recover();
+    node_recovered();
     fill_all(20);
     for (unsigned i = 0; i < devices; i++)
         sim_disk_set_bad(sim_disk_at(files[i]), super_of(i).journal_at, super_of(i).journal_bytes, SIM_DISK_WRITES);
@@ -588,7 +462,7 @@ static void test_the_good_snapshot_stays(void **state)
     (void)state;
     node_begin();
     node_open();
-    node_recover();
+    node_recovered();
     node_close();
     unsigned newer = snapshot_number(0) > snapshot_number(1) ? 0 : 1;
     uint64_t good = snapshot_number(!newer);
@@ -613,7 +487,7 @@ static void test_the_good_snapshot_stays(void **state)
 /* Nothing was lost, and no device is blamed. */
 static void check_recovered(uint64_t segments_free)
 {
-    node_recover();
+    node_recovered();
     memory_left = UINT32_MAX; /* lookups need some, too */
     assert_int_equal(hits(20), 19);
     assert_int_equal(stats().devices_offline, 0);
@@ -633,7 +507,7 @@ static void recover_without_memory(bool is_closed)
 
     node_begin();
     node_open();
-    node_recover();
+    node_recovered();
     for (unsigned n = 0; n < 10; n++) /* in the place of what the snapshot has */
         fill(n == 3 ? 0 : n);
     node_run(2 * NS_S);
@@ -699,7 +573,7 @@ static void test_a_purge_without_memory(void **state)
 {
     (void)state;
     node_open();
-    node_recover();
+    node_recovered();
     fill_all(20);
     malloc_fails = 64 * sizeof(struct purge_entry);
     assert_true(purge(3));
@@ -724,7 +598,7 @@ static void test_a_sweep_without_memory(void **state)
     (void)state;
     node_begin();
     node_open();
-    node_recover();
+    node_recovered();
     uint64_t before = stats().store.objects;
     assert_true(purge(5));
     uint64_t seq = purge_log_seq(node.purges);
@@ -750,7 +624,7 @@ static void test_a_snapshot_without_memory(void **state)
     unsigned newer = snapshot_number(0) > snapshot_number(1) ? 0 : 1;
     uint64_t number = snapshot_number(newer);
     node_open();
-    node_recover();
+    node_recovered();
     for (unsigned i = 0; i < 40; i++) { /* more than a device may fail */
         memory_failed = false;
         memory_left = i % 2;
@@ -815,7 +689,7 @@ static void test_lost_in_reclaim(void **state)
 {
     (void)state;
     node_open();
-    node_recover();
+    node_recovered();
     for (unsigned n = 0; node.disk->devices[0].reclaim == NULL && n < 20000; n++) {
         fill(n);
         (void)look_up(n); /* only what is asked for again comes to a disk that is full */
@@ -832,7 +706,7 @@ static void test_lost_in_sweep(void **state)
     (void)state;
     node_begin();
     node_open();
-    node_recover();
+    node_recovered();
     purge_begin(&asked, 5);
     lose_in_the_middle(is_in_sweep);
     node_close();
@@ -843,7 +717,7 @@ static void test_lost_in_snapshot(void **state)
     (void)state;
     node_begin();
     node_open();
-    node_recover();
+    node_recovered();
     lose_in_the_middle(is_in_snapshot);
     node_close();
 }
@@ -879,7 +753,7 @@ static void test_lost_while_another_loads(void **state)
         node_open();
         assert_true(sim_run(node.threads, node.thread_count, os_clock_ns() + 60 * NS_S, are_heads_known, NULL));
         lose(1);
-        node_recover();
+        node_recovered();
         node_run(NS_S);
         assert_int_equal(entries_of_the_lost(), 0);
         assert_true(stats().store.objects > 0);

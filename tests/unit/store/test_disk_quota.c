@@ -1,65 +1,17 @@
 /* Quotas of tenants on the disk tier: several simulated devices, some of which fail, nodes that are killed, quotas that change. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "disk_node.h"
 
-#include <cmocka.h>
-
-#include "base/log.h"
-#include "os/sim/sim.h"
-#include "store/disk/disk_own.h"
-#include "store/storage_ops.h"
-#include "store/tiered.h"
-
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#define MIB     (1024u * 1024)
-#define NS_S    UINT64_C(1000000000)
 #define NS_MS   UINT64_C(1000000)
-#define KEEPERS 3u
 #define DISK    1u /* the tier */
 #define LOUD    1u
 #define QUIET   2u
 #define TENANTS 3u /* none among them */
 #define KILLS   200u
 
-static struct {
-    struct loop *loop, *keeper_loops[KEEPERS];
-    struct sim_thread threads[KEEPERS + 1];
-    unsigned thread_count;
-    struct purge_log *purges;
-    struct disk *disk;
-    struct storage *storage;
-} node;
-
-static unsigned devices; /* of the store */
-static const char *const dirs[KEEPERS] = {"/a", "/b", "/c"};
 static struct store_quota quotas[TENANTS];
 static uint64_t most_seen[TENANTS]; /* bytes, since the quota was set */
 
 /* ---- the node ----------------------------------------------------------------------------------------------------- */
-
-static bool loop_turn_one(void *arg)
-{
-    return loop_turn(arg, 0);
-}
-
-static uint64_t loop_next_one(void *arg)
-{
-    return loop_next_timer_ns(arg);
-}
-
-static struct loop *thread_new(unsigned index)
-{
-    struct loop_config config = {.index = index};
-    struct loop *loop;
-
-    assert_true(err_is_ok(loop_new(&config, &loop)));
-    node.threads[node.thread_count++] = (struct sim_thread){loop_turn_one, loop_next_one, loop};
-    return loop;
-}
 
 static uint64_t tenant_bytes(unsigned tenant)
 {
@@ -75,35 +27,9 @@ static void quota(unsigned tenant, uint64_t guaranteed, uint64_t hard)
 
 static void node_open(void)
 {
-    struct disk_config config = {.path_count = devices, .size_bytes = devices * 16ull * MIB, .segment_bytes = 512 * 1024, .snapshot_ns = 3600 * NS_S};
-    struct store_ram_config ram = {.max_bytes = 128 * MIB, .shards = 4, .slab_from_bytes = UINT64_MAX};
-    struct storage *ram_tier;
-
-    memset(&node, 0, sizeof(node));
-    node.purges = purge_log_new(0);
-    assert_non_null(node.purges);
-    for (unsigned i = 0; i < devices; i++)
-        config.paths[i] = dirs[i];
-    config.purges = ram.purges = node.purges;
-    assert_true(err_is_ok(disk_open(&config, &node.disk)));
-    ram.secret = disk_secret(node.disk);
-    assert_true(err_is_ok(store_ram_new(&ram, &ram_tier)));
-    assert_true(err_is_ok(store_tiered_new(ram_tier, node.disk, false, &node.storage)));
+    assert_true(err_is_ok(node_open_with(128 * MIB)));
     for (unsigned i = 0; i < TENANTS; i++)
         storage_quota_set(node.storage, DISK, (uint16_t)i, &quotas[i]);
-    node.loop = thread_new(0);
-    for (unsigned i = 0; i < disk_device_count(node.disk); i++) {
-        node.keeper_loops[i] = thread_new(1 + i);
-        disk_keeper_begin(node.disk, i, node.keeper_loops[i]);
-    }
-}
-
-static struct disk_stats stats(void)
-{
-    struct disk_stats now;
-
-    disk_stats(node.disk, &now);
-    return now;
 }
 
 /* ---- accounts -------------------------------------------------------------------------------------------------------- */
@@ -180,56 +106,11 @@ static void check_idle_accounts(void)
     assert_int_equal(sum, stats().store.size_bytes);
 }
 
-static bool is_recovered(void *arg)
-{
-    (void)arg;
-    return stats().recovering == 0;
-}
-
 static void node_recover(void)
 {
-    assert_true(sim_run(node.threads, node.thread_count, os_clock_ns() + 60 * NS_S, is_recovered, NULL));
+    node_recovered();
     for (unsigned i = 0; i < TENANTS; i++)
         most_seen[i] = tenant_bytes(i);
-}
-
-static void node_free(void)
-{
-    unsigned keepers = disk_device_count(node.disk);
-
-    for (unsigned i = 0; i < keepers; i++)
-        disk_commits_fail(&node.disk->devices[i]);
-    while (loop_turn(node.loop, 0))
-        continue;
-    storage_free(node.storage);
-    disk_free(node.disk);
-    loop_free(node.loop);
-    for (unsigned i = 0; i < keepers; i++)
-        loop_free(node.keeper_loops[i]);
-    purge_log_free(node.purges);
-}
-
-static void node_kill(void)
-{
-    sim_disk_crash(SIM_CRASH_KILL);
-    node_free();
-}
-
-static bool are_ended(void *arg)
-{
-    (void)arg;
-    for (unsigned i = 0; i < disk_device_count(node.disk); i++)
-        if (!disk_keeper_is_ended(node.disk, i))
-            return false;
-    return true;
-}
-
-static void node_close(void)
-{
-    for (unsigned i = 0; i < disk_device_count(node.disk); i++)
-        disk_keeper_end(node.disk, i);
-    assert_true(sim_run(node.threads, node.thread_count, os_clock_ns() + 60 * NS_S, are_ended, NULL));
-    node_free();
 }
 
 static void begin_with(unsigned count)
