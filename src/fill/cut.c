@@ -93,7 +93,7 @@ static void cut_wake(struct fill_context *context)
 
 void cut_begin(struct fill_context *context, struct store_object *object)
 {
-    struct cut *cut = calloc(1, sizeof(*cut));
+    struct cut *cut = context->count < context->fills_max ? calloc(1, sizeof(*cut)) : NULL;
     const struct stored *stored;
     struct fields view;
 

@@ -13,7 +13,7 @@
 #include "fill/fill.h"
 
 /* object: complete, longer than a slice, a 200 under its key; a reference is taken. Nothing is done where it is not in the
- * store (any more), and where there is no memory. */
+ * store (any more), and where there is no memory or too much under way (fills_max): it stays in one piece then. */
 void cut_begin(struct fill_context *context, struct store_object *object);
 /* Gives up all that are under way. */
 void cut_stop(struct fill_context *context);

@@ -47,8 +47,8 @@ static const char *words_of(const struct command *command, char words[WORDS_BYTE
     return words;
 }
 
-/* Where a form takes the placeholder: the number of words before it that are no flags; EVERYWHERE; NOWHERE. */
-static unsigned place_in(const char *arguments, const char *placeholder)
+/* Where a form takes that operand (FILE, COMMAND): the number of words before it that are no flags; EVERYWHERE; NOWHERE. */
+static unsigned place_in(const char *arguments, const char *operand)
 {
     unsigned words = 0;
 
@@ -58,7 +58,7 @@ static unsigned place_in(const char *arguments, const char *placeholder)
             if (at[len - 1] != ']' && at[len] == ' ')
                 len += 1 + strcspn(at + len + 1, " ");
         } else {
-            if (strncmp(at + bare, placeholder, strlen(placeholder)) == 0)
+            if (strncmp(at + bare, operand, strlen(operand)) == 0)
                 return strstr(at, "...") != NULL ? EVERYWHERE : words;
             words++;
         }
@@ -68,11 +68,11 @@ static unsigned place_in(const char *arguments, const char *placeholder)
 }
 
 /* The i-th form of the command that takes it: where, and behind which first word ("": whatever is first). False: no more. */
-static bool place_at(const struct command *command, const char *placeholder, unsigned i, unsigned *ret_place, slice *ret_first)
+static bool place_at(const struct command *command, const char *operand, unsigned i, unsigned *ret_place, slice *ret_first)
 {
     for (size_t f = 0; f < ARRAY_LEN(forms); f++) {
         const char *arguments = forms[f].arguments;
-        unsigned place = strcmp(forms[f].command, command->name) == 0 ? place_in(arguments, placeholder) : NOWHERE;
+        unsigned place = strcmp(forms[f].command, command->name) == 0 ? place_in(arguments, operand) : NOWHERE;
         if (place == NOWHERE || i-- > 0)
             continue;
         *ret_place = place;

@@ -40,21 +40,28 @@ struct own {
     uint16_t tenant;
 };
 
-/* What was hit stays this time: one hit less. */
+/* What was hit stays this time: one hit less, and 0. Else the bytes that came free. */
+static uint64_t entry_give_up(struct disk *disk, struct disk_entry *entry)
+{
+    if (entry->hits > 0) {
+        entry->hits--;
+        return 0;
+    }
+    disk_entry_gone(disk, entry);
+    entry->kind = DISK_NONE;
+    return disk_size_of_class(entry->size_class);
+}
+
 static void own_visit(void *arg, struct disk_entry *entry)
 {
     struct own *own = arg;
+    uint64_t freed;
 
     if (entry->tenant != own->tenant || own->freed >= own->wanted)
         return;
-    if (entry->hits > 0) {
-        entry->hits--;
-        return;
-    }
-    disk_entry_gone(own->disk, entry);
-    own->count++;
-    own->freed += disk_size_of_class(entry->size_class);
-    entry->kind = DISK_NONE;
+    freed = entry_give_up(own->disk, entry);
+    own->count += freed > 0;
+    own->freed += freed;
 }
 
 /* Hashes have no order: any stretch of the index is as good a sample as another. */
@@ -103,22 +110,17 @@ struct excess {
     bool is_met; /* an entry of a tenant that is above */
 };
 
-/* As above: what was hit stays this time. */
 static void excess_visit(void *arg, struct disk_entry *entry)
 {
     struct excess *excess = arg;
+    uint64_t freed;
 
     if (LIKELY(store_share_excess(&excess->disk->shares[entry->tenant], 0) == 0))
         return;
     excess->is_met = true;
-    if (entry->hits > 0) {
-        entry->hits--;
-        return;
-    }
-    disk_entry_gone(excess->disk, entry);
-    excess->count++;
-    excess->freed += disk_size_of_class(entry->size_class);
-    entry->kind = DISK_NONE;
+    freed = entry_give_up(excess->disk, entry);
+    excess->count += freed > 0;
+    excess->freed += freed;
 }
 
 /* Some buckets of the lap. */

@@ -1,5 +1,7 @@
 #include "slices_test.h"
 
+#include "fill/cut.h"
+
 #define CHUNKED FRESH "Transfer-Encoding: chunked\r\n\r\n"
 
 static void cut_site_open(void)
@@ -122,6 +124,28 @@ static void test_no_longer_than_a_slice(void)
     expect_one_piece("aaaaaaaaaa");
 }
 SEEDED(test_no_longer_than_a_slice, THREADS)
+
+/* As many as fills, and not one more. */
+static void test_too_many(void)
+{
+    struct store_object *object;
+
+    slices_site_open(); /* no device yet: it is kept in one piece */
+    store_unmeasured(CHUNKED, text);
+    object = head_of("/a");
+    site.context[0].count = site.context[0].fills_max;
+    cut_begin(&site.context[0], object);
+    assert_true(list_is_empty(&site.context[0].cuts));
+    site.context[0].count--;
+    cut_begin(&site.context[0], object);
+    assert_false(list_is_empty(&site.context[0].cuts));
+    store_object_unref(object);
+    run_ms(100);
+    site.context[0].count -= site.context[0].fills_max - 1;
+    expect_slices_whole();
+    site_close();
+}
+SEEDED(test_too_many, THREADS)
 
 static void test_other_statuses(void)
 {
@@ -299,6 +323,7 @@ int main(void)
         SEEDED_TEST(test_cut_without_a_tag),
         SEEDED_TEST(test_no_device),
         SEEDED_TEST(test_no_longer_than_a_slice),
+        SEEDED_TEST(test_too_many),
         SEEDED_TEST(test_other_statuses),
         SEEDED_TEST(test_purged_before_a_slice),
         SEEDED_TEST(test_purged_in_the_middle),
